@@ -348,6 +348,9 @@ class TrainingSpec(google.protobuf.message.Message):
     MODEL_FIELD_NUMBER: builtins.int
     SAMPLE_PROMPTS_FIELD_NUMBER: builtins.int
     PROCESSES_FIELD_NUMBER: builtins.int
+    BASE_MODEL_DIGEST_FIELD_NUMBER: builtins.int
+    DATASET_DIGEST_FIELD_NUMBER: builtins.int
+    EVAL_DATASET_DIGEST_FIELD_NUMBER: builtins.int
     base_model: builtins.str
     """"baseModels/{base_model}"."""
     dataset_version: builtins.str
@@ -358,6 +361,12 @@ class TrainingSpec(google.protobuf.message.Message):
     """The model that gets the new version, "models/{model}"; empty for "models/lora-…" named by method and time."""
     processes: builtins.int
     """Processes on the worker's machine that train together; 0 means one per GPU, or one without."""
+    base_model_digest: builtins.str
+    """Digest of the base model that is trained, pinned when the job was accepted. Output only."""
+    dataset_digest: builtins.str
+    """SHA-256 of the training rows, pinned when the job was accepted. Output only."""
+    eval_dataset_digest: builtins.str
+    """SHA-256 of the held-out rows, pinned when the job was accepted; empty when they are split off. Output only."""
     @property
     def hyperparameters(self) -> global___Hyperparameters:
         """How to train."""
@@ -376,9 +385,12 @@ class TrainingSpec(google.protobuf.message.Message):
         model: builtins.str = ...,
         sample_prompts: collections.abc.Iterable[builtins.str] | None = ...,
         processes: builtins.int = ...,
+        base_model_digest: builtins.str = ...,
+        dataset_digest: builtins.str = ...,
+        eval_dataset_digest: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["hyperparameters", b"hyperparameters"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["base_model", b"base_model", "dataset_version", b"dataset_version", "eval_dataset_version", b"eval_dataset_version", "hyperparameters", b"hyperparameters", "model", b"model", "processes", b"processes", "sample_prompts", b"sample_prompts"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["base_model", b"base_model", "base_model_digest", b"base_model_digest", "dataset_digest", b"dataset_digest", "dataset_version", b"dataset_version", "eval_dataset_digest", b"eval_dataset_digest", "eval_dataset_version", b"eval_dataset_version", "hyperparameters", b"hyperparameters", "model", b"model", "processes", b"processes", "sample_prompts", b"sample_prompts"]) -> None: ...
 
 global___TrainingSpec = TrainingSpec
 
@@ -422,6 +434,7 @@ class TrainingJob(google.protobuf.message.Message):
     START_TIME_FIELD_NUMBER: builtins.int
     END_TIME_FIELD_NUMBER: builtins.int
     UPDATE_TIME_FIELD_NUMBER: builtins.int
+    ADJUSTMENTS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """"trainingJobs/{job}"."""
     uid: builtins.str
@@ -474,6 +487,10 @@ class TrainingJob(google.protobuf.message.Message):
     def update_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When it changed last."""
 
+    @property
+    def adjustments(self) -> global___Hyperparameters:
+        """What later attempts do otherwise than the spec says, because memory was not enough; only what differs is set."""
+
     def __init__(
         self,
         *,
@@ -495,9 +512,10 @@ class TrainingJob(google.protobuf.message.Message):
         start_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         end_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         update_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        adjustments: global___Hyperparameters | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["create_time", b"create_time", "end_time", b"end_time", "failure", b"failure", "progress", b"progress", "spec", b"spec", "start_time", b"start_time", "update_time", b"update_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "create_time", b"create_time", "display_name", b"display_name", "end_time", b"end_time", "etag", b"etag", "failure", b"failure", "last_sequence", b"last_sequence", "metrics", b"metrics", "model_version", b"model_version", "name", b"name", "priority", b"priority", "progress", b"progress", "spec", b"spec", "start_time", b"start_time", "state", b"state", "uid", b"uid", "update_time", b"update_time", "worker", b"worker"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["adjustments", b"adjustments", "create_time", b"create_time", "end_time", b"end_time", "failure", b"failure", "progress", b"progress", "spec", b"spec", "start_time", b"start_time", "update_time", b"update_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["adjustments", b"adjustments", "attempt", b"attempt", "create_time", b"create_time", "display_name", b"display_name", "end_time", b"end_time", "etag", b"etag", "failure", b"failure", "last_sequence", b"last_sequence", "metrics", b"metrics", "model_version", b"model_version", "name", b"name", "priority", b"priority", "progress", b"progress", "spec", b"spec", "start_time", b"start_time", "state", b"state", "uid", b"uid", "update_time", b"update_time", "worker", b"worker"]) -> None: ...
 
 global___TrainingJob = TrainingJob
 
@@ -983,20 +1001,26 @@ class Recovery(google.protobuf.message.Message):
 
     CAUSE_FIELD_NUMBER: builtins.int
     FROM_STEP_FIELD_NUMBER: builtins.int
+    ADJUSTMENTS_FIELD_NUMBER: builtins.int
     from_step: builtins.int
     """The step from which the next attempt goes on."""
     @property
     def cause(self) -> aift.common.v1.blob_pb2.Failure:
         """Why the attempt was lost."""
 
+    @property
+    def adjustments(self) -> global___Hyperparameters:
+        """What the next attempt does otherwise than the spec says; only what differs is set. Unset when nothing does."""
+
     def __init__(
         self,
         *,
         cause: aift.common.v1.blob_pb2.Failure | None = ...,
         from_step: builtins.int = ...,
+        adjustments: global___Hyperparameters | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["cause", b"cause"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["cause", b"cause", "from_step", b"from_step"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["adjustments", b"adjustments", "cause", b"cause"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["adjustments", b"adjustments", "cause", b"cause", "from_step", b"from_step"]) -> None: ...
 
 global___Recovery = Recovery
 

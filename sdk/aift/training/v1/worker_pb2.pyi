@@ -67,6 +67,8 @@ class _AttemptOutcomeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper.
     """Configuration or data are wrong; no attempt can succeed."""
     ATTEMPT_OUTCOME_OUT_OF_MEMORY: _AttemptOutcome.ValueType  # 6
     """Memory was not enough."""
+    ATTEMPT_OUTCOME_RELEASED: _AttemptOutcome.ValueType  # 7
+    """The machine goes away in good order; the job waits for another one, and this counts as no failure."""
 
 class AttemptOutcome(_AttemptOutcome, metaclass=_AttemptOutcomeEnumTypeWrapper):
     """How an attempt ended."""
@@ -85,6 +87,8 @@ ATTEMPT_OUTCOME_INVALID: AttemptOutcome.ValueType  # 5
 """Configuration or data are wrong; no attempt can succeed."""
 ATTEMPT_OUTCOME_OUT_OF_MEMORY: AttemptOutcome.ValueType  # 6
 """Memory was not enough."""
+ATTEMPT_OUTCOME_RELEASED: AttemptOutcome.ValueType  # 7
+"""The machine goes away in good order; the job waits for another one, and this counts as no failure."""
 global___AttemptOutcome = AttemptOutcome
 
 @typing.final
@@ -325,14 +329,18 @@ class HeartbeatResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     COMMAND_FIELD_NUMBER: builtins.int
+    TOKEN_FIELD_NUMBER: builtins.int
     command: global___AgentCommand.ValueType
     """What to do."""
+    token: builtins.str
+    """A fresh token of the attempt once half of the old one's time is over; otherwise empty."""
     def __init__(
         self,
         *,
         command: global___AgentCommand.ValueType = ...,
+        token: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["command", b"command"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["command", b"command", "token", b"token"]) -> None: ...
 
 global___HeartbeatResponse = HeartbeatResponse
 

@@ -136,7 +136,7 @@ class WorkerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def FinishAttempt(self, request, context):
-        """Ends the attempt: with a result, paused, cancelled, or with a failure that is retried or final.
+        """Ends the attempt: with a result, paused, cancelled, released, or with a failure that is retried or final.
         Errors: ABORTED (stale fence), FAILED_PRECONDITION (a file of the result is missing).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

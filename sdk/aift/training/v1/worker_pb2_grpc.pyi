@@ -73,7 +73,7 @@ class WorkerServiceStub:
         aift.training.v1.worker_pb2.FinishAttemptRequest,
         aift.training.v1.worker_pb2.FinishAttemptResponse,
     ]
-    """Ends the attempt: with a result, paused, cancelled, or with a failure that is retried or final.
+    """Ends the attempt: with a result, paused, cancelled, released, or with a failure that is retried or final.
     Errors: ABORTED (stale fence), FAILED_PRECONDITION (a file of the result is missing).
     """
 
@@ -137,7 +137,7 @@ class WorkerServiceAsyncStub:
         aift.training.v1.worker_pb2.FinishAttemptRequest,
         aift.training.v1.worker_pb2.FinishAttemptResponse,
     ]
-    """Ends the attempt: with a result, paused, cancelled, or with a failure that is retried or final.
+    """Ends the attempt: with a result, paused, cancelled, released, or with a failure that is retried or final.
     Errors: ABORTED (stale fence), FAILED_PRECONDITION (a file of the result is missing).
     """
 
@@ -215,7 +215,7 @@ class WorkerServiceServicer(metaclass=abc.ABCMeta):
         request: aift.training.v1.worker_pb2.FinishAttemptRequest,
         context: _ServicerContext,
     ) -> typing.Union[aift.training.v1.worker_pb2.FinishAttemptResponse, collections.abc.Awaitable[aift.training.v1.worker_pb2.FinishAttemptResponse]]:
-        """Ends the attempt: with a result, paused, cancelled, or with a failure that is retried or final.
+        """Ends the attempt: with a result, paused, cancelled, released, or with a failure that is retried or final.
         Errors: ABORTED (stale fence), FAILED_PRECONDITION (a file of the result is missing).
         """
 
