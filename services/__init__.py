@@ -1,0 +1,1 @@
+"""The processes of AIFT: the shared kernel, four services and the embedded supervisor."""

@@ -1,0 +1,1 @@
+"""Shared kernel of the services. It knows no word of their domains."""
