@@ -96,6 +96,7 @@ class ModelShape(google.protobuf.message.Message):
     MAX_CONTEXT_TOKENS_FIELD_NUMBER: builtins.int
     TIED_EMBEDDINGS_FIELD_NUMBER: builtins.int
     DTYPE_FIELD_NUMBER: builtins.int
+    HEAD_SIZE_FIELD_NUMBER: builtins.int
     architecture: builtins.str
     """transformers' name, such as "LlamaForCausalLM"."""
     parameters: builtins.int
@@ -118,6 +119,8 @@ class ModelShape(google.protobuf.message.Message):
     """Whether input and output embeddings are one matrix."""
     dtype: builtins.str
     """Type of the stored weights, such as "bfloat16"."""
+    head_size: builtins.int
+    """Width of one attention head; 0 means hidden_size / attention_heads."""
     def __init__(
         self,
         *,
@@ -132,8 +135,9 @@ class ModelShape(google.protobuf.message.Message):
         max_context_tokens: builtins.int = ...,
         tied_embeddings: builtins.bool = ...,
         dtype: builtins.str = ...,
+        head_size: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["architecture", b"architecture", "attention_heads", b"attention_heads", "dtype", b"dtype", "hidden_size", b"hidden_size", "intermediate_size", b"intermediate_size", "key_value_heads", b"key_value_heads", "layers", b"layers", "max_context_tokens", b"max_context_tokens", "parameters", b"parameters", "tied_embeddings", b"tied_embeddings", "vocabulary_size", b"vocabulary_size"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["architecture", b"architecture", "attention_heads", b"attention_heads", "dtype", b"dtype", "head_size", b"head_size", "hidden_size", b"hidden_size", "intermediate_size", b"intermediate_size", "key_value_heads", b"key_value_heads", "layers", b"layers", "max_context_tokens", b"max_context_tokens", "parameters", b"parameters", "tied_embeddings", b"tied_embeddings", "vocabulary_size", b"vocabulary_size"]) -> None: ...
 
 global___ModelShape = ModelShape
 
