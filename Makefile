@@ -78,3 +78,13 @@ lint: $(VENV)/.installed-dev ## Checks style, types and the walls between the ro
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Documents generated from contracts and settings.
+.PHONY: docs
+docs: setup ## Writes docs/API_REFERENCE.md and docs/CONFIG_REFERENCE.md.
+	$(BIN)/python -m services.core.settings_reference > docs/CONFIG_REFERENCE.md
+	$(BIN)/python docs/api_reference.py > docs/API_REFERENCE.md
+
+.PHONY: docs-check
+docs-check: docs
+	@git diff --exit-code --stat -- docs || { echo "Documents differ from their sources: commit what 'make docs' wrote."; exit 1; }
