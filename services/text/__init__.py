@@ -1,0 +1,1 @@
+"""Rows, templates and supervision: one code path for preview, training and serving. Never imports torch."""

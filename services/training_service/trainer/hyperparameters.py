@@ -1,0 +1,112 @@
+"""How to train: names and meaning as in transformers and PEFT, defaults as in the manual. Standard library only."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import Field, dataclass, field, fields
+from typing import Any, Literal
+
+from services.text.problems import Problem
+
+Method = Literal["lora", "qlora", "full"]
+Schedule = Literal["linear", "cosine", "constant"]
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The numbers that a field may have."""
+
+    low: float
+    high: float
+    above_low: bool = False
+    """Whether `low` itself is refused."""
+    below_high: bool = False
+    """Whether `high` itself is refused."""
+
+    def hold(self, value: float) -> bool:
+        """Whether the number is finite and inside."""
+        above = value > self.low if self.above_low else value >= self.low
+        below = value < self.high if self.below_high else value <= self.high
+        return math.isfinite(value) and above and below
+
+    def __str__(self) -> str:
+        return f"{'(' if self.above_low else '['}{self.low:g}, {self.high:g}{')' if self.below_high else ']'}"
+
+
+def number(default: float, low: float, high: float, **ends: bool) -> Any:
+    """A numeric field with its default and bounds."""
+    return field(default=default, metadata={"bounds": Bounds(low, high, **ends)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hyperparameters:
+    """Every hyperparameter with its default; `problems` tells which are out of range."""
+
+    method: Method = "lora"
+    """lora: adapters beside frozen weights; qlora: the same with weights in 4 bits (NF4); full: all weights."""
+    learning_rate: float = number(3e-4, 0, 1, above_low=True)
+    """Highest learning rate of AdamW."""
+    num_train_epochs: float = number(3.0, 0, 1000, above_low=True)
+    """Passes over the training rows."""
+    max_steps: int = number(0, 0, 10**9)
+    """Optimizer steps; overrides num_train_epochs when above 0."""
+    per_device_train_batch_size: int = number(4, 1, 4096)
+    """Rows per micro-batch and rank."""
+    gradient_accumulation_steps: int = number(1, 1, 4096)
+    """Micro-batches per optimizer step. A step holds batch x accumulation x ranks rows, packed or not."""
+    max_length: int = number(512, 8, 1_048_576)
+    """Longest row in tokens; longer ones are cut and counted."""
+    lora_r: int = number(16, 1, 1024)
+    """Rank of the adapters."""
+    lora_alpha: float = number(32.0, 0, 65_536, above_low=True)
+    """Scale of the adapters: they count lora_alpha / lora_r."""
+    lora_dropout: float = number(0.0, 0, 1, below_high=True)
+    """Share of the adapters' inputs dropped while training."""
+    lora_target_modules: tuple[str, ...] = ()
+    """Layers that get adapters, by the last part of their name; empty: all linear layers of the architecture."""
+    use_rslora: bool = False
+    """Scale by lora_alpha / sqrt(lora_r) instead."""
+    use_dora: bool = False
+    """Split magnitude and direction."""
+    lr_scheduler_type: Schedule = "linear"
+    """How the learning rate moves after the warm-up."""
+    warmup_ratio: float = number(0.03, 0, 1)
+    """Share of all steps in which the learning rate rises."""
+    weight_decay: float = number(0.0, 0, 1)
+    """AdamW's weight decay."""
+    max_grad_norm: float = number(1.0, 0, 1e9)
+    """Gradients are scaled down to this norm; 0: never."""
+    seed: int = number(42, 0, 2**32 - 1)
+    """Order and split of rows, start of the adapters, dropout."""
+    eval_split: float = number(0.05, 0, 0.5)
+    """Share of the rows held out where no evaluation rows are given."""
+    eval_steps: int = number(0, 0, 10**9)
+    """Optimizer steps between evaluations; 0: before and after only."""
+    save_steps: int = number(0, 0, 10**9)
+    """Optimizer steps between checkpoints; 0: by time, every ten minutes."""
+    logging_steps: int = number(1, 1, 10**9)
+    """Optimizer steps between metric events."""
+    gradient_checkpointing: bool = False
+    """Recompute activations instead of keeping them."""
+    packing: bool = True
+    """Put the rows of a step into few sequences without padding. Loss and gradients stay those of the unpacked step."""
+    dataloader_num_workers: int = number(0, 0, 64)
+    """Processes that load batches; 0: the trainer itself."""
+
+    def problems(self, path: str = "hyperparameters") -> list[Problem]:
+        """Every number that is out of its bounds."""
+        return [problem for item in fields(self) for problem in self._out_of_bounds(item, path)]
+
+    def _out_of_bounds(self, item: Field[Any], path: str) -> list[Problem]:
+        bounds, value = item.metadata.get("bounds"), getattr(self, item.name)
+        if bounds is None or bounds.hold(value):
+            return []
+        name = f"{path}.{item.name}"
+        return [
+            Problem(
+                "HYPERPARAMETER_OUT_OF_RANGE",
+                name,
+                f"{name} is {value}; it must lie in {bounds}",
+                f"{name} の値 {value} は範囲外です。{bounds} の範囲で指定してください",
+            )
+        ]

@@ -1,0 +1,100 @@
+"""Decoded JSON into dataclasses, strictly: whatever is unknown, missing or of another type is a problem that is named.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields
+from typing import Any, TypeVar
+
+from services.text.problems import Problem
+
+T = TypeVar("T")
+
+
+def build(cls: type[T], value: object, path: str, problems: list[Problem]) -> T | None:
+    """Builds a dataclass, noting every problem on the way; None where one keeps it from being built."""
+    if not isinstance(value, Mapping):
+        problems.append(_wrong_type(path, "an object", value))
+        return None
+    hints, known = typing.get_type_hints(cls), [item.name for item in fields(typing.cast(Any, cls))]
+    before = len(problems)
+    problems += [_unknown(path, str(name), known) for name in value if name not in known]
+    given = {n: _value(hints[n], value[n], _join(path, n), problems) for n in known if n in value}
+    if len(problems) > before:
+        return None
+    missing = [item.name for item in fields(typing.cast(Any, cls)) if item.name not in given and _required(item)]
+    problems += [_missing(_join(path, name)) for name in missing]
+    return None if missing else cls(**given)
+
+
+def _value(kind: Any, value: object, path: str, problems: list[Problem]) -> Any:
+    if isinstance(kind, types.UnionType):
+        return None if value is None else _value(typing.get_args(kind)[0], value, path, problems)
+    if isbuild(kind):
+        return build(typing.cast(type, kind), value, path, problems)
+    origin = typing.get_origin(kind) or kind
+    if origin is typing.Literal:
+        return _choice(typing.get_args(kind), value, path, problems)
+    if origin is tuple:
+        return _strings(value, path, problems)
+    if origin is float and type(value) is int:
+        return float(value)
+    if type(value) is not origin:
+        problems.append(_wrong_type(path, _KINDS[origin], value))
+    return value
+
+
+_KINDS = {int: "an integer", float: "a number", bool: "true or false", str: "a string", dict: "an object"}
+
+
+def _choice(choices: tuple[Any, ...], value: object, path: str, problems: list[Problem]) -> Any:
+    if value not in choices:
+        problems.append(_wrong_type(path, f"one of {', '.join(choices)}", value))
+    return value
+
+
+def _strings(value: object, path: str, problems: list[Problem]) -> tuple[str, ...]:
+    if isinstance(value, str):  # a lone string would else be read as its characters
+        problems.append(_wrong_type(path, "a list of strings", value))
+        return ()
+    items = tuple(value) if isinstance(value, list | tuple) else (value,)
+    if not all(isinstance(item, str) for item in items):
+        problems.append(_wrong_type(path, "a list of strings", value))
+    return items
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _required(item: Field[Any]) -> bool:
+    return item.default is MISSING and item.default_factory is MISSING
+
+
+def _unknown(path: str, name: str, known: list[str]) -> Problem:
+    field_path = _join(path, name)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    en = f"{field_path} is unknown" + (f"; did you mean {close[0]}?" if close else f"; known are {', '.join(known)}")
+    ja = f"{field_path} という項目はありません" + (f"。{close[0]} ではありませんか" if close else "")
+    return Problem("UNKNOWN_FIELD", field_path, en, ja)
+
+
+def _missing(path: str) -> Problem:
+    return Problem("MISSING_FIELD", path, f"{path} is missing", f"{path} がありません")
+
+
+def _wrong_type(path: str, expected: str, value: object) -> Problem:
+    place, shown = path or "the job file", json.dumps(value, ensure_ascii=False, default=str)[:100]
+    return Problem(
+        "WRONG_TYPE",
+        path,
+        f"{place} must be {expected}, not {shown}",
+        f"{place} の値 {shown} は使えません（{expected}）",
+    )
