@@ -37,7 +37,7 @@ def build(cls: type[T], value: object, path: str, problems: list[Problem]) -> T 
 def _value(kind: Any, value: object, path: str, problems: list[Problem]) -> Any:
     if isinstance(kind, types.UnionType):
         return None if value is None else _value(typing.get_args(kind)[0], value, path, problems)
-    if isbuild(kind):
+    if is_dataclass(kind):
         return build(typing.cast(type, kind), value, path, problems)
     origin = typing.get_origin(kind) or kind
     if origin is typing.Literal:
