@@ -81,9 +81,10 @@ lint: $(VENV)/.installed-dev ## Checks style, types and the walls between the ro
 
 # Documents generated from contracts and settings.
 .PHONY: docs
-docs: setup ## Writes docs/API_REFERENCE.md and docs/CONFIG_REFERENCE.md.
+docs: setup $(BUF) ## Writes docs/API_REFERENCE.md and docs/CONFIG_REFERENCE.md.
 	$(BIN)/python -m services.core.settings_reference > docs/CONFIG_REFERENCE.md
-	$(BIN)/python docs/api_reference.py > docs/API_REFERENCE.md
+	$(BUF) build -o build/image.binpb
+	$(BIN)/python docs/api_reference.py build/image.binpb > docs/API_REFERENCE.md
 
 .PHONY: docs-check
 docs-check: docs
