@@ -1,0 +1,121 @@
+"""The files of a model: which of a folder are sent, and how they come back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+
+import grpc
+
+from aift.common.v1 import blob_pb2
+from aift.connection import Connection
+from aift.errors import AiftError, invalid
+from aift.progress import OnProgress, Progress, silent
+from aift.registry.v1 import registry_pb2
+from aift.transfer import download
+from aift.uploads import Uploads
+
+# What a model consists of; weights in pickles and code are never sent.
+_SUFFIXES = frozenset({".json", ".safetensors", ".jinja", ".model", ".txt", ".tiktoken", ".md"})
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+
+
+def model_files(directory: Path) -> list[Path]:
+    """The files of a folder that make a model, without those of subfolders. Raises AiftError naming what is missing."""
+    if not directory.is_dir():
+        raise invalid(
+            "path", "DIRECTORY_NOT_FOUND", f"There is no folder {directory}.", f"フォルダ {directory} がありません。"
+        )
+    files = sorted(path for path in directory.iterdir() if path.is_file() and _belongs(path))
+    if not any(path.suffix == ".safetensors" for path in files):
+        raise _without_weights(directory)
+    return files
+
+
+def send_directory(
+    uploads: Uploads, directory: Path, *, on_progress: OnProgress = silent
+) -> list[blob_pb2.UploadedFile]:
+    """Sends the files of a model's folder; progress counts the bytes of all of them."""
+    files = model_files(directory)
+    total = sum(path.stat().st_size for path in files)
+    sent: list[blob_pb2.UploadedFile] = []
+    before = 0
+    for path in files:
+        tell = _shifted(on_progress, before, total)
+        upload = uploads.send(path, on_progress=tell)
+        sent.append(blob_pb2.UploadedFile(path=path.name, upload=upload.name))
+        before += path.stat().st_size
+    return sent
+
+
+class Files:
+    """Reads files of base models and versions from the registry."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def download(
+        self, name: str, files: Iterable[blob_pb2.FileEntry], directory: Path, *, on_progress: OnProgress
+    ) -> Path:
+        """Writes the files into a folder, which is made where it is missing."""
+        entries = list(files)
+        total = sum(entry.size_bytes for entry in entries)
+        target = directory.expanduser()
+        target.mkdir(parents=True, exist_ok=True)
+        before = 0
+        for entry in entries:
+            download(
+                lambda offset, path=entry.path: self._read(name, path, offset),  # type: ignore[misc]
+                target / _inside(entry.path),
+                size_bytes=entry.size_bytes,
+                sha256=entry.sha256,
+                patience_s=self._connection.patience_s,
+                on_progress=_shifted(on_progress, before, total),
+            )
+            before += entry.size_bytes
+        return target
+
+    def _read(self, name: str, path: str, offset: int) -> Iterator[bytes]:
+        request = registry_pb2.ReadModelFileRequest(name=name, path=path, offset_bytes=offset)
+        stub = self._connection.registry
+        for message in self._connection.stream("registry", stub.ReadModelFile, request):
+            yield message.data
+
+
+def _belongs(path: Path) -> bool:
+    return not path.name.startswith(".") and (path.suffix in _SUFFIXES or path.name.upper().startswith("LICENSE"))
+
+
+def _inside(path: str) -> PurePosixPath:
+    relative = PurePosixPath(path)
+    if relative.is_absolute() or ".." in relative.parts or not relative.parts:
+        message = f"The registry names a file outside of the model's folder: {path!r}"
+        raise AiftError(
+            "UNSAFE_PATH", grpc.StatusCode.DATA_LOSS, message, f"モデルのフォルダの外を指すファイル名です: {path!r}"
+        )
+    return relative
+
+
+def _shifted(on_progress: OnProgress, before: int, total: int) -> OnProgress:
+    def tell(progress: Progress) -> None:
+        on_progress(Progress(stage=progress.stage, what=progress.what, done=before + progress.done, total=total))
+
+    return tell
+
+
+def _without_weights(directory: Path) -> AiftError:
+    if any(next(directory.glob(pattern), None) for pattern in _PICKLES):
+        return invalid(
+            "path",
+            "PICKLED_WEIGHTS",
+            f"{directory} holds pickled weights only, which can run code. Save them as safetensors: "
+            "model.save_pretrained(folder, safe_serialization=True)",
+            f"{directory} には pickle 形式の重みしかありません(コードを実行できる形式です)。safetensors で保存し直してください: "
+            "model.save_pretrained(folder, safe_serialization=True)",
+        )
+    return invalid(
+        "path",
+        "WEIGHTS_MISSING",
+        f"{directory} holds no *.safetensors file.",
+        f"{directory} に *.safetensors ファイルがありません。",
+    )

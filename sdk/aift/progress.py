@@ -1,0 +1,24 @@
+"""How far long work is, as it is told to a callback."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+Stage = Literal["uploading", "validating", "importing", "downloading"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """done and total in bytes; total is 0 while unknown. `what` is the file or the resource that it is about."""
+
+    stage: Stage
+    what: str
+    done: int
+    total: int
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def silent(_: Progress) -> None:
+    """Tells nobody."""
