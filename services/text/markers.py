@@ -32,6 +32,7 @@ class Split:
 
 _PAIRS = (("質問", "回答"), ("指示", "応答"), ("入力", "出力"), ("Q", "A"))
 _COLON = r"[ \t　]*[:：][ \t　]*"
+_VARIES = r"[\s:：#]+"
 # The prompt's marker opens the text; before a heading some families put a fixed sentence. Shortest match first: the
 # completion begins at the first marker that can begin it.
 _INLINE = r"\A(?P<pm>{0}{2}\n?)(?P<p>.*?)(?P<cm>\n+{1}{2}\n?)(?P<c>.*)\Z"
@@ -52,10 +53,15 @@ def find_markers(text: str) -> Split | None:
 
 
 def split(text: str, markers: Markers) -> Split | None:
-    """Splits at the given pair, else at a known pair of the same label (another colon or space); None without."""
+    """Splits at the given pair, else at the same pair with other colons or spaces; None without."""
     if text.startswith(markers.prompt):
         prompt, found, completion = text.removeprefix(markers.prompt).partition(markers.completion)
         if found:
             return Split(markers, prompt, completion)
     known = find_markers(text)
-    return known if known is not None and known.markers.label == markers.label else None
+    return known if known is not None and _bare(known.markers) == _bare(markers) else None
+
+
+def _bare(markers: Markers) -> tuple[str, str]:
+    """The pair without what varies from row to row."""
+    return re.sub(_VARIES, "", markers.prompt), re.sub(_VARIES, "", markers.completion)

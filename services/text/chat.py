@@ -1,0 +1,158 @@
+"""Conversations rendered by a model's chat template, and where the assistant's turns lie in the text.
+
+Spans come from {% generation %} marks, else, for families that we know, from what the template itself puts around
+the contents; never from a search in text that a user wrote. transformers is imported where something is rendered.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from services.text.problems import Problem, ProblemError
+from services.text.rows import Message
+
+Span = tuple[int, int]
+_GENERATION_MARK = re.compile(r"\{%-?\s*generation\s*-?%\}")
+
+
+@dataclass(frozen=True)
+class Family:
+    """Templates without marks whose answers we can find."""
+
+    name: str
+    signature: tuple[str, ...]
+    """Strings that a template of the family holds, all of them."""
+    header: str = ""
+    """What opens an answer; empty: what the template adds for add_generation_prompt."""
+
+
+FAMILIES = (
+    Family("Llama 3", ("<|start_header_id|>", "<|eot_id|>")),
+    Family("ChatML", ("<|im_start|>", "<|im_end|>")),
+    Family("Gemma", ("<start_of_turn>", "<end_of_turn>")),
+    Family("DeepSeek-R1", ("<｜Assistant｜>",), "<｜Assistant｜>"),
+    Family("sarashina", ("<|user|>", "<|assistant|>"), "<|assistant|>"),
+    Family("Llama 2", ("[INST]", "[/INST]"), "[/INST]"),
+    Family("llm-jp, StableLM-JA", ("### 応答:",), "### 応答:"),
+    Family("calm2", ("USER: ", "ASSISTANT: "), "ASSISTANT: "),
+)
+
+
+def render(messages: Sequence[Message], chat_template: str, tokenizer: Any, *, generation: bool = False) -> str:
+    """The conversation's text; with `generation` up to where the assistant's next turn begins."""
+    return _render(messages, chat_template, tokenizer, add_generation_prompt=generation)[0]
+
+
+def render_spans(messages: Sequence[Message], chat_template: str, tokenizer: Any) -> tuple[str, list[Span]]:
+    """The conversation's text and the assistant's turns in it, each with its stop token where one follows.
+
+    Raises ProblemError where the template is neither marked nor of a known family.
+    """
+    if _GENERATION_MARK.search(chat_template):
+        text, spans = _render(messages, chat_template, tokenizer, return_assistant_tokens_mask=True)
+    else:
+        text, spans = _known_spans(messages, chat_template, tokenizer)
+    special = special_token_pattern(tokenizer)
+    end_of_text = re.compile(r"\s*" + re.escape(str(tokenizer.eos_token)))
+    return text, [(start, _with_stop(text, start, end, special, end_of_text)) for start, end in spans]
+
+
+def special_token_pattern(tokenizer: Any) -> re.Pattern[str]:
+    """Matches any of the tokenizer's special tokens."""
+    tokens = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+    tokens |= {str(token) for token in tokenizer.all_special_tokens}
+    return re.compile("|".join(re.escape(token) for token in sorted(tokens, key=len, reverse=True)) or r"(?!)")
+
+
+def _with_stop(text: str, start: int, end: int, special: re.Pattern[str], end_of_text: re.Pattern[str]) -> int:
+    """The span's end, moved past a stop token that follows directly and is not in the span yet."""
+    inside = [match.end() for match in special.finditer(text, start, end)]
+    if inside and not text[inside[-1] : end].strip():
+        return inside[-1]
+    following = end_of_text.match(text, end) or special.match(text, end)
+    return following.end() if following else end
+
+
+def _render(messages: Sequence[Message], chat_template: str, tokenizer: Any, **options: bool) -> tuple[str, list[Span]]:
+    from jinja2.exceptions import TemplateError
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    turns = [{"role": message.role, "content": message.content} for message in messages]
+    try:
+        texts, spans = render_jinja_template([turns], chat_template=chat_template, **options, **_tokens(tokenizer))
+    except TemplateError as error:
+        raise ProblemError(
+            Problem(
+                "TEMPLATE_REFUSED_ROW",
+                "messages",
+                f"the model's chat template refuses the conversation: {error}",
+                f"モデルのチャットテンプレートがこの会話を受け付けません: {error}",
+            )
+        ) from error
+    return texts[0], [(start, end) for start, end in spans[0]] if spans else []
+
+
+def _tokens(tokenizer: Any) -> dict[str, Any]:
+    return dict(tokenizer.special_tokens_map)
+
+
+def _known_spans(messages: Sequence[Message], chat_template: str, tokenizer: Any) -> tuple[str, list[Span]]:
+    family = next((f for f in FAMILIES if all(part in chat_template for part in f.signature)), None)
+    if family is None:
+        raise ProblemError(_unknown_template())
+    text = render(messages, chat_template, tokenizer)
+    contents, frame = _frame(messages, chat_template, tokenizer, text)
+    opening = render(messages, chat_template, tokenizer, generation=True)
+    header = family.header or (opening.removeprefix(text) if opening.startswith(text) else "")
+    return text, _spans(messages, contents, frame, header)
+
+
+def _frame(messages: Sequence[Message], chat_template: str, tokenizer: Any, text: str) -> tuple[list[str], list[str]]:
+    """The contents as the template shows them, and the pieces of its own text around them."""
+    stand_ins = [f"\uf8ff{index}\uf8ff" for index in range(len(messages))]
+    probe = render(
+        [Message(m.role, mark) for m, mark in zip(messages, stand_ins, strict=True)], chat_template, tokenizer
+    )
+    frame = re.split("\uf8ff\\d+\uf8ff", probe)
+    for contents in ([m.content for m in messages], [m.content.strip() for m in messages]):
+        pieces = [piece for pair in zip(frame, [*contents, ""], strict=False) for piece in pair]
+        if len(frame) == len(messages) + 1 and "".join(pieces) == text:
+            return contents, frame
+    raise ProblemError(
+        Problem(
+            "TEMPLATE_NOT_MARKED",
+            "messages",
+            "the model's chat template changes the contents, so that answers cannot be told apart; add"
+            " {% generation %} marks around the assistant's turns to its chat_template",
+            "モデルのチャットテンプレートが本文を書き換えるため、応答の範囲を特定できません。chat_template の"
+            "応答部分を {% generation %} で囲んでください",
+        )
+    )
+
+
+def _spans(messages: Sequence[Message], contents: list[str], frame: list[str], header: str) -> list[Span]:
+    spans: list[Span] = []
+    position = 0
+    for message, content, before in zip(messages, contents, frame, strict=False):
+        position += len(before)
+        if message.role == "assistant":
+            found = before.rfind(header) if header else -1
+            if found < 0:
+                raise ProblemError(_unknown_template())
+            spans.append((position - len(before) + found + len(header), position + len(content)))
+        position += len(content)
+    return spans
+
+
+def _unknown_template() -> Problem:
+    return Problem(
+        "TEMPLATE_NOT_MARKED",
+        "chat_template",
+        "the model's chat template has no {% generation %} marks and is of no family that we know; add the marks"
+        " around the assistant's turns, or give the rows as text with markers such as 質問 / 回答",
+        "モデルのチャットテンプレートに {% generation %} の印がなく、既知の系列でもありません。応答部分を印で囲むか、"
+        "「質問:／回答:」のような目印のある text 形式のデータを使ってください",
+    )

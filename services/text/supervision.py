@@ -1,0 +1,146 @@
+"""Which tokens of an example are trained. One code path for preview, trainer and serving.
+
+A token is trained where its characters touch a span that is learnt, so one that straddles the end of the prompt is
+trained. The stop token is trained. Spans come from the template, never from a search for tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from services.text import chat
+from services.text.encoding import Encoded, encode, leading_ids
+from services.text.rows import Conversation, Example, Message, Pair, Plain
+from services.text.template import Template, marker_turns, prompt_ids
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """An example as the model sees it."""
+
+    input_ids: list[int]
+    trained: list[bool]
+    """Whether the token is learnt, one for each of input_ids."""
+    pieces: list[str]
+    """The token's characters, one for each of input_ids; "" where several tokens share one character."""
+    dropped_tokens: int
+    """Tokens beyond max_length, cut off at the end."""
+
+    @property
+    def trained_tokens(self) -> int:
+        """Tokens that count in the loss; nothing predicts the first."""
+        return sum(self.trained[1:])
+
+    def marked(self) -> str:
+        """The text with ⟦…⟧ around what is trained, for people."""
+        text, inside = "", False
+        for piece, trained in zip(self.pieces, self.trained, strict=True):
+            text += ("⟦" if trained else "⟧") if trained != inside else ""
+            text, inside = text + piece, trained
+        return text + ("⟧" if inside else "")
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """A text that is encoded at once, what of it is learnt, and whether the stop token is put behind."""
+
+    text: str
+    spans: list[chat.Span]
+    stop: bool
+
+
+def render(example: Example, template: Template, tokenizer: Any, max_length: int) -> Rendered:
+    """Renders one example under a bound template. Raises ProblemError where the template refuses it."""
+    return render_all([example], template, tokenizer, max_length)[0]
+
+
+def render_all(examples: Sequence[Example], template: Template, tokenizer: Any, max_length: int) -> list[Rendered]:
+    """The same for many; tokenised together, which is faster."""
+    segments = [_segments(example, template, tokenizer) for example in examples]
+    special = template.kind == "chat"
+    texts = [segment.text for group in segments for segment in group]
+    encoded = iter(encode(texts, tokenizer, special=special))
+    leading = [] if special else leading_ids(tokenizer)
+    return [_assemble(group, encoded, leading, tokenizer, max_length) for group in segments]
+
+
+def differs_when_served(example: Example, template: Template, tokenizer: Any) -> bool:
+    """Whether the prompt alone, as serving encodes it, has other tokens than the prompt in training.
+
+    It has where a token straddles prompt and answer. The model then answers from a start that it was not trained on.
+    """
+    whole = render(example, template, tokenizer, 2**30)
+    if isinstance(example, Plain) or True not in whole.trained:
+        return False
+    turns = list(example.messages[:-1]) if isinstance(example, Conversation) else [Message("user", example.prompt)]
+    start = prompt_ids(template, turns, "", tokenizer)
+    return whole.input_ids[: len(start)] != start
+
+
+def _segments(example: Example, template: Template, tokenizer: Any) -> list[_Segment]:
+    if template.kind == "chat":
+        return [_chat_segment(_turns(example), template, tokenizer)]
+    end = str(tokenizer.eos_token)
+    if isinstance(example, Plain) or template.markers is None:
+        text = example.completion.removesuffix(end)
+        return [_Segment(text, [(0, len(text))], stop=True)]
+    turns = _turns(example)
+    texts = [text.removesuffix(end) for text in marker_turns(turns, template.markers)]
+    answers = [turn.content.removesuffix(end) for turn in turns if turn.role == "assistant"]
+    whole = template.train_on == "all"
+    return [
+        _Segment(text, [(0 if whole else len(text) - len(answer), len(text))], stop=True)
+        for text, answer in zip(texts, answers, strict=True)
+    ]
+
+
+def _turns(example: Example) -> list[Message]:
+    if isinstance(example, Conversation):
+        return list(example.messages)
+    prompt = [Message("user", example.prompt)] if isinstance(example, Pair) else []
+    return [*prompt, Message("assistant", example.completion)]
+
+
+def _chat_segment(turns: Sequence[Message], template: Template, tokenizer: Any) -> _Segment:
+    text, spans = chat.render_spans(turns, template.chat_template, tokenizer)
+    ended = any(text[slice(*spans[-1])].endswith(stop) for stop in template.stop) if spans else True
+    open_end = not ended and not text[spans[-1][1] :].strip()
+    if open_end:  # the template writes no stop token; serving needs one
+        text = text[: spans[-1][1]]
+    return _Segment(text, [(0, len(text))] if template.train_on == "all" else spans, stop=open_end)
+
+
+def _assemble(
+    segments: Sequence[_Segment], encoded: Iterator[Encoded], leading: list[int], tokenizer: Any, max_length: int
+) -> Rendered:
+    ids = list(leading)
+    trained = [False] * len(leading)
+    pieces = [str(tokenizer.decode([token])) for token in leading]
+    for segment in segments:
+        tokens = next(encoded)
+        ids += tokens.ids
+        trained += _touching(tokens.offsets, segment.spans)
+        pieces += _pieces(segment.text, tokens.offsets)
+        if segment.stop:
+            ids.append(tokenizer.eos_token_id)
+            trained.append(True)
+            pieces.append(str(tokenizer.eos_token))
+    dropped = max(0, len(ids) - max_length)
+    return Rendered(ids[:max_length], trained[:max_length], pieces[:max_length], dropped)
+
+
+def _touching(offsets: Sequence[tuple[int, int]], spans: Sequence[chat.Span]) -> list[bool]:
+    """For each token whether it shares a character with a span; one without characters, whether it lies in one."""
+    return [any(max(start, s) < min(max(end, start + 1), e) for s, e in spans) for start, end in offsets]
+
+
+def _pieces(text: str, offsets: Sequence[tuple[int, int]]) -> list[str]:
+    """The characters of each token, each character once, in order."""
+    pieces: list[str] = []
+    shown = 0
+    for _, end in offsets:
+        pieces.append(text[shown : max(shown, end)])
+        shown = max(shown, end)
+    return pieces
