@@ -28,7 +28,7 @@ _pipe: tuple[int, int] | None = None
 
 def _read_end() -> int:
     """The reading end of this process' pipe, made at first use. The writing end stays open until we die."""
-    global _pipe  # noqa: PLW0603 - one pipe a process is the point
+    global _pipe
     with _lock:
         if _pipe is None:
             _pipe = os.pipe()
@@ -130,7 +130,7 @@ class Guard:
         lifeline = os.environ.pop(ENV, None)
         # The child stays in our group, so that a kill of the group reaches it. If only we are killed, the kernel
         # tells it (Linux): the setting must come after the change of user, which clears it.
-        self._child = subprocess.Popen(argv, preexec_fn=self._before_exec, **_identity(user))  # noqa: PLW1509
+        self._child = subprocess.Popen(argv, preexec_fn=self._before_exec, **_identity(user))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop())
         if lifeline is not None:

@@ -56,10 +56,10 @@ class Postgres:
         self._user = server_user(self.data)
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Makes the cluster at first use, ends what an earlier life left, and waits until the server answers.
+    def prepare(self) -> list[str]:
+        """Makes the cluster at first use and ends what an earlier life left; the argument list of the server.
 
-        Raises PostgresError. May be called again after the server died.
+        Raises PostgresError. To be called before each life of the server, which ends when the caller does.
         """
         self.directory.mkdir(mode=0o711, parents=True, exist_ok=True)
         if not self._user.can_enter(self.directory):
@@ -72,7 +72,14 @@ class Postgres:
             self._initdb(binaries)
         self._end_leftover()
         self._make_socket_directory()
-        self._start_and_wait(binaries)
+        return self._argv(binaries)
+
+    def start(self) -> None:
+        """Prepares and starts the server and waits until it answers.
+
+        Raises PostgresError. May be called again after the server died.
+        """
+        self._start_and_wait(self.prepare())
 
     def stop(self, *, grace_s: float = 15.0) -> None:
         """Disconnects everyone and shuts down; killed after `grace_s`. No error when it does not run."""
@@ -112,18 +119,13 @@ class Postgres:
         return Path(tempfile.gettempdir()) / f"aift-pg-{digest}"
 
     def url(self, role: str = SUPERUSER, *, database: str = DATABASE) -> str:
-        """A psycopg URL with the role's password. Raises PostgresError for a role that was never provisioned."""
-        path = self._password_file(role)
-        if not path.exists():
-            raise PostgresError(f"the PostgreSQL role {role!r} has no password in {self.directory}")
+        """A psycopg URL with the role's password, which is made at its first use; `provision` makes the role."""
         host = quote(str(self.socket_directory), safe="")
-        return f"postgresql://{role}:{path.read_text()}@/{database}?host={host}&port={self._number}"
+        return f"postgresql://{role}:{self._password(role)}@/{database}?host={host}&port={self._number}"
 
     def provision(self, role: str, *, schema: str | None = None) -> str:
         """Makes a role that owns a schema (of its own name by default) and nothing else; its URL. Repeatable."""
-        if not self._password_file(role).exists():
-            write_secret(self._password_file(role), secrets.token_urlsafe(24))
-        password = sql.Literal(self._password_file(role).read_text())
+        password = sql.Literal(self._password(role))
         name, owned = sql.Identifier(role), sql.Identifier(schema or role)
         with psycopg.connect(self.url(), autocommit=True) as connection:
             known = connection.execute("SELECT FROM pg_roles WHERE rolname = %s", (role,)).fetchone() is not None
@@ -136,8 +138,12 @@ class Postgres:
     def _number(self) -> int:
         return self._port or 5432
 
-    def _password_file(self, role: str) -> Path:
-        return self.directory / f"{role}.password"
+    def _password(self, role: str) -> str:
+        path = self.directory / f"{role}.password"
+        if not path.exists():
+            self.directory.mkdir(mode=0o711, parents=True, exist_ok=True)
+            write_secret(path, secrets.token_urlsafe(24))
+        return path.read_text()
 
     def _binaries(self) -> Path:
         """The folder of `postgres` and `initdb`, copied once when the server's user cannot enter the original."""
@@ -157,15 +163,14 @@ class Postgres:
         fresh, password = self.directory / "data.new", self.directory / "initdb.secret"
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700)
-        write_secret(self._password_file(SUPERUSER), secrets.token_urlsafe(24))
-        write_secret(password, self._password_file(SUPERUSER).read_text())
+        write_secret(password, self._password(SUPERUSER))
         self._user.give(fresh)
         self._user.give(password)
-        argv = [binaries / "initdb", "--pgdata", fresh, "--username", SUPERUSER, "--pwfile", password]
+        argv = [str(binaries / "initdb"), "--pgdata", str(fresh), "--username", SUPERUSER, "--pwfile", str(password)]
         argv += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"]
         argv += [] if self._durable else ["--no-sync"]
         done = subprocess.run(
-            argv, capture_output=True, text=True, env=_environment(), cwd="/", check=False, **self._user.run_options()
+            argv, capture_output=True, text=True, env=environment(), cwd="/", check=False, **self._user.run_options()
         )
         password.unlink()
         if done.returncode != 0:
@@ -200,11 +205,11 @@ class Postgres:
             raise PostgresError(f"{path} belongs to someone else; remove it")
         self._user.give(path)
 
-    def _start_and_wait(self, binaries: Path) -> None:
+    def _start_and_wait(self, argv: list[str]) -> None:
         deadline = time.monotonic() + _READY_WITHIN_S
         log_start = self._log_size()
-        self._process = self._launch(binaries)
-        while not self._answers():
+        self._process = self._launch(argv)
+        while not self.answers():
             ended, log = self.poll() is not None, self._log_since(log_start)
             if time.monotonic() > deadline or (ended and "still in use" not in log):
                 self.stop()
@@ -212,10 +217,14 @@ class Postgres:
             if ended:
                 # Backends of a killed server are about to notice; PostgreSQL refuses until they are gone.
                 log_start = self._log_size()
-                self._process = self._launch(binaries)
+                self._process = self._launch(argv)
             time.sleep(0.05)
 
-    def _launch(self, binaries: Path) -> "subprocess.Popen[bytes]":
+    def _launch(self, argv: list[str]) -> "subprocess.Popen[bytes]":
+        with self._log_file.open("ab") as log:
+            return lifeline.popen(argv, env=environment(), cwd="/", stdout=log, stderr=log)
+
+    def _argv(self, binaries: Path) -> list[str]:
         settings = {
             "listen_addresses": "127.0.0.1" if self._port else "",
             "port": str(self._number),
@@ -228,11 +237,9 @@ class Postgres:
         user = ["--user", self._user.name] if os.geteuid() == 0 else []
         argv = [sys.executable, "-m", "services.core.lifeline", "--signal", "INT", *user, "--"]
         argv += [str(binaries / "postgres"), "-D", str(self.data)]
-        argv += [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        with self._log_file.open("ab") as log:
-            return lifeline.popen(argv, env=_environment(), cwd="/", stdout=log, stderr=log)
+        return argv + [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
         """Whether the server takes connections; makes our database when it does so for the first time."""
         try:
             with psycopg.connect(self.url(database="postgres"), autocommit=True, connect_timeout=5) as connection:
@@ -251,7 +258,7 @@ class Postgres:
             return file.read().decode(errors="replace")
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Nothing of ours reaches PostgreSQL: no secrets, and no PG* variables that would change what it does."""
     wanted = ("PATH", "PYTHONPATH", "TMPDIR", "LD_LIBRARY_PATH")
     return {"LC_ALL": "C.UTF-8", **{name: os.environ[name] for name in wanted if name in os.environ}}

@@ -1,0 +1,8 @@
+"""What Alembic runs for every service: the connection comes from `services.core.migrate`."""
+
+from alembic import context
+
+connection = context.config.attributes["connection"]
+context.configure(connection=connection, transaction_per_migration=False)
+with context.begin_transaction():
+    context.run_migrations()
