@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from aift.common.v1.auth_pb2 import Role, allowed_roles
 from google.protobuf.descriptor_pb2 import (
     DescriptorProto,
     EnumDescriptorProto,
@@ -19,8 +20,6 @@ from google.protobuf.descriptor_pb2 import (
     MethodDescriptorProto,
     ServiceDescriptorProto,
 )
-
-from aift.common.v1.auth_pb2 import Role, allowed_roles
 
 # Field numbers of FileDescriptorProto and below, which make up the paths of comments.
 _MESSAGE, _ENUM, _SERVICE, _FIELD, _METHOD, _VALUE, _NESTED = 4, 5, 6, 2, 2, 2, 3
@@ -42,7 +41,9 @@ class Comments:
 def field_type(message: DescriptorProto, field: FieldDescriptorProto) -> str:
     """The type as a reader of protos knows it."""
     name = field.type_name.removeprefix(".") or _TYPES[field.type]
-    entry = next((n for n in message.nested_type if n.options.map_entry and field.type_name.endswith(f".{n.name}")), None)
+    entry = next(
+        (n for n in message.nested_type if n.options.map_entry and field.type_name.endswith(f".{n.name}")), None
+    )
     if entry is not None:
         key, value = entry.field
         return f"map<{field_type(entry, key)}, {field_type(entry, value)}>"
@@ -63,13 +64,17 @@ def method_lines(method: MethodDescriptorProto, comment: str) -> Iterator[str]:
     """One RPC: signature, roles, meaning."""
     request = ("stream " if method.client_streaming else "") + method.input_type.split(".")[-1]
     response = ("stream " if method.server_streaming else "") + method.output_type.split(".")[-1]
-    roles = ", ".join(Role.Name(role).removeprefix("ROLE_").lower() for role in method.options.Extensions[allowed_roles])
+    roles = ", ".join(
+        Role.Name(role).removeprefix("ROLE_").lower() for role in method.options.Extensions[allowed_roles]
+    )
     yield f"### {method.name}\n"
     yield f"`{method.name}({request}) returns ({response})` · {roles}\n"
     yield comment + "\n"
 
 
-def message_lines(message: DescriptorProto, path: tuple[int, ...], comments: Comments, prefix: str = "") -> Iterator[str]:
+def message_lines(
+    message: DescriptorProto, path: tuple[int, ...], comments: Comments, prefix: str = ""
+) -> Iterator[str]:
     """A message and what is nested in it, as tables."""
     yield f"### {prefix}{message.name}\n"
     yield comments.at(*path) + "\n"

@@ -1,0 +1,1 @@
+"""Engines: child processes that hold weights and write text. Only modules here import torch."""
