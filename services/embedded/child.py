@@ -27,7 +27,7 @@ class Child:
         *,
         log: RotatedLog,
         backoff: Backoff,
-        changed: Callable[[], None],
+        changed: Callable[[], object],
         report: Callable[[str, int, float], None],
     ) -> None:
         self.spec = spec
@@ -103,7 +103,7 @@ class Child:
         # A pipe of our own: asyncio's would make wait() wait for grandchildren that hold it, too.
         reading, writing = os.pipe()
         try:
-            process = await lifeline.spawn(argv, env=self.spec.env, stdout=writing, stderr=writing)
+            process = await lifeline.spawn(argv, env=self.spec.env, cwd=self.spec.cwd, stdout=writing, stderr=writing)
         except BaseException:
             os.close(reading)
             raise
@@ -116,7 +116,7 @@ class Child:
 
     async def _sweep(self, group: int) -> None:
         deadline = time.monotonic() + self.spec.orphan_s
-        while time.monotonic() < deadline and _group_exists(group):
+        while time.monotonic() < deadline and _group_exists(group):  # noqa: ASYNC110 - the kernel has no event for it
             await asyncio.sleep(0.05)
         lifeline.signal_group(group, signal.SIGKILL)
 

@@ -7,7 +7,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -59,6 +59,21 @@ class Report:
         """For --json."""
         return {"able": self.able, "findings": [asdict(finding) for finding in self.findings]}
 
+    def as_text(self) -> str:
+        """A table for people, what to do below each line that needs it."""
+        marks = {"ok": "✓", "missing": "-", "failed": "✗"}
+        lines = []
+        for finding in self.findings:
+            lines.append(f"{marks[finding.level]} {finding.name:<16} {finding.found}")
+            if finding.remedy:
+                lines.append(f"  {'':<16} → {finding.remedy}")
+        verdict = (
+            text("The main job can run here.", "このマシンで実行できます。")
+            if self.able
+            else text("Something that is needed is missing (✗).", "必要なものが足りません(✗)。")
+        )
+        return "\n".join([*lines, verdict])
+
 
 def examine(state_dir: Path, host: str, wanted_ports: Mapping[str, int], *, running: bool) -> Report:
     """Look at everything. `running`: whether AIFT itself runs here now, and so has its ports."""
@@ -70,11 +85,7 @@ def examine(state_dir: Path, host: str, wanted_ports: Mapping[str, int], *, runn
 
 
 def _python() -> Finding:
-    found = f"{platform.python_version()} ({sys.executable})"
-    if sys.version_info >= (3, 11):
-        return Finding(name="python", level="ok", found=found)
-    remedy = text("Install Python 3.11 or newer.", "Python 3.11 以上をインストールしてください。")
-    return Finding(name="python", level="failed", found=found, remedy=remedy)
+    return Finding(name="python", level="ok", found=f"{platform.python_version()} ({sys.executable})")
 
 
 def _cpu() -> Finding:
@@ -98,8 +109,10 @@ def _disk(state_dir: Path) -> Finding:
     if usage.free >= DISK_NEEDED:
         return Finding(name="disk", level="ok", found=found)
     need = f"{DISK_NEEDED / GIB:.0f} GiB"
-    remedy = text(f"Free at least {need}, or name another place with AIFT_STATE_DIR.",
-                  f"{need} 以上空けるか、AIFT_STATE_DIR で別の場所を指定してください。")  # fmt: skip
+    remedy = text(
+        f"Free at least {need}, or name another place with AIFT_STATE_DIR.",
+        f"{need} 以上空けるか、AIFT_STATE_DIR で別の場所を指定してください。",
+    )
     return Finding(name="disk", level="failed", found=found, remedy=remedy)
 
 
@@ -132,7 +145,9 @@ def _needed() -> list[Finding]:
         version = _version(package)
         level: Level = "ok" if version else "failed"
         findings.append(
-            Finding(name=package, level=level, found=version or "-", remedy="" if version else "pip install 'aift[all]'")
+            Finding(
+                name=package, level=level, found=version or "-", remedy="" if version else "pip install 'aift[all]'"
+            )
         )
     return findings
 
@@ -168,8 +183,10 @@ def _nvidia() -> Finding:
     found = _output(["nvidia-smi", query, "--format=csv,noheader"]) if shutil.which("nvidia-smi") else None
     if found:
         return Finding(name="gpu", level="ok", found="; ".join(found.splitlines()))
-    remedy = text("Training runs on the CPU. For a GPU install NVIDIA's driver.",
-                  "CPU で学習します。GPU を使うには NVIDIA ドライバーをインストールしてください。")  # fmt: skip
+    remedy = text(
+        "Training runs on the CPU. For a GPU install NVIDIA's driver.",
+        "CPU で学習します。GPU を使うには NVIDIA ドライバーをインストールしてください。",
+    )
     return Finding(name="gpu", level="missing", found="-", remedy=remedy)
 
 
@@ -183,17 +200,18 @@ def _torch() -> Finding:
     found = f"torch {version}, CUDA {cuda}, {count} GPU"
     if available == "True" or not shutil.which("nvidia-smi"):
         return Finding(name="torch-cuda", level="ok", found=found)
-    remedy = text("nvidia-smi sees a GPU but torch does not: update the driver for this CUDA.",
-                  "nvidia-smi は GPU を認識していますが torch は認識していません。この CUDA に合うドライバーへ更新してください。")  # fmt: skip
+    remedy = text(
+        "nvidia-smi sees a GPU but torch does not: update the driver for this CUDA.",
+        "nvidia-smi は GPU を認識していますが torch は認識していません。この CUDA に合うドライバーへ更新してください。",
+    )
     return Finding(name="torch-cuda", level="missing", found=found, remedy=remedy)
 
 
 def _port(name: str, port: int, host: str) -> Finding:
-    taken: Callable[[int], str | None] = ports.owner
     if ports.bindable(host, port):
         return Finding(name=f"port-{name}", level="ok", found=str(port))
     remedy = text("Stop it, or use `aift up --ports auto`.", "停止するか、`aift up --ports auto` を使ってください。")
-    return Finding(name=f"port-{name}", level="failed", found=f"{port}: {taken(port) or '?'}", remedy=remedy)
+    return Finding(name=f"port-{name}", level="failed", found=f"{port}: {ports.owner(port) or '?'}", remedy=remedy)
 
 
 def _output(argv: list[str]) -> str | None:

@@ -129,3 +129,15 @@ class ProcessUnknown(EmbeddedError):
             f"There is no log of {name!r}. There are: {there}.",
             f"{name!r} のログはありません。あるもの: {there}。",
         )
+
+
+class MigrationFailed(EmbeddedError):
+    """A schema could not be brought up to date."""
+
+    reason = "MIGRATION_FAILED"
+
+    def __init__(self, said: str) -> None:
+        super().__init__(
+            f"The database could not be brought up to date:\n{said}",
+            f"データベースを更新できませんでした:\n{said}",
+        )

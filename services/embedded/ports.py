@@ -35,7 +35,8 @@ def owner(port: int) -> str | None:
     """Who listens on `port`, as "program (pid n)", or None where the system does not tell us."""
     with contextlib.suppress(psutil.AccessDenied, psutil.NoSuchProcess, OSError):
         for connection in psutil.net_connections(kind="tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+            listens = connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
+            if listens and connection.pid:
                 return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
     return None
 

@@ -11,7 +11,7 @@ def default_state_dir() -> Path:
     """Where root keeps a service's state, else where a person keeps a program's."""
     if os.geteuid() == 0:
         return Path("/var/lib/aift")
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "aift"
+    return Path.home() / ".local" / "share" / "aift"
 
 
 class EmbeddedSettings(BaseSettings):

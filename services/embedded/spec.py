@@ -15,6 +15,7 @@ class ProcessSpec:
     name: str
     argv: Sequence[str] | MakeArgv  # a function prepares what the process needs, in a thread before each life
     env: Mapping[str, str]  # the whole environment of the process, not an addition
+    cwd: str | None = None  # None: where the supervisor is
     ready: Ready | None = None  # asked again and again; None: ready as soon as it runs
     ports: Mapping[str, int] = field(default_factory=dict)  # for people: what listens where
     stage: int = 0  # higher stages are stopped first; within a stage all at once

@@ -22,7 +22,7 @@ class Supervisor:
         specs: Sequence[ProcessSpec],
         *,
         logs: Path,
-        changed: Callable[[], None] = lambda: None,
+        changed: Callable[[], object] = lambda: None,
         report: Callable[[str, int, float], None] = lambda name, status, delay_s: None,
         backoff: Backoff | None = None,
     ) -> None:

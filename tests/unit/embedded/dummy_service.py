@@ -14,7 +14,7 @@ from services.core import lifeline
 
 
 class Handler(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:  # noqa: N802 - the base class' name
+    def do_GET(self) -> None:
         if self.path == "/crash":
             os._exit(7)
         self.send_response(200 if self.path == "/readyz" else 404)

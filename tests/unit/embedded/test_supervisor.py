@@ -149,7 +149,7 @@ async def never() -> bool:
 
 async def until(condition: Callable[[], bool], timeout_s: float = 20) -> None:
     async with asyncio.timeout(timeout_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - the condition is the test's
             await asyncio.sleep(0.02)
 
 

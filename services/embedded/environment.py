@@ -1,0 +1,25 @@
+"""What a child process sees of our own environment: what it needs, and no secret of another's."""
+
+import os
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+
+# What any program needs to run at all, and what a person sets for all of them.
+_ANY = (
+    *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "LC_*", "TZ", "TMPDIR", "VIRTUAL_ENV"),
+    *("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONWARNINGS", "LD_LIBRARY_PATH", "DYLD_*", "SSL_CERT_*"),
+    *("GRPC_*", "COVERAGE_*", "AIFT_LOG_LEVEL", "AIFT_CONFIG_FILE"),
+)
+# What reaches out to the network.
+NETWORK = ("*_proxy", "*_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+# What computes.
+COMPUTE = ("CUDA_*", "NVIDIA_*", "NCCL_*", "TORCH_*", "PYTORCH_*", "TRITON_*", "OMP_*", "MKL_*", "OPENBLAS_*", "DS_*")
+
+
+def environment(forwards: tuple[str, ...], own: Mapping[str, str]) -> dict[str, str]:
+    """The variables that match the patterns, then `own`, which wins."""
+    patterns = (*_ANY, *forwards)
+    chosen = {
+        name: value for name, value in os.environ.items() if any(fnmatchcase(name, pattern) for pattern in patterns)
+    }
+    return {**chosen, "PYTHONUNBUFFERED": "1", **own}

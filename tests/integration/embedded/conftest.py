@@ -1,0 +1,97 @@
+"""State directories that PostgreSQL can live in, and the supervisor as a process."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+DUMMY_UP = (sys.executable, str(Path(__file__).parent / "dummy_up.py"))
+
+
+class Machine:
+    """One state directory and the command line on it."""
+
+    def __init__(self, state: Path, program: tuple[str, ...]) -> None:
+        self.state = state
+        self._program = program
+        self._started: list[subprocess.Popen[str]] = []
+
+    def command(self, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        """One command, to its end."""
+        return subprocess.run(
+            [*self._program, *arguments, "--state-dir", str(self.state)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            cwd=ROOT,
+            env={**os.environ, "LANG": "C.UTF-8", **environment},
+        )
+
+    def start(self, *options: str) -> "subprocess.Popen[str]":
+        """`up` in the foreground, not waited for."""
+        process = subprocess.Popen(
+            [*self._program, "up", "--json", "--state-dir", str(self.state), *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        self._started.append(process)
+        return process
+
+    def up(self, *options: str) -> "tuple[subprocess.Popen[str], dict[str, Any]]":
+        """`up` in the foreground; the process and what it told when all was healthy."""
+        process = self.start(*options or ("--ports", "auto"))
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line:
+            raise AssertionError(process.communicate()[1])
+        return process, json.loads(line)
+
+    def end(self) -> None:
+        """Stop what a failed test left."""
+        for process in self._started:
+            if process.poll() is None:
+                process.terminate()
+            process.communicate(timeout=90)
+
+
+@pytest.fixture
+def state_dir() -> Iterator[Path]:
+    """A fresh directory that the user of PostgreSQL may pass through, which pytest's own are not."""
+    parent = Path(tempfile.mkdtemp(prefix="aift-"))
+    parent.chmod(0o711)
+    yield parent / "state"
+    shutil.rmtree(parent)
+
+
+@pytest.fixture
+def dummies(state_dir: Path) -> Iterator[Machine]:
+    """PostgreSQL and dummy services."""
+    machine = Machine(state_dir, DUMMY_UP)
+    yield machine
+    machine.end()
+
+
+def eventually(condition: Callable[[], bool], timeout_s: float = 30) -> None:
+    """Wait for a condition, or fail."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def until() -> Callable[..., None]:
+    """`eventually`, for tests."""
+    return eventually
