@@ -9,6 +9,7 @@ Further fields of a row are left alone.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -29,6 +30,7 @@ class Form(StrEnum):
 Role = Literal["system", "user", "assistant"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant")
 RESPONSE_FIELDS = ("response", "output")
+_BROKEN = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ def _string(
         problems.append(_wrong_type(place, "a string", "文字列"))
     elif not value.strip():
         problems.append(Problem("EMPTY_FIELD", place, f"{place} is empty", f"{place} が空です"))
-    elif any("\ud800" <= character <= "\udfff" or character == "\0" for character in value):
+    elif _BROKEN.search(value):
         problems.append(_not_text(place))
     else:
         return value

@@ -1,0 +1,1 @@
+"""Takes files in, checks them, and keeps them as immutable versions of data sets."""

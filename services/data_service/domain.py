@@ -1,0 +1,231 @@
+"""What the data service speaks of: uploads, data sets, versions, data jobs, and the changes that are legal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+PART_BYTES = 8 << 20
+"""Uploads are stored in parts of this length; the committed offset moves by part."""
+
+MAX_CHUNK_BYTES = 1 << 20
+"""The longest `data` of one message of a stream, in either direction."""
+
+MAX_LINE_BYTES = 1 << 20
+"""The longest line of a data set: two of its kind fit into one message."""
+
+INDEX_STRIDE = 64
+"""The row index holds the place of every 64th row."""
+
+ORIGINAL_FOLDER = "original"
+ROWS_PATH = "rows.parquet"
+INDEX_PATH = "rows.index"
+"""The row index is a file of the version like the others, but of no use to anyone outside."""
+
+
+class UploadState(StrEnum):
+    """States of an upload: OPEN, then one of the others for good."""
+
+    OPEN = "OPEN"
+    FINALIZED = "FINALIZED"
+    EXPIRED = "EXPIRED"
+
+
+class RowForm(StrEnum):
+    """What the rows of a version look like; DETECT only in a request."""
+
+    DETECT = "DETECT"
+    TEXT = "TEXT"
+    INSTRUCTION = "INSTRUCTION"
+    MESSAGES = "MESSAGES"
+
+
+class TrainOn(StrEnum):
+    """Which part of a row is trained; AUTO only in a request."""
+
+    AUTO = "AUTO"
+    COMPLETION = "COMPLETION"
+    ALL = "ALL"
+
+
+class JobState(StrEnum):
+    """States of a data job."""
+
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing follows it."""
+        return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upload:
+    """A file on its way in."""
+
+    tenant: str
+    id: str
+    uid: str
+    filename: str
+    # Declared length in bytes; 0 when it was not declared.
+    size_bytes: int
+    committed_bytes: int
+    state: UploadState
+    # Digest of the whole; empty until finalised.
+    sha256: str
+    # Number of the writer that may commit parts; each new writer counts it up, which ends the one before.
+    writer: int
+    create_time: datetime
+    expire_time: datetime
+
+    @property
+    def name(self) -> str:
+        """The resource name."""
+        return f"uploads/{self.id}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A piece of an unfinished upload: where it begins in the file, its length, its key in the object store."""
+
+    offset_bytes: int
+    size_bytes: int
+    key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """A named collection of versions."""
+
+    tenant: str
+    id: str
+    uid: str
+    etag: str
+    display_name: str
+    description: str
+    # Number of the newest version that is not deleted; 0 when there is none.
+    latest_version: int
+    create_time: datetime
+    update_time: datetime
+
+    @property
+    def name(self) -> str:
+        """The resource name."""
+        return f"datasets/{self.id}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Template:
+    """How rows become prompt and completion, and why it was chosen so."""
+
+    form: RowForm
+    train_on: TrainOn
+    # The markers of TEXT rows, such as "質問: " and "回答: "; both empty when there are none.
+    prompt_marker: str = ""
+    completion_marker: str = ""
+    evidence_en: str = ""
+    evidence_ja: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statistics:
+    """Counts over the valid rows; lengths in characters of what the model is shown and learns."""
+
+    rows: int = 0
+    characters: int = 0
+    min_characters: int = 0
+    median_characters: int = 0
+    max_characters: int = 0
+    duplicate_rows: int = 0
+    # Bucket i counts rows of [bounds[i-1], bounds[i]) characters.
+    histogram_counts: list[int] = field(default_factory=list)
+    histogram_bounds: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionFile:
+    """One file of a version, by digest."""
+
+    path: str
+    size_bytes: int
+    sha256: str
+    key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """Rows that never change."""
+
+    tenant: str
+    dataset_id: str
+    number: int
+    uid: str
+    sha256: str
+    size_bytes: int
+    filename: str
+    template: Template
+    statistics: Statistics
+    data_job: str
+    create_time: datetime
+    files: tuple[VersionFile, ...]
+
+    @property
+    def name(self) -> str:
+        """The resource name."""
+        return f"datasets/{self.dataset_id}/versions/{self.number}"
+
+    @property
+    def visible_files(self) -> tuple[VersionFile, ...]:
+        """The files that users see."""
+        return tuple(file for file in self.files if file.path != INDEX_PATH)
+
+    def file(self, path: str) -> VersionFile | None:
+        """The file of a path; the original when the path is empty."""
+        for file in self.files:
+            if file.path == path or (not path and file.path.startswith(f"{ORIGINAL_FOLDER}/")):
+                return file
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why a job failed, in both languages."""
+
+    reason: str
+    en: str
+    ja: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataJob:
+    """Work that takes longer than a call."""
+
+    tenant: str
+    id: str
+    uid: str
+    state: JobState
+    dataset_id: str
+    upload_id: str
+    form: RowForm
+    train_on: TrainOn
+    # The number of the version that it made; 0 before.
+    version_number: int
+    done_bytes: int
+    total_bytes: int
+    rows: int
+    failure: Failure | None
+    attempt: int
+    fence: int
+    create_time: datetime
+    start_time: datetime | None
+    end_time: datetime | None
+
+    @property
+    def name(self) -> str:
+        """The resource name."""
+        return f"dataJobs/{self.id}"

@@ -1,0 +1,155 @@
+"""What can go wrong with uploads, data jobs and versions."""
+
+from __future__ import annotations
+
+from services.core.errors import DomainError
+
+
+class UploadOffset(DomainError):
+    """Bytes that leave a gap or overlap what is there; `committed_bytes` tells where to go on."""
+
+    reason = "UPLOAD_OFFSET"
+    status = "OUT_OF_RANGE"
+    en = "{upload} goes on at byte {committed_bytes}, got offset_bytes {offset_bytes}. Send from there."
+    ja = "{upload} は {committed_bytes} バイト目から続きます（offset_bytes {offset_bytes}）。そこから送信してください。"
+
+    def __init__(self, upload: str, *, offset_bytes: int, committed_bytes: int) -> None:
+        super().__init__(upload=upload, offset_bytes=offset_bytes, committed_bytes=committed_bytes)
+
+
+class UploadSuperseded(DomainError):
+    """Another stream writes to the upload now."""
+
+    reason = "UPLOAD_SUPERSEDED"
+    status = "ABORTED"
+    en = "Another stream took over {upload}. Only one writes at a time; the newest wins."
+    ja = "別のストリームが {upload} を引き継ぎました。同時に書き込めるのは 1 つだけで、最後に開始したものが優先されます。"
+
+    def __init__(self, upload: str) -> None:
+        super().__init__(upload=upload)
+
+
+class UploadNotOpen(DomainError):
+    """The upload takes no more bytes."""
+
+    reason = "UPLOAD_NOT_OPEN"
+    status = "FAILED_PRECONDITION"
+    en = "{upload} is {state} and takes no more bytes. Begin a new one."
+    ja = "{upload} の状態は {state} で、これ以上書き込めません。新しいアップロードを開始してください。"
+
+    def __init__(self, upload: str, *, state: str) -> None:
+        super().__init__(upload=upload, state=state)
+
+
+class UploadNotFinalized(DomainError):
+    """The upload's bytes are not a file yet."""
+
+    reason = "UPLOAD_NOT_FINALIZED"
+    status = "FAILED_PRECONDITION"
+    en = "{upload} is {state}. Finish it with FinalizeUpload first."
+    ja = "{upload} の状態は {state} です。先に FinalizeUpload で確定してください。"
+
+    def __init__(self, upload: str, *, state: str) -> None:
+        super().__init__(upload=upload, state=state)
+
+
+class UploadIncomplete(DomainError):
+    """Fewer bytes came than were declared."""
+
+    reason = "UPLOAD_INCOMPLETE"
+    status = "FAILED_PRECONDITION"
+    en = "{upload} has {committed_bytes} of {size_bytes} bytes. Send the rest from there, then finalise."
+    ja = "{upload} は {size_bytes} バイト中 {committed_bytes} バイトです。続きを送信してから確定してください。"
+
+    def __init__(self, upload: str, *, committed_bytes: int, size_bytes: int) -> None:
+        super().__init__(upload=upload, committed_bytes=committed_bytes, size_bytes=size_bytes)
+
+
+class UploadTooLarge(DomainError):
+    """More bytes came than were declared."""
+
+    reason = "UPLOAD_TOO_LARGE"
+    status = "RESOURCE_EXHAUSTED"
+    en = "{upload} was declared with {size_bytes} bytes, and more came. Declare the true length, or 0."
+    ja = "{upload} は {size_bytes} バイトと宣言されていますが、それより多く届きました。正しい長さか 0 を宣言してください。"
+
+    def __init__(self, upload: str, *, size_bytes: int) -> None:
+        super().__init__(upload=upload, size_bytes=size_bytes)
+
+
+class DiskFull(DomainError):
+    """The object store or the state directory has no room left."""
+
+    reason = "DISK_FULL"
+    status = "RESOURCE_EXHAUSTED"
+    en = "The server's storage is full. Free space or ask the administrator, then go on from the committed offset."
+    ja = "サーバーのストレージに空きがありません。空きを作るか管理者に連絡し、確定済みの位置から再開してください。"
+
+
+class UploadDigest(DomainError):
+    """The bytes that came are not those that the sender counted."""
+
+    reason = "UPLOAD_DIGEST"
+    status = "DATA_LOSS"
+    en = "{upload} has SHA-256 {actual}, the sender says {expected}. Upload the file again."
+    ja = "{upload} の SHA-256 は {actual} で、送信側の値 {expected} と一致しません。もう一度アップロードしてください。"
+
+    def __init__(self, upload: str, *, expected: str, actual: str) -> None:
+        super().__init__(upload=upload, expected=expected, actual=actual)
+
+
+class DataJobEnded(DomainError):
+    """The job ended otherwise; there is nothing to stop."""
+
+    reason = "DATA_JOB_ENDED"
+    status = "FAILED_PRECONDITION"
+    en = "{job} has ended already as {state}."
+    ja = "{job} は既に {state} で終了しています。"
+
+    def __init__(self, job: str, *, state: str) -> None:
+        super().__init__(job=job, state=state)
+
+
+class ReportNotReady(DomainError):
+    """The job has written no report."""
+
+    reason = "REPORT_NOT_READY"
+    status = "FAILED_PRECONDITION"
+    en = "{job} is {state} and has no report. Wait until it has SUCCEEDED, or FAILED with DATA_INVALID."
+    ja = "{job} の状態は {state} で、レポートはまだありません。SUCCEEDED か、DATA_INVALID での FAILED までお待ちください。"
+
+    def __init__(self, job: str, *, state: str) -> None:
+        super().__init__(job=job, state=state)
+
+
+class DataInvalid(DomainError):
+    """The file has errors. Becomes a job's failure, with the first of them in front."""
+
+    reason = "DATA_INVALID"
+    status = "FAILED_PRECONDITION"
+    en = "{place}{finding}: {text} Errors in all: {errors}; GetValidationReport lists them."
+    ja = "{place_ja}{finding}: {text_ja} エラーは全部で {errors} 件です。詳細は検証レポートをご覧ください。"
+
+
+class ValidationCrashed(DomainError):
+    """The checking process ended again and again without a result. Becomes a job's failure."""
+
+    reason = "VALIDATION_CRASHED"
+    status = "INTERNAL"
+    en = "The checking process ended {attempts} times without a result. The service's log has the reason."
+    ja = "検証プロセスが結果を出さずに {attempts} 回終了しました。原因はサービスのログにあります。"
+
+    def __init__(self, attempts: int) -> None:
+        super().__init__(attempts=attempts)
+
+
+class DatasetGone(DomainError):
+    """The data set was deleted while the job ran. Becomes a job's failure."""
+
+    reason = "DATASET_GONE"
+    status = "FAILED_PRECONDITION"
+    en = "{dataset} was deleted while its data were being checked."
+    ja = "検証中に {dataset} が削除されました。"
+
+    def __init__(self, dataset: str) -> None:
+        super().__init__(dataset=dataset)

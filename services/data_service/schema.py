@@ -1,0 +1,123 @@
+"""The tables of the schema `data`, as the newest migration leaves them."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, DateTime, Integer, MetaData, Table, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from services.core.blobs import blobs_table
+from services.core.idempotency import requests_table
+
+SCHEMA = "data"
+
+metadata = MetaData()
+blobs = blobs_table(metadata)
+requests = requests_table(metadata)
+
+
+def _text(name: str, **options: bool) -> Column[str]:
+    return Column(name, Text, nullable=False, **options)
+
+
+def _number(name: str, **options: bool) -> Column[int]:
+    return Column(name, BigInteger, nullable=False, **options)
+
+
+def _made(name: str = "create_time") -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=False, server_default=text("clock_timestamp()"))
+
+
+def _time(name: str) -> Column[object]:
+    return Column(name, DateTime(timezone=True))
+
+
+uploads = Table(
+    "uploads",
+    metadata,
+    _text("tenant", primary_key=True),
+    _text("id", primary_key=True),
+    _text("uid"),
+    _text("filename"),
+    _number("size_bytes"),
+    _number("committed_bytes"),
+    _text("state"),
+    Column("sha256", Text),
+    _number("writer"),
+    _made(),
+    _time("expire_time"),
+)
+
+upload_parts = Table(
+    "upload_parts",
+    metadata,
+    _text("tenant", primary_key=True),
+    _text("upload_id", primary_key=True),
+    _number("offset_bytes", primary_key=True),
+    _number("size_bytes"),
+    _text("key"),
+)
+
+datasets = Table(
+    "datasets",
+    metadata,
+    _text("tenant", primary_key=True),
+    _text("id", primary_key=True),
+    _text("uid"),
+    _text("etag"),
+    _text("display_name"),
+    _text("description"),
+    _number("last_number"),
+    _made(),
+    _made("update_time"),
+    _time("delete_time"),
+)
+
+data_jobs = Table(
+    "data_jobs",
+    metadata,
+    _text("tenant", primary_key=True),
+    _text("id", primary_key=True),
+    _text("uid"),
+    _text("state"),
+    _text("dataset_id"),
+    _text("upload_id"),
+    _text("form"),
+    _text("train_on"),
+    Column("version_number", BigInteger),
+    _number("done_bytes"),
+    _number("total_bytes"),
+    _number("rows"),
+    Column("failure", JSONB(none_as_null=True)),
+    Column("report", JSONB(none_as_null=True)),
+    Column("attempt", Integer, nullable=False),
+    _number("fence"),
+    _time("lease_expires_at"),
+    _made(),
+    _time("start_time"),
+    _time("end_time"),
+)
+
+versions = Table(
+    "versions",
+    metadata,
+    _text("tenant", primary_key=True),
+    _text("dataset_id", primary_key=True),
+    _number("number", primary_key=True),
+    _text("uid"),
+    _text("filename"),
+    Column("template", JSONB, nullable=False),
+    Column("statistics", JSONB, nullable=False),
+    _text("data_job"),
+    _made(),
+    _time("delete_time"),
+)
+
+version_files = Table(
+    "version_files",
+    metadata,
+    _text("tenant", primary_key=True),
+    _text("dataset_id", primary_key=True),
+    _number("number", primary_key=True),
+    _text("path", primary_key=True),
+    _text("sha256"),
+)

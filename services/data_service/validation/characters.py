@@ -1,0 +1,31 @@
+"""Characters in a row that are legal JSON and still wrong, or worth a look."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+_SUSPECT = re.compile(r"[\x7f-\x9f\ufffd]|\\u(?:00[01]|[dD][89a-fA-F]|[fF]{3}[dD])|\\[bf]")
+SURROGATE = re.compile("[\ud800-\udfff]")
+CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+REPLACEMENT = re.compile("\ufffd")
+
+
+def is_suspect(line: str) -> bool:
+    """Whether the JSON text may hold any of them; a quick look that spares most rows the long one."""
+    return _SUSPECT.search(line) is not None
+
+
+def strings(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """All strings in a JSON value, names of fields too, each with its place such as "messages[2].content"."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from strings(item, f"{path}[{index}]")
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            place = f"{path}.{name}" if path else name
+            yield place, name
+            yield from strings(item, place)

@@ -1,0 +1,86 @@
+"""What bytes are when they are not UTF-8 text: a kind of binary file, or text of another encoding."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from services.data_service.validation.reasons import BINARY
+
+_MAGIC: tuple[tuple[bytes, str], ...] = (
+    (b"%PDF-", "PDF"),
+    (b"\x1f\x8b", "gzip"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"BZh", "bzip2"),
+    (b"\xfd7zXZ\x00", "xz"),
+    (b"7z\xbc\xaf\x27\x1c", "7-Zip"),
+    (b"Rar!", "RAR"),
+    (b"PAR1", "Parquet"),
+    (b"ARROW1", "Arrow"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "Microsoft Office 97–2003 (xls, doc)"),
+    (b"SQLite format 3\x00", "SQLite"),
+    (b"\x89PNG", "PNG"),
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"GIF8", "GIF"),
+    (b"RIFF", "RIFF (WAV, WebP)"),
+    (b"ID3", "MP3"),
+    (b"\x7fELF", "ELF"),
+    (b"\x89HDF", "HDF5"),
+    (b"\x93NUMPY", "NumPy"),
+)
+_ZIP = b"PK\x03\x04"
+_ZIPPED: tuple[tuple[bytes, str], ...] = (
+    (b"xl/", "Excel (xlsx)"),
+    (b"word/", "Word (docx)"),
+    (b"ppt/", "PowerPoint (pptx)"),
+    (b"/data.pkl", "PyTorch"),
+)
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_CONTROL = bytes(set(range(32)) - set(b"\t\n\r\f\x1b"))
+
+
+class Encoding(NamedTuple):
+    """An encoding: how people call it, and its names for iconv and for Python."""
+
+    name: str
+    iconv: str
+    codec: str
+
+
+UTF_16 = Encoding("UTF-16", "UTF-16", "utf-16")
+CP932 = Encoding("Shift_JIS (CP932)", "CP932", "cp932")
+EUC_JP = Encoding("EUC-JP", "EUC-JP", "euc_jp")
+
+
+def is_utf16(head: bytes) -> bool:
+    """Whether the file begins with a byte order mark of UTF-16."""
+    return head.startswith(_UTF16)
+
+
+def binary_kind(head: bytes) -> str | None:
+    """The kind of a file that is no text, from its first bytes; None when it may be text."""
+    if head.startswith(_ZIP):
+        return next((kind for mark, kind in _ZIPPED if mark in head), "ZIP")
+    for magic, kind in _MAGIC:
+        if head.startswith(magic):
+            return kind
+    controls = len(head) - len(head.translate(None, _CONTROL))
+    return BINARY if b"\0" in head[:8192] or controls * 20 > len(head) else None
+
+
+def guess(sample: bytes) -> Encoding | None:
+    """The Japanese encoding of bytes that are not UTF-8: of those that can read all, the more Japanese one."""
+    readable = [(_japanese_share(sample, encoding), encoding) for encoding in (CP932, EUC_JP)]
+    share, encoding = max(readable, key=lambda pair: pair[0])
+    return encoding if share > 0 else None
+
+
+def _japanese_share(sample: bytes, encoding: Encoding) -> float:
+    """Kana and kanji among the characters that are not ASCII. Half-width kana do not count: EUC-JP misread as
+    Shift_JIS is full of them."""
+    try:
+        text = sample.decode(encoding.codec)
+    except UnicodeDecodeError:
+        return 0.0
+    foreign = [character for character in text if character > "\x7f"]
+    japanese = sum("\u3000" <= character <= "\u30ff" or "\u4e00" <= character <= "\u9fff" for character in foreign)
+    return japanese / max(len(foreign), 1)

@@ -1,0 +1,46 @@
+"""The lines of a file, one after another, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import IO, NamedTuple
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class Line(NamedTuple):
+    """One line without its end."""
+
+    number: int
+    """From 1."""
+    offset: int
+    """Of its first byte in the file, from 0."""
+    data: bytes
+    """Its content; of a line that is too long, the beginning."""
+    too_long: bool
+
+
+def read_lines(stream: IO[bytes], max_bytes: int) -> Iterator[Line]:
+    """The lines that are not blank. Only LF ends a line; a CR before it belongs to the end. A BOM is passed over."""
+    offset, number = 0, 0
+    while data := stream.readline(max_bytes + 2):
+        number += 1
+        start, offset = offset, offset + len(data)
+        unfinished = len(data) == max_bytes + 2 and not data.endswith(b"\n")
+        if unfinished:
+            offset += _skip_line(stream)
+        if start == 0 and data.startswith(_BOM):
+            start, data = len(_BOM), data[len(_BOM) :]
+        data = data.rstrip(b"\r\n")
+        if data.strip():
+            yield Line(number, start, data, unfinished or len(data) > max_bytes)
+
+
+def _skip_line(stream: IO[bytes]) -> int:
+    """Reads to the end of the line and tells how many bytes that were."""
+    skipped = 0
+    while data := stream.readline(1 << 20):
+        skipped += len(data)
+        if data.endswith(b"\n"):
+            break
+    return skipped

@@ -1,0 +1,145 @@
+"""What can be wrong with a file as a whole or with a line, each with its remedy in both languages.
+
+Reasons about what a row says (a missing field, a wrong type, roles out of order) are those of `services.text`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.data_service.report import Severity
+
+
+@dataclass(frozen=True)
+class Reason:
+    """A reason with its texts; `{names}` are filled in where it is found."""
+
+    name: str
+    severity: Severity
+    en: str
+    ja: str
+
+
+def _error(name: str, en: str, ja: str) -> Reason:
+    return Reason(name, Severity.ERROR, en, ja)
+
+
+def _warning(name: str, en: str, ja: str) -> Reason:
+    return Reason(name, Severity.WARNING, en, ja)
+
+
+EMPTY_FILE = _error(
+    "EMPTY_FILE",
+    "The file holds no row. Write one JSON object a line and upload it again.",
+    "ファイルに行がありません。1 行に 1 つの JSON オブジェクトを書いて、もう一度アップロードしてください。",
+)
+BINARY, BINARY_JA = "a binary file", "バイナリファイル"
+NOT_TEXT = _error(
+    "NOT_TEXT",
+    "This is not a text file; it looks like {kind}. Export the data as JSONL (one JSON object a line, UTF-8).",
+    "テキストファイルではありません（{kind_ja}のようです）。"
+    "JSONL（1 行に 1 つの JSON オブジェクト、UTF-8）で書き出してください。",
+)
+NOT_UTF8 = _error(
+    "NOT_UTF8",
+    "The text is not UTF-8; it looks like {encoding}. Convert it, for example: "
+    "iconv -f {iconv} -t UTF-8 IN.jsonl > OUT.jsonl. Nothing was converted or dropped.",
+    "UTF-8 ではありません（{encoding} のようです）。変換してください。例: "
+    "iconv -f {iconv} -t UTF-8 IN.jsonl > OUT.jsonl （変換や削除は行っていません）",
+)
+BROKEN_UTF8 = _error(
+    "NOT_UTF8",
+    "The line holds bytes that are not UTF-8, nor of any encoding that we know. Correct or remove them.",
+    "UTF-8 として読めないバイトがあり、既知の文字コードでもありません。修正するか取り除いてください。",
+)
+LINE_TOO_LONG = _error(
+    "LINE_TOO_LONG",
+    "The line is longer than {limit_bytes} bytes. Split the text into several rows.",
+    "1 行が {limit_bytes} バイトを超えています。複数の行に分けてください。",
+)
+INVALID_JSON = _error(
+    "INVALID_JSON",
+    "The line is not valid JSON ({detail}). Correct it; text belongs between double quotes, "
+    'with \\n for a line break and \\" for a quote.',
+    "JSON として正しくありません（{detail}）。修正してください。文字列は二重引用符で囲み、"
+    '改行は \\n、引用符は \\" と書きます。',
+)
+NESTED_TOO_DEEPLY = _error(
+    "NESTED_TOO_DEEPLY",
+    "The JSON is nested too deeply to be a row. Keep text, instruction/response or messages only.",
+    "JSON の入れ子が深すぎます。text、instruction/response、messages だけにしてください。",
+)
+NOT_ONE_OBJECT_PER_LINE = _error(
+    "NOT_ONE_OBJECT_PER_LINE",
+    "The file is JSON, but not one object a line ({shape}). Write each object on a line of its own, "
+    "for example: jq -c '{filter}' IN.json > OUT.jsonl.",
+    "JSON ですが、1 行に 1 オブジェクトになっていません（{shape_ja}）。各オブジェクトを 1 行ずつに書き直してください。"
+    "例: jq -c '{filter}' IN.json > OUT.jsonl",
+)
+NOT_AN_OBJECT = _error(
+    "NOT_AN_OBJECT",
+    'The line is JSON, but not an object: it is {type}. Write {{"text": "…"}} or another of the forms.',
+    'JSON ですがオブジェクトではありません（{type_ja}）。{{"text": "…"}} などの形式で書いてください。',
+)
+NON_FINITE_NUMBER = _error(
+    "NON_FINITE_NUMBER",
+    "The line holds {value}, which is no JSON number or too large for one. Remove the field or write a number.",
+    "{value} は JSON の数値ではないか、大きすぎます。フィールドを取り除くか、数値を書いてください。",
+)
+LONE_SURROGATE = _error(
+    "LONE_SURROGATE",
+    "The text holds half of a surrogate pair (\\\\ud800 to \\\\udfff), which is no character. "
+    "Write the character itself, or both halves.",
+    "サロゲートペアの片方（\\\\ud800〜\\\\udfff）だけが含まれています。文字そのものか、両方を書いてください。",
+)
+TOO_FEW_ROWS = _warning(
+    "TOO_FEW_ROWS",
+    "The data have {rows} rows. At least 100 are needed for a useful result, 1,000 or more are better.",
+    "データは {rows} 行です。少なくとも 100 行、できれば 1,000 行以上を用意してください。",
+)
+DUPLICATE_ROWS = _warning(
+    "DUPLICATE_ROWS",
+    "Rows repeat earlier ones exactly; the model learns them by heart more easily. Remove what is not meant.",
+    "同じ内容の行が繰り返されています。モデルが丸暗記しやすくなるため、意図しないものは取り除いてください。",
+)
+CONTROL_CHARACTERS = _warning(
+    "CONTROL_CHARACTERS",
+    "The text holds control characters, which the model would learn to write. Remove what is not meant.",
+    "制御文字が含まれています。モデルがそのまま学習するため、意図しないものは取り除いてください。",
+)
+REPLACEMENT_CHARACTERS = _warning(
+    "REPLACEMENT_CHARACTERS",
+    "The text holds U+FFFD, the sign of an earlier conversion that lost characters. Convert the source again.",
+    "U+FFFD（文字化けの跡）が含まれています。元のデータからもう一度変換してください。",
+)
+MIXED_FORMS = _error(
+    "MIXED_FORMS",
+    "The row has the form {found}, but most rows have the form {form}. Bring all rows into one form, "
+    "or split the file.",
+    "この行は {found} 形式ですが、多くの行は {form} 形式です。形式をそろえるか、ファイルを分けてください。",
+)
+NO_COMPLETION = _error(
+    "NO_COMPLETION",
+    "Only completions were asked to be trained, but the text has no known markers such as 質問: / 回答:. "
+    "Write them, or train the whole text.",
+    "回答部分のみの学習が指定されましたが、質問: / 回答: などの目印がテキストにありません。"
+    "目印を書くか、全文の学習を選んでください。",
+)
+NO_MARKERS = _warning(
+    "NO_MARKERS",
+    "The text lacks the markers {markers} that most rows have; it would be trained whole. Write them.",
+    "多くの行にある目印 {markers} がこの行にはなく、全文が学習されます。目印を書いてください。",
+)
+
+REMEDIES: dict[str, tuple[str, str]] = {
+    "MISSING_FIELD": (
+        "Write the field into every row, or choose another form.",
+        "すべての行にこの項目を書くか、別の形式を選んでください。",
+    ),
+    "WRONG_TYPE": ("Write the value in that type.", "その型で値を書いてください。"),
+    "EMPTY_FIELD": ("Fill it in or remove the row.", "内容を書くか、行を取り除いてください。"),
+    "UNKNOWN_ROLE": ("Rename the role.", "role の名前を直してください。"),
+    "WRONG_ROLE_ORDER": ("Put the messages in order.", "メッセージの順番を直してください。"),
+    "UNKNOWN_FORM": ("Rename the fields.", "項目の名前を直してください。"),
+}
+"""What to do about the problems that `services.text` finds in a row, where its own words do not say it."""

@@ -1,0 +1,182 @@
+"""JSON records from lines: one object a line, and what is there instead when it is not so."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from services.data_service.report import Example
+from services.data_service.validation import reasons
+from services.data_service.validation.encoding import guess
+from services.data_service.validation.excerpt import excerpt_bytes
+from services.data_service.validation.findings import Findings, place
+from services.data_service.validation.lines import Line
+
+# How far a value that goes on over several lines is followed. Each line reads it anew from its beginning.
+_MAX_JOINED_LINES = 200
+_MAX_JOINED_CHARACTERS = 1 << 16
+_TYPES = {
+    list: ("an array", "配列"),
+    str: ("a string", "文字列"),
+    int: ("a number", "数値"),
+    float: ("a number", "数値"),
+    bool: ("a boolean", "真偽値"),
+}
+_ARRAY = ("a JSON array", "JSON 配列", ".[]")
+
+
+class NonFinite(ValueError):
+    """A number that JSON does not know, or that is too large."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One object with its place."""
+
+    line: int
+    offset: int
+    text: str
+    value: dict[str, Any]
+
+
+def _refuse(name: str) -> float:
+    raise NonFinite(name)
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    return number if math.isfinite(number) else _refuse(digits)
+
+
+DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
+"""JSON as the standard has it: no NaN, no Infinity, no number that overflows."""
+
+
+class Records:
+    """Turns lines into records and notes every line that gives none."""
+
+    def __init__(self, lines: Iterator[Line], findings: Findings, max_line_bytes: int) -> None:
+        self._lines = lines
+        self._findings = findings
+        self._max_line_bytes = max_line_bytes
+        self.seen = 0
+        """Records so far, good and bad; what is written over several lines counts once."""
+
+    def __iter__(self) -> Iterator[Record]:
+        # `_lines` is not a loop's iterator: lines are given back to it, and taken away.
+        while (line := next(self._lines, None)) is not None:
+            self.seen += 1
+            text = self._text(line)
+            record = None if text is None else self._record(line, text)
+            if record is not None:
+                yield record
+
+    def _text(self, line: Line) -> str | None:
+        if line.too_long:
+            self._too_long(line)
+            return None
+        try:
+            return line.data.decode()
+        except UnicodeDecodeError as error:
+            self._not_utf8(line, error.start)
+            return None
+
+    def _too_long(self, line: Line) -> None:
+        beginning = excerpt_bytes(line.data, "utf-8")
+        at = Example(line=line.number, column=0, byte_offset=line.offset, field="", excerpt=beginning)
+        if line.data.lstrip().startswith(b"["):
+            self._not_one_per_line(at, *_ARRAY)
+        else:
+            self._findings.add(reasons.LINE_TOO_LONG, at, limit_bytes=self._max_line_bytes)
+
+    def _not_utf8(self, line: Line, start: int) -> None:
+        encoding = guess(line.data)
+        before = line.data[:start].decode(encoding.codec if encoding else "utf-8")
+        shown = excerpt_bytes(line.data[start:], encoding.codec if encoding else "ascii")
+        at = Example(line=line.number, column=len(before) + 1, byte_offset=line.offset + start, field="", excerpt=shown)
+        if encoding is None:
+            self._findings.add(reasons.BROKEN_UTF8, at)
+        else:
+            self._findings.add(reasons.NOT_UTF8, at, encoding=encoding.name, iconv=encoding.iconv)
+
+    def _record(self, line: Line, text: str) -> Record | None:
+        try:
+            value = DECODER.decode(text)
+        except json.JSONDecodeError as error:
+            self._no_json(line, text, error)
+        except NonFinite as error:
+            at = place(line.number, line.offset, text, max(text.find(str(error)), 0))
+            self._findings.add(reasons.NON_FINITE_NUMBER, at, value=str(error)[:40])
+        except RecursionError:
+            self._findings.add(reasons.NESTED_TOO_DEEPLY, place(line.number, line.offset, text))
+        except ValueError as error:  # an integer of more digits than Python reads
+            at = place(line.number, line.offset, text)
+            self._findings.add(reasons.INVALID_JSON, at, detail=str(error).split(";")[0])
+        else:
+            return self._object(line, text, value)
+        return None
+
+    def _object(self, line: Line, text: str, value: Any) -> Record | None:
+        if isinstance(value, dict):
+            return Record(line.number, line.offset, text, value)
+        at = place(line.number, line.offset, text)
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            self._not_one_per_line(at, *_ARRAY)
+        else:
+            kind, kind_ja = _TYPES.get(type(value), ("null", "null"))
+            self._findings.add(reasons.NOT_AN_OBJECT, at, type=kind, type_ja=kind_ja)
+        return None
+
+    def _no_json(self, line: Line, text: str, error: json.JSONDecodeError) -> None:
+        at = place(line.number, line.offset, text, min(error.pos, len(text) - 1))
+        if error.msg == "Extra data" and text[error.pos] in "{[":
+            self._not_one_per_line(at, "several objects on one line", "1 行に複数のオブジェクト", ".")
+        elif _is_cut(text, error) and (whole := self._joined(text)) is not None:
+            shape = _ARRAY if whole == "[" else ("pretty-printed", "整形された JSON", ".")
+            self._not_one_per_line(place(line.number, line.offset, text), *shape)
+        else:
+            self._findings.add(reasons.INVALID_JSON, at, detail=f"{error.msg}: column {error.pos + 1}")
+
+    def _not_one_per_line(self, at: Example, shape: str, shape_ja: str, jq_filter: str) -> None:
+        self._findings.add(reasons.NOT_ONE_OBJECT_PER_LINE, at, shape=shape, shape_ja=shape_ja, filter=jq_filter)
+
+    def _joined(self, text: str) -> str | None:
+        """Reads on while the value that began in `text` goes on, and tells its first character if it is JSON.
+
+        The lines of it are used up; those after a value that breaks are given back.
+        """
+        taken: list[Line] = []
+        joined = text
+        for line in self._lines:
+            taken.append(line)
+            joined += "\n" + line.data.decode(errors="replace")
+            if len(taken) >= _MAX_JOINED_LINES or len(joined) > _MAX_JOINED_CHARACTERS:
+                self._lines = iter(())  # the file is one document: what follows are no rows
+                return joined.lstrip()[0]
+            error = _state(joined)
+            if error is None:
+                return joined.lstrip()[0]
+            if not _is_cut(joined, error):
+                break
+        self._lines = chain(taken, self._lines)
+        return None
+
+
+def _is_cut(text: str, error: json.JSONDecodeError) -> bool:
+    """Whether the text is right as far as it goes."""
+    return error.pos >= len(text.rstrip()) and text.lstrip()[0] in "{["
+
+
+def _state(text: str) -> json.JSONDecodeError | None:
+    """Where the text stops to be JSON; None when it is whole."""
+    try:
+        DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        return error
+    except (ValueError, RecursionError) as error:
+        return json.JSONDecodeError(str(error), text, 0)
+    return None
