@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import grpc
 from google.protobuf.message import DecodeError
-from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
+from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from aift.common.v1.blob_pb2 import Failure
@@ -169,4 +169,12 @@ def _read_details(status: status_pb2.Status) -> _Details:
 
 
 def _violation(entry: error_details_pb2.BadRequest.FieldViolation) -> Violation:
-    return Violation(field=entry.field, reason=entry.reason, message_en=entry.description, message_ja=entry.description)
+    en, ja = _halves(entry.description)
+    return Violation(field=entry.field, reason=entry.reason, message_en=en, message_ja=ja)
+
+
+def _halves(both: str) -> tuple[str, str]:
+    """Services write "English / Japanese"; a text of another shape stands for both."""
+    parts = both.split(" / ")
+    middle = len(parts) // 2
+    return (" / ".join(parts[:middle]), " / ".join(parts[middle:])) if len(parts) % 2 == 0 else (both, both)

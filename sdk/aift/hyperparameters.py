@@ -111,7 +111,7 @@ def hyperparameters(settings: Mapping[str, object]) -> training_pb2.Hyperparamet
     values: dict[str, object] = {}
     flags: dict[str, bool] = {}
     for written, value in settings.items():
-        name = written.strip().lower().replace("-", "_")
+        name = _plain(written)
         if value is None:
             continue
         if name in METHOD_FLAGS:
@@ -135,6 +135,21 @@ def as_settings(message: training_pb2.Hyperparameters) -> dict[str, object]:
         else:
             settings[field.name] = list(value) if field.name == "lora_target_modules" else value
     return settings
+
+
+def overridden(under: Mapping[str, object], over: Mapping[str, object]) -> dict[str, object]:
+    """Both settings together; what `over` sets is dropped from `under` by whatever name it stands there."""
+    taken = {_target(name) for name, value in over.items() if value is not None}
+    return {name: value for name, value in under.items() if _target(name) not in taken} | dict(over)
+
+
+def _target(written: str) -> str:
+    name = _plain(written)
+    return "method" if name in METHOD_FLAGS else ALIASES.get(name, name)
+
+
+def _plain(written: str) -> str:
+    return written.strip().lower().replace("-", "_")
 
 
 def _canonical(name: str) -> str:

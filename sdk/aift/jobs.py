@@ -35,6 +35,14 @@ class TrainingError(AiftError):
         super().__init__(cause.reason, cause.code, cause.message_en, cause.message_ja)
         self.job = job
 
+    @classmethod
+    def of(cls, job: training_pb2.TrainingJob) -> TrainingError:
+        """The error of a job that has ended FAILED or CANCELLED."""
+        if job.state == training_pb2.TRAINING_JOB_STATE_CANCELLED:
+            en, ja = f"{job.name} was cancelled.", f"{job.name} は中止されました。"
+            return cls(AiftError("CANCELLED", grpc.StatusCode.CANCELLED, en, ja), job)
+        return cls(of_failure(job.failure), job)
+
 
 class TrainingJobs:
     """`client.training`."""
@@ -149,7 +157,7 @@ class TrainingJobs:
         now = self.get(job)
         if now.state == training_pb2.TRAINING_JOB_STATE_SUCCEEDED:
             return now
-        raise TrainingError(_cause(now), now)
+        raise TrainingError.of(now)
 
     def metrics(self, job: str, *, max_points: int = 0) -> Sequence[training_pb2.Metric]:
         """Metrics by step, thinned to max_points (0: 1,000)."""
@@ -209,11 +217,3 @@ class TrainingJobs:
 
 def _name(job: str) -> str:
     return qualified("trainingJobs", job)
-
-
-def _cause(job: training_pb2.TrainingJob) -> AiftError:
-    if job.state == training_pb2.TRAINING_JOB_STATE_CANCELLED:
-        return AiftError(
-            "CANCELLED", grpc.StatusCode.CANCELLED, f"{job.name} was cancelled.", f"{job.name} は中止されました。"
-        )
-    return of_failure(job.failure)

@@ -1,0 +1,60 @@
+"""A validation report as people read it."""
+
+from rich.console import Console
+
+from aift.cli.output import table, word
+from aift.data.v1 import data_pb2
+from aift.language import localized, text
+
+_SHOWN_EXAMPLES = 3
+
+
+def render_report(report: data_pb2.ValidationReport, console: Console) -> None:
+    """The verdict, how rows are read, lengths, and every finding with its first places and its remedy."""
+    if report.valid:
+        console.print(text(f"✓ {report.rows:,} rows are valid", f"✓ {report.rows:,} 行すべて有効です"), style="green")
+    else:
+        bad = report.rows - report.valid_rows
+        console.print(
+            text(
+                f"✗ {bad:,} of {report.rows:,} rows are not valid", f"✗ {report.rows:,} 行中 {bad:,} 行に問題があります"
+            ),
+            style="red",
+        )
+    for line in _about(report):
+        console.print(f"  {line}", markup=False)
+    for finding in report.findings:
+        _render_finding(finding, console)
+
+
+def _about(report: data_pb2.ValidationReport) -> list[str]:
+    lines = []
+    if report.template.form:
+        form = word(data_pb2.RowForm.Name(report.template.form), "ROW_FORM_")
+        part = word(data_pb2.TrainOn.Name(report.template.train_on), "TRAIN_ON_")
+        evidence = localized(report.template.evidence)
+        lines.append(text(f"form: {form}, trained: {part}", f"形式: {form}、学習する部分: {part}") + f" ({evidence})")
+    counts = report.statistics
+    if counts.rows:
+        lines.append(
+            text(
+                f"characters a row: {counts.min_characters:,} to {counts.max_characters:,}, "
+                f"median {counts.median_characters:,}; duplicates: {counts.duplicate_rows:,}",
+                f"1 行の文字数: {counts.min_characters:,}〜{counts.max_characters:,}、"
+                f"中央値 {counts.median_characters:,}、重複: {counts.duplicate_rows:,} 行",
+            )
+        )
+    return lines
+
+
+def _render_finding(finding: data_pb2.Finding, console: Console) -> None:
+    is_error = finding.severity == data_pb2.SEVERITY_ERROR
+    mark, style = ("✗", "red") if is_error else ("!", "yellow")
+    times = text(f"{finding.count:,} rows", f"{finding.count:,} 行") if finding.count else ""
+    console.print(f"{mark} {finding.reason}", style=style, end=" ", markup=False)
+    console.print(f"{times}: {localized(finding.message)}" if times else localized(finding.message), markup=False)
+    places = [
+        (text(f"  line {e.line}", f"  {e.line} 行目"), e.field, e.excerpt) for e in finding.examples[:_SHOWN_EXAMPLES]
+    ]
+    if places:
+        console.print(table(("", "", ""), places))

@@ -1,0 +1,156 @@
+"""The options that describe a training, on `aift train` and `aift plan`: declared ones, and any known name."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from google.protobuf.descriptor import FieldDescriptor
+
+from aift.errors import invalid
+from aift.hyperparameter_help import HELP
+from aift.hyperparameters import FIELDS, aliases_of, overridden
+from aift.job_file import TrainingFile, read_training_file, training_file
+from aift.language import text
+
+ANY_NAME = {"allow_extra_args": True, "ignore_unknown_options": True}
+"""context_settings of a command that takes hyperparameters by any of their names."""
+
+_PANEL = text(
+    "Hyperparameters (also by their other names, such as --epochs or --batch_size)",
+    "ハイパーパラメータ(--epochs、--batch_size などの別名も使えます)",
+)
+
+BaseModel = Annotated[
+    str | None,
+    typer.Option(
+        "--base-model", help=text("baseModels/x (tiny-ja), or a Hub id.", "baseModels/x(例: tiny-ja)または Hub の ID。")
+    ),
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        help=text(
+            "A file, or datasets/x, datasets/x/versions/n.", "ファイル、または datasets/x、datasets/x/versions/n。"
+        ),
+    ),
+]
+EvalData = Annotated[
+    str | None,
+    typer.Option(
+        "--eval-data",
+        help=text(
+            "Held-out rows: datasets/x, datasets/x/versions/n.", "評価用データ: datasets/x、datasets/x/versions/n。"
+        ),
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        help=text("The model that gets the version (models/lora-…).", "結果を登録するモデル(省略時 models/lora-…)。"),
+    ),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        help=text("YAML with any of these; options win.", "これらを書いた YAML。コマンドの指定が優先します。"),
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help=text("A hyperparameter by any name; repeatable.", "ハイパーパラメータ(別名も可)。複数指定可。"),
+    ),
+]
+
+
+def with_hyperparameters(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with one more option a hyperparameter; it gets those given as its argument `settings`."""
+    own = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for parameter in inspect.signature(command).parameters.values()
+        if parameter.name != "settings"
+    ]
+    extra = [_option(name, descriptor) for name, descriptor in FIELDS.items()]
+
+    def run(**arguments: Any) -> None:
+        settings = {name: arguments.pop(name, None) for name in FIELDS}
+        command(**arguments, settings={name: value for name, value in settings.items() if value is not None})
+
+    run.__signature__ = inspect.Signature([*own, *extra])  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in [*own, *extra]}
+    return run
+
+
+def described(
+    given: Mapping[str, object],
+    settings: Mapping[str, object],
+    *,
+    config: Path | None,
+    assignments: Sequence[str],
+    rest: Sequence[str],
+) -> TrainingFile:
+    """One training from a file, then --set and options by other names (`rest`), then `given`; the later wins.
+
+    Raises AiftError, UNKNOWN_HYPERPARAMETER with the nearest name among them.
+    """
+    file = read_training_file(config) if config else TrainingFile()
+    by_name = training_file({**_assigned(assignments), **_loose(rest)})
+    fields = {name: value for name, value in vars(file).items() if name != "hyperparameters"}
+    for layer in (vars(by_name), given):
+        fields.update({name: value for name, value in layer.items() if value and name in fields})
+    asked = overridden(by_name.hyperparameters, settings)
+    return TrainingFile(**fields, hyperparameters=overridden(file.hyperparameters, asked))
+
+
+def _option(name: str, descriptor: FieldDescriptor) -> inspect.Parameter:
+    flag = f"--{name.replace('_', '-')}"
+    is_flag = descriptor.type == FieldDescriptor.TYPE_BOOL
+    declaration = typer.Option(
+        f"{flag}/--no-{flag.removeprefix('--')}" if is_flag else flag,
+        help=_help(name),
+        metavar=None if is_flag else "VALUE",
+        rich_help_panel=_PANEL,
+    )
+    kind: Any = bool | None if is_flag else str | None
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, declaration]
+    )
+
+
+def _help(name: str) -> str:
+    others = ", ".join(aliases_of(name))
+    return text(*HELP[name]) + (text(f" Also: {others}", f" 別名: {others}") if others else "")
+
+
+def _assigned(assignments: Sequence[str]) -> dict[str, object]:
+    pairs = [assignment.partition("=") for assignment in assignments]
+    for assignment, (name, sign, _) in zip(assignments, pairs, strict=True):
+        if not sign or not name:
+            raise invalid(
+                "--set",
+                "USAGE",
+                f"--set takes NAME=VALUE, not {assignment!r}.",
+                f"--set は NAME=VALUE の形です: {assignment!r}",
+            )
+    return {name: value for name, _, value in pairs}
+
+
+def _loose(rest: Sequence[str]) -> dict[str, object]:
+    """Reads "--name value", "--name=value" and "--flag" of options that were not declared."""
+    options: dict[str, object] = {}
+    words = list(rest)
+    while words:
+        word = words.pop(0)
+        if not word.startswith("--"):
+            raise invalid("argument", "USAGE", f"Unexpected argument: {word!r}", f"余分な引数です: {word!r}")
+        name, sign, value = word.removeprefix("--").partition("=")
+        takes_next = not sign and bool(words) and not words[0].startswith("--")
+        options[name] = value if sign else words.pop(0) if takes_next else True
+    return options

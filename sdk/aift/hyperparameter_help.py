@@ -1,0 +1,42 @@
+"""One line of help for each hyperparameter, for the command line and the page."""
+
+from collections.abc import Mapping
+from typing import Final
+
+HELP: Final[Mapping[str, tuple[str, str]]] = {
+    "method": ("What is trained: full, lora or qlora (lora).", "学習方法: full、lora、qlora(lora)。"),
+    "learning_rate": ("Above 0, at most 1 (3e-4).", "学習率。0 より大きく 1 以下(3e-4)。"),
+    "num_train_epochs": ("Passes over the rows (3).", "データを繰り返す回数(3)。"),
+    "max_steps": ("Optimizer steps; overrides epochs (0).", "最適化ステップ数。指定時はエポック数より優先(0)。"),
+    "per_device_train_batch_size": ("Rows a step and device (4).", "1 ステップ・1 デバイスあたりの行数(4)。"),
+    "gradient_accumulation_steps": ("Steps added up before the optimizer moves (1).", "勾配を累積するステップ数(1)。"),
+    "max_length": (
+        "Longest row in tokens; longer ones are cut (512).",
+        "1 行の最大トークン数。超えた分は切り捨て(512)。",
+    ),
+    "lora_r": ("Rank of the adapters (16).", "LoRA のランク(16)。"),
+    "lora_alpha": ("Scale of the adapters: alpha / r (32).", "LoRA のスケール: alpha / r(32)。"),
+    "lora_dropout": ("0 up to but without 1 (0).", "LoRA のドロップアウト。0 以上 1 未満(0)。"),
+    "lora_target_modules": (
+        "Layers with adapters, by comma (all linear).",
+        "LoRA を付ける層。カンマ区切り(全線形層)。",
+    ),
+    "use_rslora": ("Rank-stabilised LoRA (no).", "rsLoRA を使う(いいえ)。"),
+    "use_dora": ("DoRA (no).", "DoRA を使う(いいえ)。"),
+    "lr_scheduler_type": ("linear, cosine or constant (linear).", "学習率の変化: linear、cosine、constant(linear)。"),
+    "warmup_ratio": ("Share of steps in which the rate rises (0.03).", "ウォームアップの割合(0.03)。"),
+    "weight_decay": ("0 to 1 (0).", "重み減衰。0〜1(0)。"),
+    "max_grad_norm": ("Gradients are scaled down to this; 0 never (1).", "勾配クリッピングの上限。0 は無効(1)。"),
+    "seed": ("Order of rows, start of the adapters (42).", "乱数シード(42)。"),
+    "eval_split": ("Share of rows held out for evaluation (0.05).", "評価用に取り分ける割合(0.05)。"),
+    "eval_steps": (
+        "Steps between evaluations; 0: before and after (0).",
+        "評価の間隔(ステップ)。0 は学習前後のみ(0)。",
+    ),
+    "save_steps": ("Steps between checkpoints; 0: every ten minutes (0).", "保存の間隔(ステップ)。0 は 10 分ごと(0)。"),
+    "logging_steps": ("Steps between metrics (1).", "記録の間隔(ステップ)(1)。"),
+    "gradient_checkpointing": ("Less memory, a third more time (no).", "メモリを節約し、時間は約 3 割増(いいえ)。"),
+    "packing": ("Several short rows in one sequence (yes).", "短い行をまとめて詰める(はい)。"),
+    "dataloader_num_workers": ("Processes that load data (0).", "データ読み込みのプロセス数(0)。"),
+}
+"""Canonical name → English and Japanese, with range and default."""
