@@ -109,6 +109,13 @@ async def test_overwriting_a_source_leaves_its_copy(object_store: ObjectStore) -
     assert await read(object_store, "data/copy") == b"old"
 
 
+async def test_a_part_is_its_pieces_joined(object_store: ObjectStore) -> None:
+    await object_store.put_part("data/parts/one", [b"abc", b"", b"def"])
+    assert await object_store.stat("data/parts/one") == 6
+    assert b"".join([piece async for piece in object_store.open("data/parts/one")]) == b"abcdef"
+    assert [found.key async for found in object_store.list("data/")] == ["data/parts/one"]
+
+
 async def test_compose(object_store: ObjectStore) -> None:
     parts = [os.urandom(PART_BYTES), os.urandom(PART_BYTES), b"tail"]
     for number, part in enumerate(parts):

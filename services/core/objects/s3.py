@@ -63,6 +63,10 @@ class S3Store:
                 return await self._put_stream(key, first, pieces)
         return await _in_thread(self._put_bytes, key, b"".join(first))
 
+    async def put_part(self, key: str, pieces: Sequence[bytes]) -> None:
+        """One request."""
+        await _in_thread(self._put_part, check_key(key), pieces)
+
     async def open(self, key: str, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         """Reads a range in pieces of 1 MiB."""
         size = await self.stat(key)
@@ -134,6 +138,10 @@ class S3Store:
         except S3Error as error:
             if error.code not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
                 raise
+
+    def _put_part(self, key: str, pieces: Sequence[bytes]) -> None:
+        content = b"".join(pieces)
+        self._client.put_object(self._bucket, key, io.BytesIO(content), len(content))
 
     def _put_bytes(self, key: str, content: bytes) -> Written:
         self._client.put_object(self._bucket, key, io.BytesIO(content), len(content))

@@ -50,6 +50,13 @@ class ObjectStore(Protocol):
         """Stores bytes or a stream of them."""
         ...
 
+    async def put_part(self, key: str, pieces: Sequence[bytes]) -> None:
+        """Stores the joined pieces as a part of something larger, to be composed and verified as a whole.
+
+        It survives the death of this process, but need not survive a power cut; it is not hashed.
+        """
+        ...
+
     def open(self, key: str, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         """Reads `length` bytes (None: to the end) from `offset`, in pieces of at most 1 MiB."""
         ...
