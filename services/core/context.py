@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from services.core.status import BOTH
+from services.core.errors import BOTH
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,6 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+BOTH = ("en", "ja")
+"""The languages that everything is said in."""
+
 
 @dataclass(frozen=True)
 class Violation:

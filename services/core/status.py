@@ -5,7 +5,7 @@ from google.protobuf.any_pb2 import Any
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
-from services.core.errors import DomainError, Violation
+from services.core.errors import BOTH, DomainError, Violation
 
 DOMAIN = "aift"
 MAX_VIOLATIONS = 10
@@ -14,7 +14,6 @@ MAX_BYTES = 6 * 1024
 _MAX_TEXT = 300  # characters of one message in one language
 _MAX_VIOLATION_TEXT = 120
 _MAX_METADATA = 200
-BOTH = ("en", "ja")
 
 
 def languages(accept_language: str | None) -> tuple[str, ...]:
