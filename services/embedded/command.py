@@ -9,18 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from services.core.auth import ROLES
-from services.embedded import doctor, down, up
 from services.embedded.errors import EmbeddedError
-from services.embedded.follow import show
-from services.embedded.identities import TENANT, USER_DAYS, Identities
 from services.embedded.language import text
 from services.embedded.layout import StateDir
-from services.embedded.lock import SupervisorLock
-from services.embedded.overview import overview
 from services.embedded.settings import EmbeddedSettings
-from services.embedded.tokens import DAY_S, Ledger
 
+# Each command loads what it needs when it runs: `status` in a loop should not load a database driver.
+_ROLES = ("viewer", "editor", "admin", "worker", "service")
 Command = Callable[[argparse.Namespace], int]
 
 
@@ -85,12 +80,10 @@ def _token_options(made: argparse.ArgumentParser, common: argparse.ArgumentParse
     create = verbs.add_parser(
         "create", parents=[common], help=text("a new token, shown once", "新しいトークン(一度だけ表示)")
     )
-    create.add_argument("--role", required=True, choices=sorted(ROLES))
+    create.add_argument("--role", required=True, choices=_ROLES)
     create.add_argument("--name", required=True, help=text("whose it is", "使う人やプロセスの名前"))
-    create.add_argument("--tenant", default=TENANT)
-    create.add_argument(
-        "--days", type=float, default=USER_DAYS, help=text("how long it is good (365)", "有効日数(365)")
-    )
+    create.add_argument("--tenant", default="default")
+    create.add_argument("--days", type=float, default=365.0, help=text("how long it is good (365)", "有効日数(365)"))
     create.set_defaults(run=_token_create)
     revoke = verbs.add_parser("revoke", parents=[common], help=text("end a token", "トークンを無効にする"))
     revoke.add_argument("id")
@@ -121,6 +114,8 @@ def _state(options: argparse.Namespace) -> StateDir:
 
 
 def _up(options: argparse.Namespace) -> int:
+    from services.embedded import up
+
     settings = _settings(options)
     if options.detach:
         up.detached(settings, _without_detach(sys.argv[2:]), as_json=options.json)
@@ -134,6 +129,8 @@ def _without_detach(arguments: list[str]) -> list[str]:
 
 
 def _down(options: argparse.Namespace) -> int:
+    from services.embedded import down
+
     pid = down.stop(_state(options))
     if options.json:
         _print_json({"stopped": pid})
@@ -143,6 +140,8 @@ def _down(options: argparse.Namespace) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
+    from services.embedded.overview import overview
+
     seen = overview(_state(options))
     if options.json:
         _print_json(seen.as_json())
@@ -152,11 +151,16 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _logs(options: argparse.Namespace) -> int:
+    from services.embedded.follow import show
+
     show(_state(options), options.name, lines=max(0, options.lines), follow=options.follow)
     return 0
 
 
 def _doctor(options: argparse.Namespace) -> int:
+    from services.embedded import doctor
+    from services.embedded.lock import SupervisorLock
+
     settings, state = _settings(options), _state(options)
     running = SupervisorLock(state.lock).holder() is not None
     report = doctor.examine(state.root, settings.host, settings.ports(), running=running)
@@ -168,6 +172,9 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _token_create(options: argparse.Namespace) -> int:
+    from services.embedded.identities import Identities
+    from services.embedded.tokens import DAY_S, Ledger
+
     state = _state(options)
     state.create()
     issued = Ledger(state.ledger, state.auth).issue(
@@ -191,6 +198,8 @@ def _token_create(options: argparse.Namespace) -> int:
 
 
 def _token_revoke(options: argparse.Namespace) -> int:
+    from services.embedded.tokens import Ledger
+
     state = _state(options)
     record = Ledger(state.ledger, state.auth).revoke(options.id)
     if options.json:
@@ -201,6 +210,8 @@ def _token_revoke(options: argparse.Namespace) -> int:
 
 
 def _token_list(options: argparse.Namespace) -> int:
+    from services.embedded.tokens import Ledger
+
     state = _state(options)
     ledger = Ledger(state.ledger, state.auth)
     revoked = ledger.revoked()

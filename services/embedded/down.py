@@ -9,7 +9,7 @@ from services.embedded.layout import StateDir
 from services.embedded.lock import SupervisorLock
 
 # The stages one after the other: page, worker, services, PostgreSQL, each with its own bound.
-STOP_WITHIN_S = 90.0
+STOP_WITHIN_S = 150.0
 
 
 def stop(state: StateDir, *, within_s: float = STOP_WITHIN_S) -> int:

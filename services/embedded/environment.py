@@ -8,8 +8,10 @@ from fnmatch import fnmatchcase
 _ANY = (
     *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "LC_*", "TZ", "TMPDIR", "VIRTUAL_ENV"),
     *("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONWARNINGS", "LD_LIBRARY_PATH", "DYLD_*", "SSL_CERT_*"),
-    *("GRPC_*", "COVERAGE_*", "AIFT_LOG_LEVEL", "AIFT_CONFIG_FILE"),
+    *("GRPC_*", "COVERAGE_*", "AIFT_*"),
 )
+# Settings may reach everyone, secrets only those whose pattern names them.
+_SECRET = ("AIFT_*TOKEN", "AIFT_*_KEY", "AIFT_*PASSWORD", "AIFT_DATABASE_URL")
 # What reaches out to the network.
 NETWORK = ("*_proxy", "*_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 # What computes.
@@ -18,8 +20,13 @@ COMPUTE = ("CUDA_*", "NVIDIA_*", "NCCL_*", "TORCH_*", "PYTORCH_*", "TRITON_*", "
 
 def environment(forwards: tuple[str, ...], own: Mapping[str, str]) -> dict[str, str]:
     """The variables that match the patterns, then `own`, which wins."""
-    patterns = (*_ANY, *forwards)
     chosen = {
-        name: value for name, value in os.environ.items() if any(fnmatchcase(name, pattern) for pattern in patterns)
+        name: value
+        for name, value in os.environ.items()
+        if _matches(name, forwards) or (_matches(name, _ANY) and not _matches(name, _SECRET))
     }
     return {**chosen, "PYTHONUNBUFFERED": "1", **own}
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)

@@ -68,10 +68,6 @@ class StateDir:
         """PostgreSQL's own directory: data, socket, passwords."""
         return self.root / "postgres"
 
-    def home(self, process: str) -> Path:
-        """The directory that a process calls its own state directory."""
-        return self.root / process
-
     def create(self) -> None:
         """Make what is missing, 0700 each; safe to repeat. Raises StateDirUnusable."""
         # PostgreSQL refuses to run as root; the user that it runs as then must pass through, and may only do that.

@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from services.embedded import postgres as server
 from services.embedded.environment import COMPUTE, NETWORK, environment
@@ -13,7 +14,6 @@ from services.embedded.probe import HttpReady
 from services.embedded.spec import ProcessSpec
 
 STORAGE_STAGE, SERVICE_STAGE, WORKER_STAGE, PAGE_STAGE = range(4)
-_OF_EVERY_SERVICE = ("AIFT_OBJECT_STORE", "AIFT_S3_*", "AIFT_DRAIN_SECONDS", "AIFT_REFLECTION", "AIFT_DEFAULT_*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,21 +26,17 @@ class Service:
     forwards: tuple[str, ...] = ()  # patterns of variables that only this service gets from our environment
 
 
+_STORE_SECRETS = ("AIFT_S3_SECRET_KEY", "AIFT_S3_ACCESS_KEY")
 SERVICES = (
-    Service(name="data", package="services.data_service", schema="data", forwards=("AIFT_DATA_*", *NETWORK)),
-    Service(name="training", package="services.training_service", schema="training", forwards=("AIFT_TRAINING_*",)),
+    Service(name="data", package="services.data_service", schema="data", forwards=("AIFT_HF_TOKEN", *NETWORK)),
+    Service(name="training", package="services.training_service", schema="training"),
     Service(
         name="registry",
         package="services.registry_service",
         schema="registry",
-        forwards=("AIFT_REGISTRY_*", "HF_*", *NETWORK),
+        forwards=("AIFT_HF_TOKEN", "HF_*", *NETWORK),
     ),
-    Service(
-        name="inference",
-        package="services.inference_service",
-        schema="inference",
-        forwards=("AIFT_INFERENCE_*", "AIFT_ENGINE_*", "AIFT_MAX_REQUESTS", *COMPUTE),
-    ),
+    Service(name="inference", package="services.inference_service", schema="inference", forwards=COMPUTE),
 )
 
 
@@ -52,7 +48,7 @@ class Machine:
     host: str
     ports: Mapping[str, int]  # every service's gRPC port, "page", and "<process>-http" for each service and the worker
     database_urls: Mapping[str, str]  # by service
-    training_key: str  # file of the key with which the training service signs attempts' tokens
+    attempt_key: Path  # with which the training service signs the tokens of attempts
     postgres: Postgres | None
 
     def address(self, name: str) -> str:
@@ -115,15 +111,15 @@ def _service(machine: Machine, service: Service) -> ProcessSpec:
         "AIFT_OBJECT_DIR": str(machine.state.objects),
     }
     if service.name == "training":
-        own["AIFT_SIGNING_KEY_FILE"] = machine.training_key
+        own["AIFT_ATTEMPT_KEY_FILE"] = str(machine.attempt_key)
     return ProcessSpec(
         name=service.name,
         argv=(sys.executable, "-m", service.package, "serve"),
-        env=environment((*_OF_EVERY_SERVICE, *service.forwards), own),
+        env=environment((*_STORE_SECRETS, *service.forwards), own),
         ready=HttpReady(f"http://127.0.0.1:{http}/readyz"),
         ports={"grpc": machine.ports[service.name], "http": http},
         stage=SERVICE_STAGE,
-        stop_s=15.0,
+        stop_s=30.0,
     )
 
 
@@ -137,18 +133,18 @@ def _worker(machine: Machine) -> ProcessSpec:
     return ProcessSpec(
         name="worker",
         argv=(sys.executable, "-m", "services.training_service", "worker"),
-        env=environment(("AIFT_WORKER_*", "HF_HOME", "WANDB_*", *COMPUTE, *NETWORK), own),
+        env=environment(("HF_HOME", "WANDB_*", *COMPUTE, *NETWORK), own),
         ready=HttpReady(f"http://127.0.0.1:{http}/readyz"),
         ports={"http": http},
         stage=WORKER_STAGE,
-        stop_s=30.0,  # a running job writes a checkpoint first
+        stop_s=75.0,  # a running job writes a checkpoint first
     )
 
 
 def _page(machine: Machine) -> ProcessSpec:
     own = {
         **_addresses(machine),
-        "AIFT_STATE_DIR": str(machine.state.home("page")),
+        "AIFT_STATE_DIR": str(machine.state.root),
         "AIFT_TOKEN_FILE": str(machine.state.token),
         "AIFT_PAGE_HOST": machine.host,
         "AIFT_PAGE_PORT": str(machine.ports["page"]),
@@ -170,6 +166,6 @@ def _addresses(machine: Machine) -> dict[str, str]:
 
 def _identity(machine: Machine, name: str) -> dict[str, str]:
     return {
-        "AIFT_STATE_DIR": str(machine.state.home(name)),
+        "AIFT_STATE_DIR": str(machine.state.root),  # one for all: caches and device locks are shared
         "AIFT_SERVICE_TOKEN_FILE": str(machine.state.identities / f"{name}.token"),
     }

@@ -44,7 +44,7 @@ class Session:
             host=settings.host,
             ports=ports,
             database_urls=self._urls,
-            training_key=str(self._identities.delegate_key("training")),
+            attempt_key=self._identities.delegate_key("attempt"),
             postgres=self._postgres,
         )
         self._supervisor = Supervisor(

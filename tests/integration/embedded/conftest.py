@@ -1,11 +1,9 @@
-"""State directories that PostgreSQL can live in, and the supervisor as a process."""
+"""The supervisor as a process."""
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -67,18 +65,9 @@ class Machine:
 
 
 @pytest.fixture
-def state_dir() -> Iterator[Path]:
-    """A fresh directory that the user of PostgreSQL may pass through, which pytest's own are not."""
-    parent = Path(tempfile.mkdtemp(prefix="aift-"))
-    parent.chmod(0o711)
-    yield parent / "state"
-    shutil.rmtree(parent)
-
-
-@pytest.fixture
 def dummies(state_dir: Path) -> Iterator[Machine]:
     """PostgreSQL and dummy services."""
-    machine = Machine(state_dir, DUMMY_UP)
+    machine = Machine(state_dir / "state", DUMMY_UP)
     yield machine
     machine.end()
 
