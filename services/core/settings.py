@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+from yaml import YAMLError
 
 ENV_PREFIX = "AIFT_"
 CONFIG_FILE_ENV = "AIFT_CONFIG_FILE"
@@ -132,6 +133,6 @@ def load(kind: type[S]) -> S:
         for mistake in error.errors(include_input=False, include_url=False, include_context=False):
             name = ENV_PREFIX + "_".join(str(part) for part in mistake["loc"]).upper()
             sys.stderr.write(f"{name}: {mistake['msg']}\n")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, YAMLError) as error:
         sys.stderr.write(f"{error}\n")
     raise SystemExit(BAD_CONFIGURATION)

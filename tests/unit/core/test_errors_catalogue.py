@@ -1,0 +1,62 @@
+"""Every error that a client can see has a stable reason, a status and both languages."""
+
+import string
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+import grpc
+import pytest
+
+import services
+from services.core.errors import DomainError, InvalidArgument, NotFound, Violation, catalogue
+
+for folder in sorted(Path(services.__path__[0]).iterdir()):
+    if (folder / "errors.py").exists() and find_spec(f"services.{folder.name}.errors"):
+        import_module(f"services.{folder.name}.errors")
+
+KINDS = [kind for kind in catalogue() if kind.__module__.startswith("services.")]
+
+
+def test_reasons_are_unique() -> None:
+    reasons = [kind.reason for kind in KINDS]
+    assert sorted(reasons) == sorted(set(reasons))
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_an_error_is_complete(kind: type[DomainError]) -> None:
+    assert kind.reason
+    assert set(kind.reason) <= set(string.ascii_uppercase + string.digits + "_")
+    assert kind.status in grpc.StatusCode.__members__
+    assert kind.status != "OK"
+    assert kind.en.isascii()
+    assert any(ord(letter) > 0x3000 for letter in kind.ja), "the Japanese text is Japanese"
+    assert kind.__doc__
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_both_languages_tell_the_same_parameters(kind: type[DomainError]) -> None:
+    def names(template: str) -> set[str]:
+        return {(name or "").split(".")[0].split("[")[0] for _, name, _, _ in string.Formatter().parse(template)} - {""}
+
+    # A parameter that is itself text may have a Japanese form beside it.
+    assert names(kind.en) == {name.removesuffix("_ja") for name in names(kind.ja)}
+
+
+def test_text_of_either_language() -> None:
+    error = NotFound("datasets/x")
+    assert str(error) == error.text("en") == "datasets/x does not exist."
+    assert error.text("ja") == "datasets/x は存在しません。"
+
+
+def test_a_missing_parameter_shows_where_it_is_raised() -> None:
+    class Sloppy(DomainError):
+        en = ja = "{missing}"
+
+    with pytest.raises(KeyError):
+        Sloppy()
+
+
+def test_text_with_braces_is_not_a_template() -> None:
+    assert "{x}" in str(NotFound("{x}"))
+    assert "{0.__class__}" in str(InvalidArgument([Violation("{0.__class__}", "R", "", "")]))
