@@ -1,0 +1,155 @@
+"""Whether a job may be accepted, and what exactly it then is: names resolved, digests pinned, defaults filled in."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from aift.training.v1 import training_pb2 as pb
+
+from services.core import names
+from services.core.errors import InvalidArgument, Violation
+from services.training_service import messages
+from services.training_service.domain import Spec
+from services.training_service.errors import SpecDoesNotFit
+from services.training_service.resolution import ResolvedBase, ResolvedRows, Resolver
+from services.training_service.trainer.hyperparameters import Hyperparameters
+
+_MAX_PROMPTS = 10
+_MAX_PROMPT_CHARS = 4000
+_MAX_PROCESSES = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admitted:
+    """A spec that holds, with what it was resolved to."""
+
+    spec: Spec
+    base: ResolvedBase
+    rows: ResolvedRows
+    eval_rows: ResolvedRows | None
+
+
+async def admit(resolver: Resolver, wanted: pb.TrainingSpec, *, path: str) -> Admitted:
+    """Checks a spec and resolves it. `path` names it in errors.
+
+    Raises InvalidArgument, SpecDoesNotFit, BaseModelNotReady, and what the other services say of the names.
+    """
+    hyperparameters = messages.hyperparameters_from(wanted.hyperparameters, path=f"{path}.hyperparameters")
+    violations = [*_fields(wanted, path), *_targets(hyperparameters, f"{path}.hyperparameters")]
+    if violations:
+        raise InvalidArgument(violations)
+    base = await resolver.base_model(wanted.base_model, field=f"{path}.base_model")
+    rows = await resolver.rows(wanted.dataset_version, field=f"{path}.dataset_version")
+    held_out = await _eval_rows(resolver, wanted, path)
+    misfits = [*_misfits(hyperparameters, base, path), *_too_few_rows(hyperparameters, rows, held_out, path)]
+    if misfits:
+        raise SpecDoesNotFit(misfits)
+    spec = Spec(
+        base_model=base.name,
+        base_model_digest=base.digest,
+        dataset_version=rows.name,
+        dataset_digest=rows.sha256,
+        eval_dataset_version=held_out.name if held_out else "",
+        eval_dataset_digest=held_out.sha256 if held_out else "",
+        hyperparameters=hyperparameters,
+        model=wanted.model or default_model(hyperparameters.method, datetime.now(UTC)),
+        sample_prompts=tuple(wanted.sample_prompts),
+        processes=wanted.processes,
+    )
+    return Admitted(spec=spec, base=base, rows=rows, eval_rows=held_out)
+
+
+def default_model(method: str, now: datetime) -> str:
+    """The manual's name for a result: lora-demo-YYYYMMDD-HHMMSS."""
+    return f"models/{method}-demo-{now:%Y%m%d-%H%M%S}"
+
+
+def split_rows(rows: int, eval_split: float) -> tuple[int, int]:
+    """How many rows are trained on and how many are held out, as the trainer splits them."""
+    held_out = round(rows * eval_split)
+    return rows - held_out, held_out
+
+
+async def _eval_rows(resolver: Resolver, wanted: pb.TrainingSpec, path: str) -> ResolvedRows | None:
+    if not wanted.eval_dataset_version:
+        return None
+    return await resolver.rows(wanted.eval_dataset_version, field=f"{path}.eval_dataset_version")
+
+
+def _fields(wanted: pb.TrainingSpec, path: str) -> Iterator[Violation]:
+    if wanted.model and not names.matches("models/{model}", wanted.model):
+        yield Violation(
+            f"{path}.model",
+            "INVALID_NAME",
+            "Must have the form models/{model}, or be empty.",
+            "models/{model} の形式で指定するか、空にしてください。",
+        )
+    if len(wanted.sample_prompts) > _MAX_PROMPTS or any(len(p) > _MAX_PROMPT_CHARS for p in wanted.sample_prompts):
+        yield Violation(
+            f"{path}.sample_prompts",
+            "TOO_MUCH",
+            f"At most {_MAX_PROMPTS} prompts of {_MAX_PROMPT_CHARS} characters.",
+            f"{_MAX_PROMPT_CHARS} 文字以内のプロンプトを {_MAX_PROMPTS} 個までにしてください。",
+        )
+    if not 0 <= wanted.processes <= _MAX_PROCESSES:
+        yield Violation(
+            f"{path}.processes",
+            "OUT_OF_RANGE",
+            f"Is {wanted.processes}; choose 0 (one per GPU) to {_MAX_PROCESSES}.",
+            f"値 {wanted.processes} は範囲外です。0 (GPU ごとに 1) から {_MAX_PROCESSES} で指定してください。",
+        )
+
+
+def _targets(hyperparameters: Hyperparameters, path: str) -> Iterator[Violation]:
+    if hyperparameters.method == "full" and hyperparameters.lora_target_modules:
+        yield Violation(
+            f"{path}.lora_target_modules",
+            "NOT_WITH_FULL",
+            "Method FULL trains all weights; leave it empty or choose LORA.",
+            "method が FULL のときは指定できません。空にするか LORA を選んでください。",
+        )
+
+
+def _misfits(hyperparameters: Hyperparameters, base: ResolvedBase, path: str) -> Iterator[Violation]:
+    shape, prefix = base.shape, f"{path}.hyperparameters"
+    longest = shape.max_context_tokens
+    if 0 < longest < hyperparameters.max_length:
+        yield Violation(
+            f"{prefix}.max_length",
+            "LONGER_THAN_CONTEXT",
+            f"Is {hyperparameters.max_length}, but {base.name} takes at most {longest} tokens.",
+            f"値 {hyperparameters.max_length} は {base.name} の上限 {longest} トークンを超えています。",
+        )
+    if hyperparameters.method == "full":
+        return
+    unmatched = shape.unmatched(hyperparameters.lora_target_modules)
+    if unmatched:
+        known = ", ".join(dict.fromkeys(linear.name for linear in shape.linears()))
+        yield Violation(
+            f"{prefix}.lora_target_modules",
+            "NO_SUCH_LAYER",
+            f"{unmatched[0]!r} matches no layer; the model has {known}.",
+            f"{unmatched[0]!r} に一致する層がありません。使える層: {known}。",
+        )
+    narrow = shape.smallest_side(hyperparameters.lora_target_modules)
+    if narrow is not None and hyperparameters.lora_r > min(narrow.inputs, narrow.outputs):
+        side = min(narrow.inputs, narrow.outputs)
+        yield Violation(
+            f"{prefix}.lora_r",
+            "RANK_ABOVE_LAYER",
+            f"Is {hyperparameters.lora_r}, above the width {side} of {narrow.name}; use at most {side}.",
+            f"値 {hyperparameters.lora_r} は {narrow.name} の幅 {side} を超えています。{side} 以下にしてください。",
+        )
+
+
+def _too_few_rows(
+    hyperparameters: Hyperparameters, rows: ResolvedRows, held_out: ResolvedRows | None, path: str
+) -> Iterator[Violation]:
+    train = rows.rows if held_out else split_rows(rows.rows, hyperparameters.eval_split)[0]
+    if train < 1:
+        yield Violation(
+            f"{path}.dataset_version",
+            "NO_ROWS",
+            f"{rows.name} has {rows.rows} row(s), none of which is left to train on.",
+            f"{rows.name} は {rows.rows} 行で、学習に使える行が残りません。",
+        )

@@ -1,0 +1,92 @@
+"""Accepting a job: checked, resolved and stored in one transaction, once per request id."""
+
+from datetime import UTC, datetime
+
+from aift.training.v1 import training_pb2 as pb
+
+from services.core import context, idempotency, names
+from services.core.db import Database
+from services.core.errors import AlreadyExists, InvalidArgument
+from services.core.idempotency import RequestKey
+from services.training_service.admission import Admitted, admit
+from services.training_service.domain import Job
+from services.training_service.resolution import Resolver
+from services.training_service.store.jobs import Jobs
+from services.training_service.store.tables import REQUESTS
+
+_DEFAULT_PRIORITY = 50
+
+
+class Creation:
+    """CreateTrainingJob."""
+
+    def __init__(self, database: Database, jobs: Jobs, resolver: Resolver) -> None:
+        self._database = database
+        self._jobs = jobs
+        self._resolver = resolver
+
+    async def create(self, request: pb.CreateTrainingJobRequest) -> Job:
+        """The new job, or the one that the same request made before; with validate_only what it would be."""
+        key = idempotency.key_of(request)
+        before = await self._made_before(key)
+        if before is not None:
+            return before
+        job = await self._job(request)
+        return job if request.validate_only else await self._store(key, job)
+
+    async def _made_before(self, key: RequestKey) -> Job | None:
+        """Looked for before names are resolved: a repeated call succeeds also when the data are gone by now."""
+        row = await self._database.fetch_one(
+            "SELECT resource, payload_sha256 FROM requests WHERE tenant = %s AND method = %s AND request_id = %s",
+            (key.tenant, key.method, key.request_id),
+        )
+        if row is None or not row["resource"] or bytes(row["payload_sha256"]) != key.payload_sha256:
+            return None
+        return await self._jobs.get(key.tenant, _id_of(row["resource"]))
+
+    async def _store(self, key: RequestKey, job: Job) -> Job:
+        async with self._database.transaction() as tx:
+            made = await idempotency.recall(tx, REQUESTS, key)
+            if made is None:
+                stored = await self._jobs.insert(tx, job)
+                if stored is None:
+                    raise AlreadyExists(job.name)
+                await idempotency.record(tx, REQUESTS, key, stored.name)
+                return stored
+        return await self._jobs.get(key.tenant, _id_of(made))
+
+    async def _job(self, request: pb.CreateTrainingJobRequest) -> Job:
+        call, wanted = context.current(), request.training_job
+        if request.training_job_id:
+            names.check_id(request.training_job_id, field="training_job_id")
+        names.check_text(wanted.display_name, field="training_job.display_name")
+        priority = _priority(wanted.priority)
+        admitted: Admitted = await admit(self._resolver, wanted.spec, path="training_job.spec")
+        now = datetime.now(UTC)
+        return Job(
+            tenant=call.tenant,
+            id=request.training_job_id or names.new_id("job-"),
+            uid=names.new_uid(),
+            display_name=wanted.display_name,
+            principal=call.principal,
+            spec=admitted.spec,
+            template_json=admitted.rows.template_json,
+            priority=priority,
+            create_time=now,
+            update_time=now,
+        )
+
+
+def _priority(value: int) -> int:
+    if not 0 <= value <= 100:
+        raise InvalidArgument.field(
+            "training_job.priority",
+            "OUT_OF_RANGE",
+            f"Is {value}; choose 1 to 100, or 0 for the default of {_DEFAULT_PRIORITY}.",
+            f"値 {value} は範囲外です。1〜100、または 0 (既定値 {_DEFAULT_PRIORITY}) を指定してください。",
+        )
+    return value or _DEFAULT_PRIORITY
+
+
+def _id_of(name: str) -> str:
+    return names.parse("trainingJobs/{job}", name)["job"]

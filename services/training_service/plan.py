@@ -1,0 +1,161 @@
+"""What a training would take, told before any hardware is."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from services.training_service.admission import Admitted, split_rows
+from services.training_service.memory import Load, estimate, trained_parameters
+from services.training_service.trainer.hyperparameters import Hyperparameters
+
+# The manual's advice on the amount of data.
+_FEW_ROWS = 100
+_ENOUGH_ROWS = 1000
+# A chat template and its marks add a few tokens to a row; Japanese has about one token a character or fewer.
+_TEMPLATE_TOKENS = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """A worker as a plan sees it: bytes of its smallest GPU, or of the machine where it has none."""
+
+    worker: str
+    gpus: int
+    available_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note:
+    """What to know, in both languages."""
+
+    en: str
+    ja: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The figures of a training."""
+
+    parameters: int
+    trained_parameters: int
+    train_rows: int
+    eval_rows: int
+    steps: int
+    effective_batch: int
+    memory: Mapping[str, int]
+    fits: Sequence[tuple[Machine, bool]]
+    notes: Sequence[Note]
+
+    @property
+    def memory_bytes(self) -> int:
+        """Sum of the parts."""
+        return sum(self.memory.values())
+
+
+def optimizer_steps(hyperparameters: Hyperparameters, *, train_rows: int, processes: int) -> int:
+    """How often the optimizer moves. The last step of an epoch takes the rows that are left."""
+    if hyperparameters.max_steps > 0:
+        return hyperparameters.max_steps
+    per_step = effective_batch(hyperparameters, processes)
+    return max(math.ceil(math.ceil(train_rows / per_step) * hyperparameters.num_train_epochs), 1)
+
+
+def effective_batch(hyperparameters: Hyperparameters, processes: int) -> int:
+    """Rows of an optimizer step over all devices."""
+    rows = hyperparameters.per_device_train_batch_size * hyperparameters.gradient_accumulation_steps
+    return rows * processes
+
+
+def plan(admitted: Admitted, machines: Sequence[Machine]) -> Plan:
+    """Counts; `machines` are the workers that there are."""
+    spec, shape = admitted.spec, admitted.base.shape
+    hyperparameters = spec.hyperparameters
+    on_gpu = any(machine.gpus for machine in machines)
+    processes = spec.processes or max((machine.gpus for machine in machines), default=0) or 1
+    if admitted.eval_rows is None:
+        train_rows, eval_rows = split_rows(admitted.rows.rows, hyperparameters.eval_split)
+    else:
+        train_rows, eval_rows = admitted.rows.rows, admitted.eval_rows.rows
+    longest = min(hyperparameters.max_length, admitted.rows.longest_row_characters + _TEMPLATE_TOKENS)
+    load = Load(
+        rows=hyperparameters.per_device_train_batch_size, row_tokens=longest, processes=processes, on_gpu=on_gpu
+    )
+    memory = estimate(shape, hyperparameters, load)
+    fits = [(machine, _fits(machine, sum(memory.values()), processes)) for machine in machines]
+    return Plan(
+        parameters=shape.parameters,
+        trained_parameters=trained_parameters(shape, hyperparameters),
+        train_rows=train_rows,
+        eval_rows=eval_rows,
+        steps=optimizer_steps(hyperparameters, train_rows=train_rows, processes=processes),
+        effective_batch=effective_batch(hyperparameters, processes),
+        memory=memory,
+        fits=fits,
+        notes=[*_row_notes(train_rows), *_memory_notes(admitted, load, memory, fits)],
+    )
+
+
+def _fits(machine: Machine, bytes_each: int, processes: int) -> bool:
+    if machine.gpus:
+        return processes <= machine.gpus and bytes_each <= machine.available_bytes
+    return bytes_each * processes <= machine.available_bytes
+
+
+def _row_notes(rows: int) -> Iterator[Note]:
+    if rows < _FEW_ROWS:
+        yield Note(
+            en=f"Only {rows} rows to train on; at least {_FEW_ROWS} are advised, {_ENOUGH_ROWS} or more are better.",
+            ja=f"学習に使う行は {rows} 件だけです。最低 {_FEW_ROWS} 件、推奨 {_ENOUGH_ROWS} 件以上です。",
+        )
+    elif rows < _ENOUGH_ROWS:
+        yield Note(
+            en=f"{rows} rows to train on; {_ENOUGH_ROWS} or more are better.",
+            ja=f"学習に使う行は {rows} 件です。{_ENOUGH_ROWS} 件以上を推奨します。",
+        )
+
+
+def _memory_notes(
+    admitted: Admitted, load: Load, memory: Mapping[str, int], fits: Sequence[tuple[Machine, bool]]
+) -> Iterator[Note]:
+    """Where it fits nowhere, what would save memory, the least harm first."""
+    if not fits:
+        yield Note(
+            en="No worker was seen in the last minute; the job would wait for one.",
+            ja="直近 1 分間に応答したワーカーがありません。ジョブはワーカーが来るまで待機します。",
+        )
+        return
+    if any(fit for _, fit in fits):
+        return
+    total = sum(memory.values())
+    yield Note(
+        en=f"Needs about {_gib(total)} GiB a device, which no worker has. What would help, the least harm first:",
+        ja=f"デバイスごとに約 {_gib(total)} GiB 必要ですが、足りるワーカーがありません。影響の小さい順の対策:",
+    )
+    for en, ja, smaller in _remedies(admitted.spec.hyperparameters):
+        rows = smaller.per_device_train_batch_size
+        lighter = replace(load, rows=rows, row_tokens=min(load.row_tokens, smaller.max_length))
+        saved = total - sum(estimate(admitted.base.shape, smaller, lighter).values())
+        if saved > 0:
+            yield Note(en=f"{en}: saves {_gib(saved)} GiB.", ja=f"{ja}: {_gib(saved)} GiB 減ります。")
+
+
+def _remedies(values: Hyperparameters) -> Iterator[tuple[str, str, Hyperparameters]]:
+    batch, accumulation = values.per_device_train_batch_size, values.gradient_accumulation_steps
+    if batch > 1:
+        smaller = replace(values, per_device_train_batch_size=1, gradient_accumulation_steps=batch * accumulation)
+        words = f"per_device_train_batch_size=1, gradient_accumulation_steps={batch * accumulation}"
+        yield words, words, smaller
+    if not values.gradient_checkpointing:
+        words = "gradient_checkpointing=true"
+        yield words, words, replace(values, gradient_checkpointing=True)
+    if values.method == "full":
+        yield "method=LORA", "method=LORA", replace(values, method="lora")
+    if values.method == "lora":
+        yield "method=QLORA", "method=QLORA", replace(values, method="qlora")
+    if values.max_length > 256:
+        shorter = values.max_length // 2
+        yield f"max_length={shorter}", f"max_length={shorter}", replace(values, max_length=shorter)
+
+
+def _gib(size: int) -> str:
+    return f"{size / (1 << 30):.1f}"

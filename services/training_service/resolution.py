@@ -1,0 +1,111 @@
+"""What the names in a spec mean: asked of the data service and the registry, for the caller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aift.data.v1 import data_pb2, data_pb2_grpc
+from aift.registry.v1 import registry_pb2, registry_pb2_grpc
+
+from services.core.errors import InvalidArgument
+from services.text.markers import Markers
+from services.text.rows import Form
+from services.text.template import Template, TrainOn, for_rows
+from services.training_service.errors import BaseModelNotReady
+from services.training_service.shape import ModelShape
+
+_FORMS = {
+    data_pb2.ROW_FORM_TEXT: Form.TEXT,
+    data_pb2.ROW_FORM_INSTRUCTION: Form.INSTRUCTION,
+    data_pb2.ROW_FORM_MESSAGES: Form.MESSAGES,
+}
+_TRAIN_ON: dict[int, TrainOn] = {data_pb2.TRAIN_ON_COMPLETION: "completion", data_pb2.TRAIN_ON_ALL: "all"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedBase:
+    """A base model that is ready. `name` is without aliases."""
+
+    name: str
+    digest: str
+    shape: ModelShape
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedRows:
+    """A version of a data set. `name` has its number."""
+
+    name: str
+    sha256: str
+    rows: int
+    characters: int
+    longest_row_characters: int
+    template_json: str
+
+
+class Resolver:
+    """Turns names into what they mean now. Errors of the other services go on to the client as they are."""
+
+    def __init__(
+        self, registry: registry_pb2_grpc.RegistryServiceAsyncStub, data: data_pb2_grpc.DataServiceAsyncStub
+    ) -> None:
+        self._registry = registry
+        self._data = data
+
+    async def base_model(self, name: str, *, field: str) -> ResolvedBase:
+        """Raises NotFound by way of the registry, and BaseModelNotReady."""
+        _require(name, "baseModels/", field)
+        model = await self._registry.GetBaseModel(registry_pb2.GetBaseModelRequest(name=name))
+        if model.state != registry_pb2.BASE_MODEL_STATE_READY:
+            state = registry_pb2.BaseModelState.Name(model.state).removeprefix("BASE_MODEL_STATE_")
+            raise BaseModelNotReady(model.name, state=state)
+        return ResolvedBase(name=model.name, digest=model.digest, shape=shape_of(model.shape))
+
+    async def rows(self, name: str, *, field: str) -> ResolvedRows:
+        """Raises NotFound by way of the data service."""
+        _require(name, "datasets/", field)
+        version = await self._data.GetDatasetVersion(data_pb2.GetDatasetVersionRequest(name=name))
+        return ResolvedRows(
+            name=version.name,
+            sha256=version.sha256,
+            rows=version.statistics.rows,
+            characters=version.statistics.characters,
+            longest_row_characters=version.statistics.max_characters,
+            template_json=template_of(version.template).to_json(),
+        )
+
+
+def _require(name: str, prefix: str, field: str) -> None:
+    if not name.startswith(prefix) or ".." in name:
+        shown = name if len(name) <= 80 else name[:79] + "…"
+        raise InvalidArgument.field(
+            field,
+            "INVALID_NAME",
+            f"Is {shown!r}; write a name such as {prefix}my-{prefix[:-2]}.",
+            f"{shown!r} は使えません。{prefix}my-{prefix[:-2]} のような名前を指定してください。",
+        )
+
+
+def template_of(message: data_pb2.RowTemplate) -> Template:
+    """The template of a version's rows as services/text writes it."""
+    markers = Markers(message.prompt_marker, message.completion_marker) if message.completion_marker else None
+    return for_rows(_FORMS[message.form], markers, _TRAIN_ON.get(message.train_on))
+
+
+def shape_of(message: registry_pb2.ModelShape) -> ModelShape:
+    """The shape as this service counts with it."""
+    heads = max(message.attention_heads, 1)
+    return ModelShape(
+        architecture=message.architecture,
+        parameters=message.parameters,
+        hidden_size=message.hidden_size,
+        intermediate_size=message.intermediate_size,
+        layers=message.layers,
+        attention_heads=heads,
+        key_value_heads=message.key_value_heads or heads,
+        head_size=message.head_size or message.hidden_size // heads,
+        vocabulary_size=message.vocabulary_size,
+        max_context_tokens=message.max_context_tokens,
+        tied_embeddings=message.tied_embeddings,
+        dtype=message.dtype,
+    )

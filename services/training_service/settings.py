@@ -1,0 +1,93 @@
+"""What the training service, its workers and its agents are told from outside."""
+
+import socket
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field
+
+from services.core.settings import ProcessSettings, Settings
+
+
+class TrainingSettings(Settings):
+    """Settings of `python -m services.training_service serve` and `migrate`."""
+
+    SERVICE: ClassVar[str] = "training"
+
+    listen: str = Field(default="127.0.0.1:50052", description="host:port of gRPC; port 0 takes a free one.")
+    attempt_key_file: Path | None = Field(
+        default=None,
+        description="Private key (Ed25519, PEM) that signs the tokens of attempts; by default `keys/attempt.pem` in the "
+        "state directory. Its public key lies in auth_dir.",
+    )
+    lease_seconds: float = Field(
+        default=30.0, gt=0, description="How long an attempt keeps its job without a heartbeat, in seconds."
+    )
+    grace_seconds: float = Field(
+        default=1800.0, ge=0, description="How long an agent trains on that cannot reach the service, in seconds."
+    )
+    retry_budget: int = Field(
+        default=3, ge=0, description="Attempts that may be lost in a row without a new checkpoint before a job fails."
+    )
+    retry_delay_seconds: float = Field(
+        default=1.0, ge=0, description="Wait before the second attempt, in seconds; doubles each time, up to 60."
+    )
+    keep_checkpoints: int = Field(
+        default=2, ge=1, description="Newest checkpoints that are kept of a job, besides the best one."
+    )
+    attempt_token_seconds: float = Field(
+        default=86400.0, ge=60, description="Life of an attempt's token in seconds; heartbeats renew it in time."
+    )
+    watch_keepalive_seconds: float = Field(
+        default=15.0, gt=0, description="Longest silence of WatchTrainingJob, in seconds."
+    )
+    leftover_seconds: float = Field(
+        default=3600.0, ge=0, description="How long what an attempt left in the object store stays, in seconds."
+    )
+    purge_days: float = Field(default=7.0, ge=0, description="How long a deleted job can be looked into, in days.")
+
+    @property
+    def attempt_key_path(self) -> Path:
+        """Where the key lies that signs the tokens of attempts."""
+        return self.attempt_key_file or self.state_dir / "keys" / "attempt.pem"
+
+
+class WorkerSettings(ProcessSettings):
+    """Settings of `python -m services.training_service worker`."""
+
+    worker_name: str = Field(
+        default_factory=lambda: socket.gethostname().lower().split(".")[0],
+        description="The worker's name, unique among all workers; by default the machine's.",
+    )
+    worker_dir: Path | None = Field(
+        default=None, description="Folder for running attempts; by default `worker` in the state directory."
+    )
+    trainer_module: str = Field(
+        default="services.training_service.trainer", description="Python module that agents start as the trainer."
+    )
+    report_seconds: float = Field(
+        default=5.0, gt=0, description="How often the worker tells what its machine has and uses, in seconds."
+    )
+    stop_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="How long an attempt may take to stop when told to, before it is killed, in seconds.",
+    )
+    log_lines_per_second: int = Field(
+        default=200, ge=1, description="Lines of the trainer's log that are kept per second; the rest is counted."
+    )
+
+    @property
+    def worker_path(self) -> Path:
+        """Folder for running attempts."""
+        return self.worker_dir or self.state_dir / "worker"
+
+    @property
+    def cache_path(self) -> Path:
+        """Folder of base models and data sets by digest, shared by all processes of the machine."""
+        return self.state_dir / "cache"
+
+    @property
+    def locks_path(self) -> Path:
+        """Folder of the devices' locks, shared by all processes of the machine."""
+        return self.state_dir / "locks"
