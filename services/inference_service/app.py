@@ -22,14 +22,14 @@ from services.inference_service.pool import EngineOptions, ModelPool
 from services.inference_service.servicer import InferenceServicer
 from services.inference_service.settings import InferenceSettings
 from services.inference_service.sources import Sources
-from services.inference_service.store import SCHEMA, WantedModels
+from services.inference_service.store import WantedModels
 
 PACKAGE = "services.inference_service"
 
 
 async def serve(settings: InferenceSettings, stop: asyncio.Event) -> None:
     """Serves until ``stop`` is set, then lets running generations finish."""
-    database = Database(settings.database_url.get_secret_value(), SCHEMA)
+    database = Database(settings.database_url.get_secret_value(), settings.SERVICE)
     registry_channel = channel(settings.registry_address, settings.service_token_file)
     registry = cast(
         "registry_pb2_grpc.RegistryServiceAsyncStub", registry_pb2_grpc.RegistryServiceStub(registry_channel)

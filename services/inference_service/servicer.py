@@ -41,7 +41,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         self._pool = pool
         self._wanted = wanted
 
-    async def Generate(self, request: pb.GenerateRequest, _: Context) -> pb.GenerateResponse:  # noqa: N802
+    async def Generate(self, request: pb.GenerateRequest, _: Context) -> pb.GenerateResponse:
         response = pb.GenerateResponse()
         texts: list[str] = []
         async with aclosing(self._generator.stream(_ask(request))) as pieces:
@@ -57,20 +57,18 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         response.text = "".join(texts)
         return response
 
-    async def GenerateStream(  # noqa: N802
-        self, request: pb.GenerateRequest, _: Context
-    ) -> AsyncIterator[pb.GenerateStreamResponse]:
+    async def GenerateStream(self, request: pb.GenerateRequest, _: Context) -> AsyncIterator[pb.GenerateStreamResponse]:
         async with aclosing(self._generator.stream(_ask(request))) as pieces:
             async for piece in pieces:
                 yield _stream_response(piece)
 
-    async def LoadModel(self, request: pb.LoadModelRequest, _: Context) -> pb.LoadedModel:  # noqa: N802
+    async def LoadModel(self, request: pb.LoadModelRequest, _: Context) -> pb.LoadedModel:
         tenant = context.current().tenant
         source = await self._sources.resolve(_model(request.model))
         await self._wanted.add(tenant, source.name)
         return self._loaded_model(self._pool.request(tenant, source))
 
-    async def UnloadModel(self, request: pb.UnloadModelRequest, _: Context) -> pb.UnloadModelResponse:  # noqa: N802
+    async def UnloadModel(self, request: pb.UnloadModelRequest, _: Context) -> pb.UnloadModelResponse:
         tenant = context.current().tenant
         name = _model(request.model)
         wanted = await self._wanted.remove(tenant, name)
@@ -78,9 +76,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
             raise ModelNotLoaded(model=name)
         return pb.UnloadModelResponse()
 
-    async def ListLoadedModels(  # noqa: N802
-        self, _request: pb.ListLoadedModelsRequest, _: Context
-    ) -> pb.ListLoadedModelsResponse:
+    async def ListLoadedModels(self, _request: pb.ListLoadedModelsRequest, _: Context) -> pb.ListLoadedModelsResponse:
         models = self._pool.models(context.current().tenant)
         return pb.ListLoadedModelsResponse(loaded_models=[self._loaded_model(loaded) for loaded in models])
 
@@ -166,6 +162,12 @@ def _violation(breach: Breach) -> Violation:
 
 def _model(name: str) -> str:
     """The name of something that can generate. Raises InvalidArgument."""
-    if not any(names.matches(pattern, name) for pattern in _MODEL_PATTERNS):
-        names.parse(" | ".join(_MODEL_PATTERNS), name, field="model")
-    return name
+    if any(names.matches(pattern, name) for pattern in _MODEL_PATTERNS):
+        return name
+    forms = ", ".join(_MODEL_PATTERNS)
+    raise InvalidArgument.field(
+        "model",
+        "INVALID_NAME",
+        f"Must have one of the forms {forms}, got {name[:80]!r}.",
+        f"次のいずれかの形式で指定してください: {forms} (指定値: {name[:80]!r})。",
+    )

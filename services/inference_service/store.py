@@ -7,7 +7,6 @@ from sqlalchemy.dialects.postgresql import insert
 
 from services.core.db import Database
 
-SCHEMA = "inference"
 _METADATA = MetaData()
 _WANTED = Table(
     "wanted_models",

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 import torch
+from transformers.utils import logging
 
 from services.core import lifeline
 from services.inference_service.engines import protocol
@@ -123,6 +124,7 @@ def main() -> int:
     lifeline.attach()
     out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints must not mix with messages
+    logging.disable_progress_bar()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     inbox: queue.SimpleQueue[protocol.Message | None] = queue.SimpleQueue()
