@@ -69,8 +69,8 @@ async def recall(tx: AsyncConnection, table: Table, key: RequestKey) -> str | No
         "request_id": key.request_id,
         "payload_sha256": key.payload_sha256,
     }
-    taken = await tx.execute(insert(table).values(values).on_conflict_do_nothing())
-    if taken.rowcount == 1:
+    taken = await tx.execute(insert(table).values(values).on_conflict_do_nothing().returning(table.c.request_id))
+    if taken.first() is not None:
         return None
     columns = table.c
     found = await tx.execute(
