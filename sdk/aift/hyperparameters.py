@@ -161,13 +161,14 @@ def _canonical(name: str) -> str:
 
 def _put(values: dict[str, object], written: str, canonical: str, value: object) -> None:
     parsed = _parse(written, FIELDS[canonical], value)
-    if values.setdefault(canonical, parsed) != parsed:
+    if canonical in values and values[canonical] != parsed:
         raise invalid(
             written,
             "CONFLICTING_HYPERPARAMETERS",
             f"{written} asks for another {canonical} than an earlier setting does.",
             f"{written} が、先に指定された {canonical} と食い違っています。",
         )
+    values[canonical] = parsed
 
 
 def _method_of(flags: Mapping[str, bool]) -> str:
