@@ -211,6 +211,9 @@ class DataJob:
     state: JobState
     dataset_id: str
     upload_id: str
+    # The upload's file name and digest; the upload itself is forgotten after a while.
+    filename: str
+    sha256: str
     form: RowForm
     train_on: TrainOn
     # The number of the version that it made; 0 before.

@@ -77,15 +77,6 @@ class UploadTooLarge(DomainError):
         super().__init__(upload=upload, size_bytes=size_bytes)
 
 
-class DiskFull(DomainError):
-    """The object store or the state directory has no room left."""
-
-    reason = "DISK_FULL"
-    status = "RESOURCE_EXHAUSTED"
-    en = "The server's storage is full. Free space or ask the administrator, then go on from the committed offset."
-    ja = "サーバーのストレージに空きがありません。空きを作るか管理者に連絡し、確定済みの位置から再開してください。"
-
-
 class UploadDigest(DomainError):
     """The bytes that came are not those that the sender counted."""
 

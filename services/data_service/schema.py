@@ -8,19 +8,17 @@ from sqlalchemy.dialects.postgresql import JSONB
 from services.core.blobs import blobs_table
 from services.core.idempotency import requests_table
 
-SCHEMA = "data"
-
 metadata = MetaData()
 blobs = blobs_table(metadata)
 requests = requests_table(metadata)
 
 
-def _text(name: str, **options: bool) -> Column[str]:
-    return Column(name, Text, nullable=False, **options)
+def _text(name: str, *, primary_key: bool = False) -> Column[str]:
+    return Column(name, Text, nullable=False, primary_key=primary_key)
 
 
-def _number(name: str, **options: bool) -> Column[int]:
-    return Column(name, BigInteger, nullable=False, **options)
+def _number(name: str, *, primary_key: bool = False) -> Column[int]:
+    return Column(name, BigInteger, nullable=False, primary_key=primary_key)
 
 
 def _made(name: str = "create_time") -> Column[object]:
@@ -81,6 +79,8 @@ data_jobs = Table(
     _text("state"),
     _text("dataset_id"),
     _text("upload_id"),
+    _text("filename"),
+    _text("sha256"),
     _text("form"),
     _text("train_on"),
     Column("version_number", BigInteger),

@@ -10,8 +10,12 @@ MAX_CHARACTERS = 200
 
 def excerpt(text: str, start: int = 0) -> str:
     """At most 200 characters from `start` on, what cannot be printed written as an escape."""
-    piece = "".join(_shown(character) for character in text[start : start + MAX_CHARACTERS])
-    return piece[:MAX_CHARACTERS]
+    return printable(text[start : start + MAX_CHARACTERS])[:MAX_CHARACTERS]
+
+
+def printable(text: str) -> str:
+    """The text with an escape in place of every character that cannot be printed."""
+    return text if text.isprintable() else "".join(_shown(character) for character in text)
 
 
 def excerpt_of(value: Any) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from services.data_service.report import Example, Finding, Severity
-from services.data_service.validation.excerpt import excerpt
+from services.data_service.validation.excerpt import excerpt, printable
 from services.data_service.validation.reasons import Reason
 
 MAX_EXAMPLES = 10
@@ -18,7 +20,7 @@ class Findings:
     def __bool__(self) -> bool:
         return bool(self._by_reason)
 
-    def add(self, reason: Reason, example: Example | None = None, *, count: int = 1, **values: object) -> None:
+    def add(self, reason: Reason, example: Example | None = None, *, count: int = 1, **values: Any) -> None:
         """Counts one more place of `reason`; `values` fill its texts."""
         en, ja = reason.en.format_map(values), reason.ja.format_map(values)
         self.add_text(reason.name, reason.severity, en, ja, example, count=count)
@@ -29,7 +31,9 @@ class Findings:
         """The same for a reason whose texts are filled in already."""
         finding = self._by_reason.get(name)
         if finding is None:
-            finding = self._by_reason[name] = Finding(reason=name, severity=severity, en=en, ja=ja)
+            # The texts may quote the file.
+            finding = Finding(reason=name, severity=severity, en=printable(en), ja=printable(ja))
+            self._by_reason[name] = finding
         finding.count += count
         if example is not None and len(finding.examples) < MAX_EXAMPLES:
             finding.examples.append(example)

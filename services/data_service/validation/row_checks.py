@@ -97,7 +97,7 @@ class RowChecks:
             self._findings.add_text(problem.reason, Severity.ERROR, en.strip(), ja, at, count=count)
             seen.add(problem.reason)
 
-    def _add(self, reason: Reason, record: Record, field: str = "", **values: object) -> None:
+    def _add(self, reason: Reason, record: Record, field: str = "", **values: Any) -> None:
         self._findings.add(reason, self._place(record, field, excerpt(record.text)), **values)
 
     def _place(self, record: Record, field: str, shown: str) -> Place:

@@ -84,6 +84,8 @@ _TABLES = (
             CHECK (state IN ('QUEUED', 'RUNNING', 'SUCCEEDED', 'FAILED', 'CANCELLED')),
         dataset_id text NOT NULL,
         upload_id text NOT NULL,
+        filename text NOT NULL,
+        sha256 text NOT NULL,
         form text NOT NULL,
         train_on text NOT NULL,
         version_number bigint,

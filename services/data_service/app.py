@@ -1,0 +1,71 @@
+"""Wires the data service together."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aift.data.v1.data_pb2_grpc import add_DataServiceServicer_to_server
+
+from services.core.blobs import Blobs
+from services.core.db import Database
+from services.core.migrate import SchemaCheck
+from services.core.objects import open_store
+from services.core.readiness import Check
+from services.core.server import GrpcServer
+from services.data_service import schema
+from services.data_service.dataset_store import DatasetStore
+from services.data_service.job_queue import JobQueue
+from services.data_service.job_runner import JobRunner
+from services.data_service.job_store import JobStore
+from services.data_service.servicer import DataServicer
+from services.data_service.settings import DataSettings
+from services.data_service.sweeper import Sweeper
+from services.data_service.upload_store import UploadStore
+from services.data_service.uploads import Uploads
+from services.data_service.version_store import VersionStore
+
+PACKAGE = "services.data_service"
+
+
+async def serve(settings: DataSettings, stop: asyncio.Event) -> None:
+    """Serves until `stop` is set, then drains."""
+    database = Database(settings.database_url.get_secret_value(), settings.SERVICE)
+    objects = open_store(settings)
+    blobs = Blobs(database, schema.blobs, objects, settings.SERVICE)
+    upload_store, datasets, versions = UploadStore(database, blobs), DatasetStore(database), VersionStore(database)
+    queue = JobQueue(database, blobs, settings.data_job_lease_seconds)
+    folder = settings.state_dir / settings.SERVICE / "jobs"
+    runner = JobRunner(queue, objects, blobs, folder, processes=settings.data_job_processes)
+    sweeper = Sweeper(database, objects, blobs, uploads_=upload_store, datasets=datasets, versions=versions)
+    servicer = DataServicer(
+        uploads=Uploads(upload_store, objects, blobs, settings.max_upload_bytes),
+        datasets=datasets,
+        versions=versions,
+        jobs=JobStore(database),
+        runner=runner,
+        objects=objects,
+    )
+    ready: dict[str, Check] = {"database": database.check, "schema": SchemaCheck(PACKAGE, database), "objects": objects.check}
+    async with GrpcServer(settings, [(add_DataServiceServicer_to_server, servicer)], ready) as server:
+        background = asyncio.create_task(_background(server, runner, sweeper, settings.sweep_seconds))
+        await _until(stop, background)
+    await database.close()
+
+
+async def _background(server: GrpcServer, runner: JobRunner, sweeper: Sweeper, sweep_seconds: float) -> None:
+    await server.wait_ready()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(runner.run())
+        group.create_task(sweeper.run(sweep_seconds))
+
+
+async def _until(stop: asyncio.Event, background: asyncio.Task[None]) -> None:
+    """Waits for `stop`, then ends the background work. What breaks it ends the process too, to be started anew."""
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait([stopping, background], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    background.cancel()
+    try:
+        await background
+    except asyncio.CancelledError:
+        return

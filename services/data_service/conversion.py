@@ -1,0 +1,212 @@
+"""The domain's things as messages, and back."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from aift.common.v1 import blob_pb2
+from aift.data.v1 import data_pb2 as pb
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from services.core.blobs import StoredBlob
+from services.data_service.domain import (
+    DataJob,
+    Dataset,
+    JobState,
+    RowForm,
+    Statistics,
+    Template,
+    TrainOn,
+    Upload,
+    UploadState,
+    Version,
+)
+from services.data_service.report import Finding, Report, Severity
+from services.data_service.row_pages import RowView
+
+_UPLOAD_STATES = {
+    UploadState.OPEN: pb.UPLOAD_STATE_OPEN,
+    UploadState.FINALIZED: pb.UPLOAD_STATE_FINALIZED,
+    UploadState.EXPIRED: pb.UPLOAD_STATE_EXPIRED,
+}
+_FORMS = {
+    RowForm.DETECT: pb.ROW_FORM_UNSPECIFIED,
+    RowForm.TEXT: pb.ROW_FORM_TEXT,
+    RowForm.INSTRUCTION: pb.ROW_FORM_INSTRUCTION,
+    RowForm.MESSAGES: pb.ROW_FORM_MESSAGES,
+}
+_TRAIN_ON = {
+    TrainOn.AUTO: pb.TRAIN_ON_UNSPECIFIED,
+    TrainOn.COMPLETION: pb.TRAIN_ON_COMPLETION,
+    TrainOn.ALL: pb.TRAIN_ON_ALL,
+}
+_JOB_STATES = {
+    JobState.QUEUED: pb.DATA_JOB_STATE_QUEUED,
+    JobState.RUNNING: pb.DATA_JOB_STATE_RUNNING,
+    JobState.SUCCEEDED: pb.DATA_JOB_STATE_SUCCEEDED,
+    JobState.FAILED: pb.DATA_JOB_STATE_FAILED,
+    JobState.CANCELLED: pb.DATA_JOB_STATE_CANCELLED,
+}
+_SEVERITIES = {Severity.ERROR: pb.SEVERITY_ERROR, Severity.WARNING: pb.SEVERITY_WARNING}
+_FORM_OF = {number: form for form, number in _FORMS.items()}
+_TRAIN_ON_OF = {number: train_on for train_on, number in _TRAIN_ON.items()}
+
+
+def form_of(value: pb.RowForm.ValueType) -> RowForm | None:
+    """The asked form; None for a value that we do not know."""
+    return _FORM_OF.get(value)
+
+
+def train_on_of(value: pb.TrainOn.ValueType) -> TrainOn | None:
+    """The asked part; None for a value that we do not know."""
+    return _TRAIN_ON_OF.get(value)
+
+
+def upload(value: Upload) -> pb.Upload:
+    """An upload."""
+    return pb.Upload(
+        name=value.name,
+        uid=value.uid,
+        filename=value.filename,
+        size_bytes=value.size_bytes,
+        committed_bytes=value.committed_bytes,
+        state=_UPLOAD_STATES[value.state],
+        sha256=value.sha256,
+        create_time=_time(value.create_time),
+        expire_time=_time(value.expire_time),
+    )
+
+
+def blob(value: StoredBlob) -> blob_pb2.Blob:
+    """Content, for another service."""
+    return blob_pb2.Blob(sha256=value.sha256, size_bytes=value.size_bytes, key=value.key)
+
+
+def dataset(value: Dataset) -> pb.Dataset:
+    """A data set."""
+    return pb.Dataset(
+        name=value.name,
+        uid=value.uid,
+        etag=value.etag,
+        display_name=value.display_name,
+        description=value.description,
+        latest_version=f"{value.name}/versions/{value.latest_version}" if value.latest_version else "",
+        create_time=_time(value.create_time),
+        update_time=_time(value.update_time),
+    )
+
+
+def job(value: DataJob) -> pb.DataJob:
+    """A data job."""
+    message = pb.DataJob(
+        name=value.name,
+        uid=value.uid,
+        kind=pb.DATA_JOB_KIND_VALIDATION,
+        state=_JOB_STATES[value.state],
+        dataset=f"datasets/{value.dataset_id}",
+        upload=f"uploads/{value.upload_id}",
+        dataset_version=f"datasets/{value.dataset_id}/versions/{value.version_number}" if value.version_number else "",
+        done_bytes=value.done_bytes,
+        total_bytes=value.total_bytes,
+        rows=value.rows,
+        create_time=_time(value.create_time),
+        start_time=_time(value.start_time),
+        end_time=_time(value.end_time),
+    )
+    if value.failure is not None:
+        message.failure.reason = value.failure.reason
+        message.failure.message.CopyFrom(_text(value.failure.en, value.failure.ja))
+    return message
+
+
+def version(value: Version) -> pb.DatasetVersion:
+    """A version, without the files that are ours alone."""
+    files = [
+        blob_pb2.FileEntry(path=file.path, size_bytes=file.size_bytes, sha256=file.sha256)
+        for file in value.visible_files
+    ]
+    return pb.DatasetVersion(
+        name=value.name,
+        uid=value.uid,
+        sha256=value.sha256,
+        size_bytes=value.size_bytes,
+        template=_template(value.template),
+        statistics=_statistics(value.statistics),
+        data_job=value.data_job,
+        filename=value.filename,
+        create_time=_time(value.create_time),
+        files=files,
+    )
+
+
+def report(value: Report, data_job: str) -> pb.ValidationReport:
+    """What a data job found."""
+    return pb.ValidationReport(
+        data_job=data_job,
+        valid=value.valid,
+        rows=value.rows,
+        valid_rows=value.valid_rows,
+        template=_template(value.template),
+        findings=[_finding(finding) for finding in value.findings],
+        statistics=_statistics(value.statistics),
+    )
+
+
+def row(value: RowView) -> pb.Row:
+    """One row."""
+    return pb.Row(index=value.index, line=value.line, json=value.json, prompt=value.prompt, completion=value.completion)
+
+
+def _finding(value: Finding) -> pb.Finding:
+    examples = [
+        pb.FindingExample(
+            line=example.line,
+            column=example.column,
+            byte_offset=example.byte_offset,
+            field=example.field,
+            excerpt=example.excerpt,
+        )
+        for example in value.examples
+    ]
+    return pb.Finding(
+        reason=value.reason,
+        severity=_SEVERITIES[value.severity],
+        count=value.count,
+        message=_text(value.en, value.ja),
+        examples=examples,
+    )
+
+
+def _template(value: Template) -> pb.RowTemplate:
+    return pb.RowTemplate(
+        form=_FORMS[value.form],
+        train_on=_TRAIN_ON[value.train_on],
+        prompt_marker=value.prompt_marker,
+        completion_marker=value.completion_marker,
+        evidence=_text(value.evidence_en, value.evidence_ja),
+    )
+
+
+def _statistics(value: Statistics) -> pb.DatasetStatistics:
+    return pb.DatasetStatistics(
+        rows=value.rows,
+        characters=value.characters,
+        min_characters=value.min_characters,
+        median_characters=value.median_characters,
+        max_characters=value.max_characters,
+        duplicate_rows=value.duplicate_rows,
+        histogram_counts=value.histogram_counts,
+        histogram_bounds=value.histogram_bounds,
+    )
+
+
+def _text(en: str, ja: str) -> blob_pb2.LocalizedText:
+    return blob_pb2.LocalizedText(en=en, ja=ja)
+
+
+def _time(value: datetime | None) -> Timestamp | None:
+    if value is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(value)
+    return stamp
