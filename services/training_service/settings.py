@@ -52,21 +52,11 @@ class TrainingSettings(Settings):
         return self.attempt_key_file or self.state_dir / "keys" / "attempt.pem"
 
 
-class WorkerSettings(ProcessSettings):
-    """Settings of `python -m services.training_service worker`."""
+class AgentSettings(ProcessSettings):
+    """What agents are told; their workers pass it on to them."""
 
-    worker_name: str = Field(
-        default_factory=lambda: socket.gethostname().lower().split(".")[0],
-        description="The worker's name, unique among all workers; by default the machine's.",
-    )
-    worker_dir: Path | None = Field(
-        default=None, description="Folder for running attempts; by default `worker` in the state directory."
-    )
     trainer_module: str = Field(
         default="services.training_service.trainer", description="Python module that agents start as the trainer."
-    )
-    report_seconds: float = Field(
-        default=5.0, gt=0, description="How often the worker tells what its machine has and uses, in seconds."
     )
     stop_seconds: float = Field(
         default=60.0,
@@ -78,11 +68,6 @@ class WorkerSettings(ProcessSettings):
     )
 
     @property
-    def worker_path(self) -> Path:
-        """Folder for running attempts."""
-        return self.worker_dir or self.state_dir / "worker"
-
-    @property
     def cache_path(self) -> Path:
         """Folder of base models and data sets by digest, shared by all processes of the machine."""
         return self.state_dir / "cache"
@@ -91,3 +76,24 @@ class WorkerSettings(ProcessSettings):
     def locks_path(self) -> Path:
         """Folder of the devices' locks, shared by all processes of the machine."""
         return self.state_dir / "locks"
+
+
+class WorkerSettings(AgentSettings):
+    """Settings of `python -m services.training_service worker`."""
+
+    http_listen: str = Field(default="127.0.0.1:0", description="host:port of /livez, /readyz and /metrics.")
+    worker_name: str = Field(
+        default_factory=lambda: socket.gethostname().lower().split(".")[0],
+        description="The worker's name, unique among all workers; by default the machine's.",
+    )
+    worker_dir: Path | None = Field(
+        default=None, description="Folder for running attempts; by default `worker` in the state directory."
+    )
+    report_seconds: float = Field(
+        default=5.0, gt=0, description="How often the worker tells what its machine has and uses, in seconds."
+    )
+
+    @property
+    def worker_path(self) -> Path:
+        """Folder for running attempts."""
+        return self.worker_dir or self.state_dir / "worker"

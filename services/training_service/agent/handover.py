@@ -1,0 +1,37 @@
+"""What a worker gives an agent: over standard input, since arguments and environments can be read by others."""
+
+import base64
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from aift.training.v1 import worker_pb2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Handover:
+    """An attempt, the devices that it gets (see `devices`), and the folder that it works in."""
+
+    assignment: worker_pb2.Assignment
+    devices: tuple[str, ...]
+    directory: Path
+
+    def encode(self) -> bytes:
+        """One line."""
+        content = {
+            "assignment": base64.b64encode(self.assignment.SerializeToString()).decode(),
+            "devices": self.devices,
+            "directory": str(self.directory),
+        }
+        return json.dumps(content).encode() + b"\n"
+
+
+def read(stream: BinaryIO) -> Handover:
+    """What the worker wrote. Raises ValueError where it is not whole."""
+    content = json.loads(stream.readline())
+    return Handover(
+        assignment=worker_pb2.Assignment.FromString(base64.b64decode(content["assignment"])),
+        devices=tuple(content["devices"]),
+        directory=Path(content["directory"]),
+    )

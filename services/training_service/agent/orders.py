@@ -1,0 +1,40 @@
+"""What the agent is told to do from outside: by the service with a heartbeat's answer, or by SIGTERM."""
+
+import asyncio
+from enum import Enum
+
+from services.training_service.domain import Outcome
+
+
+class Order(Enum):
+    """Stop in one of three ways. Ordered: a later, stronger one replaces a weaker one."""
+
+    RELEASE = 1
+    PAUSE = 2
+    CANCEL = 3
+
+    @property
+    def outcome(self) -> Outcome:
+        """How the attempt ends when the order is carried out."""
+        return {Order.RELEASE: Outcome.RELEASED, Order.PAUSE: Outcome.PAUSED, Order.CANCEL: Outcome.CANCELLED}[self]
+
+
+class Orders:
+    """The order that holds, and the wait for a new one."""
+
+    def __init__(self) -> None:
+        self.given: Order | None = None
+        self._news = asyncio.Event()
+
+    def give(self, order: Order) -> None:
+        """Takes an order; the same or a weaker one changes nothing."""
+        if self.given is None or order.value > self.given.value:
+            self.given = order
+            self._news.set()
+
+    async def next(self) -> Order:
+        """Waits for an order that was not there at the last call."""
+        await self._news.wait()
+        self._news.clear()
+        assert self.given is not None  # noqa: S101 - `give` sets both
+        return self.given

@@ -1,0 +1,177 @@
+"""A run of the trainer as the agent sees it: events are passed on, checkpoints handed over, commands sent down."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+import aiohttp
+from aift.training.v1 import training_pb2 as pb
+from aift.training.v1 import worker_pb2
+
+from services.training_service import messages
+from services.training_service.agent import ending, tail
+from services.training_service.agent.ending import Ending
+from services.training_service.agent.link import Link
+from services.training_service.agent.orders import Order, Orders
+from services.training_service.agent.ranks import Ranks
+from services.training_service.agent.report import Reporter
+from services.training_service.agent.transfer import upload
+from services.training_service.domain import Outcome, Phase, Progress
+from services.training_service.trainer import control, events
+
+log = logging.getLogger(__name__)
+
+_LOOK_EVERY_S = 0.2
+_LAST_LOG_LINES = 50
+
+
+class Training:
+    """One run of the trainer, from its start until everything that it said has been taken over."""
+
+    def __init__(self, *, link: Link, reporter: Reporter, orders: Orders, output: Path, stop_s: float) -> None:
+        self._link = link
+        self._reporter = reporter
+        self._orders = orders
+        self._output = output
+        self._stop_s = stop_s
+        self._newest: events.Checkpoint | None = None
+        self._news = asyncio.Event()
+        self._ended = False
+        self._committed = 0
+        self._finished: events.Finished | None = None
+        self._failures: list[events.Failed] = []
+        self._overdue = False
+
+    async def run(self, ranks: Ranks, count: int) -> Ending:
+        """Returns how it ended, once all checkpoints are committed. Raises Superseded or CutOff.
+
+        Whatever happens, no rank is left.
+        """
+        names = ["events.jsonl", *(f"events.rank-{rank}.jsonl" for rank in range(1, count))]
+        files = [tail.Tail(self._output / name) for name in names]
+        try:
+            async with asyncio.TaskGroup() as group:
+                helpers = [group.create_task(self._follow(files)), group.create_task(self._obey(ranks))]
+                saving = group.create_task(self._commit_checkpoints())
+                statuses = await ranks.wait()
+                for helper in helpers:
+                    helper.cancel()
+                self._take(files)
+                self._ended = True
+                self._news.set()
+                await saving
+        finally:
+            ranks.kill()
+        self._tell_last_words(ranks, statuses)
+        return self._ending(statuses)
+
+    def _ending(self, statuses: Sequence[int]) -> Ending:
+        order = self._orders.given
+        if self._finished is None and not self._failures and self._overdue and order is not None:
+            return Ending(outcome=order.outcome)
+        end = ending.judge(self._finished, self._failures, statuses)
+        if end.outcome is Outcome.RELEASED and order is not Order.RELEASE:
+            return ending.infrastructure(
+                "INTERRUPTED",
+                "The trainer was told to end by another program.",
+                "他のプログラムがトレーナーを終了させました。",
+            )
+        if end.outcome in (Outcome.PAUSED, Outcome.RELEASED) and self._committed < end.step:
+            return ending.infrastructure(
+                "CHECKPOINT_NOT_SAVED", "The checkpoint could not be saved.", "チェックポイントを保存できませんでした。"
+            )
+        return end
+
+    async def _follow(self, files: Sequence[tail.Tail]) -> None:
+        while True:
+            self._take(files)
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+    def _take(self, files: Sequence[tail.Tail]) -> None:
+        for file in files:
+            for line in file.lines():
+                try:
+                    said = events.decode(line)
+                except ValueError:
+                    log.warning("not an event of the trainer: %s", line[:200])
+                else:
+                    self._pass_on(said.event, datetime.fromisoformat(said.time))
+
+    def _pass_on(self, event: events.Event, time: datetime) -> None:
+        match event:
+            case events.Progress():
+                self._reporter.progress(messages.progress_to(_progress(event)), time)
+            case events.Metric():
+                self._reporter.metric(pb.Metric(step=event.step, epoch=event.epoch, values=event.values), time)
+            case events.Sample():
+                self._reporter.sample(pb.Sample(step=event.step, prompt=event.prompt, text=event.text), time)
+            case events.Log():
+                self._reporter.log([f"{event.level} {line}" for line in event.lines])
+            case events.Checkpoint():
+                self._newest = event
+                self._news.set()
+            case events.Finished():
+                self._finished = event
+            case events.Failed():
+                self._failures.append(event)
+                self._reporter.log([f"ERROR {event.en}", *event.detail.splitlines()])
+
+    async def _obey(self, ranks: Ranks) -> None:
+        """Passes orders down; what does not stop in time is killed."""
+        order = await self._orders.next()
+        while True:
+            if order is Order.RELEASE:
+                ranks.terminate()
+            else:
+                control.send(self._output, "pause" if order is Order.PAUSE else "stop")
+            try:
+                order = await asyncio.wait_for(self._orders.next(), self._stop_s)
+            except TimeoutError:
+                log.warning("the trainer did not stop within %.0f s and is killed", self._stop_s)
+                self._overdue = True
+                ranks.kill()
+                return
+
+    async def _commit_checkpoints(self) -> None:
+        """Commits the newest checkpoint; those that it overtook while another was on its way are left out."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            while (saved := self._newest) is not None:
+                self._newest = None
+                await self._commit(saved)
+            if self._ended:
+                return
+
+    async def _commit(self, saved: events.Checkpoint) -> None:
+        try:
+            files = await upload(self._link, self._output / saved.path)
+        except (OSError, aiohttp.ClientError, TimeoutError) as error:
+            log.exception("checkpoint %d was not saved", saved.step)
+            self._reporter.log([f"WARNING checkpoint {saved.step} was not saved: {type(error).__name__}"])
+            return
+        request = worker_pb2.CommitCheckpointRequest(
+            attempt=self._link.attempt, step=saved.step, files=files, eval_loss=saved.eval_loss
+        )
+        await self._link.call(self._link.stub.CommitCheckpoint, request)
+        self._committed = max(self._committed, saved.step)
+
+    def _tell_last_words(self, ranks: Ranks, statuses: Sequence[int]) -> None:
+        """What failed ranks wrote to their standard streams: often the only trace of a crash."""
+        for path, status in zip(ranks.logs, statuses, strict=False):
+            if status != 0:
+                self._reporter.log([f"{path.stem}: {line}" for line in tail.last_lines(path, _LAST_LOG_LINES)])
+
+
+def _progress(event: events.Progress) -> Progress:
+    return Progress(
+        phase=Phase(event.phase.upper()),
+        step=event.step,
+        total_steps=event.total_steps,
+        phase_fraction=event.fraction,
+        loss=event.loss or 0.0,
+        tokens_per_second=event.tokens_per_second or 0.0,
+        remaining_s=event.remaining_seconds,
+    )

@@ -1,0 +1,111 @@
+"""The agents that this worker started: each a child that ends with it, in a folder of its own."""
+
+import asyncio
+import fcntl
+import logging
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import cast
+
+import grpc
+from aift.training.v1 import worker_pb2, worker_pb2_grpc
+
+from services.core import lifeline
+from services.core.channels import channel
+from services.training_service import messages
+from services.training_service.agent.handover import Handover
+from services.training_service.domain import Failure
+from services.training_service.settings import WorkerSettings
+
+log = logging.getLogger(__name__)
+
+_DIED = Failure(
+    reason="AGENT_DIED",
+    en="The agent of the attempt ended without telling how.",
+    ja="試行のエージェントが結果を報告せずに終了しました。",
+)
+# The worker's own identity; agents have their attempt's token instead.
+_SECRETS = frozenset({"AIFT_SERVICE_TOKEN_FILE"})
+_LOCK = "agent.lock"
+
+
+class Agent:
+    """One attempt that runs here."""
+
+    def __init__(self, assignment: worker_pb2.Assignment, devices: Sequence[str], settings: WorkerSettings) -> None:
+        self.assignment = assignment
+        self.devices = tuple(devices)
+        self._settings = settings
+        ids = assignment.attempt.split("/")
+        self._directory = settings.worker_path / "attempts" / f"{ids[1]}.{ids[3]}.{assignment.fence}"
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def run(self) -> None:
+        """Starts the agent and waits for its end. One that ends without having told how is told of."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        try:
+            with (self._directory / _LOCK).open("wb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                # The agent inherits the lock: the folder is in use for as long as either of us lives.
+                status = await self._run(lock.fileno())
+            if status != 0:
+                log.warning("agent ended", extra={"attempt": self.assignment.attempt, "status": status})
+                await self._tell_of_death()
+        finally:
+            await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
+
+    async def _run(self, lock: int) -> int:
+        handover = Handover(assignment=self.assignment, devices=self.devices, directory=self._directory)
+        argv = [sys.executable, "-m", "services.training_service", "agent"]
+        process = self._process = await lifeline.spawn(
+            argv, env=_environment(), stdin=asyncio.subprocess.PIPE, pass_fds=(lock,)
+        )
+        try:
+            assert process.stdin is not None  # noqa: S101 - a pipe was asked for
+            with suppress(BrokenPipeError, ConnectionResetError):
+                process.stdin.write(handover.encode())
+                await process.stdin.drain()
+            process.stdin.close()
+            return await process.wait()
+        finally:
+            lifeline.signal_group(process.pid, signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Asks the agent to save and give its job back."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.terminate()
+
+    async def _tell_of_death(self) -> None:
+        """So that the job need not wait until its lease runs out. The attempt's token is all that this needs."""
+        request = worker_pb2.FinishAttemptRequest(
+            attempt=self.assignment.attempt,
+            outcome=worker_pb2.ATTEMPT_OUTCOME_INFRASTRUCTURE_FAILURE,
+            failure=messages.failure_to(_DIED),
+        )
+        async with channel(self._settings.training_address, token=lambda: self.assignment.token) as link:
+            try:
+                stub = cast("worker_pb2_grpc.WorkerServiceAsyncStub", worker_pb2_grpc.WorkerServiceStub(link))
+                await stub.FinishAttempt(request)
+            except grpc.aio.AioRpcError as error:
+                # Its lease will run out, or has been taken over already.
+                log.info("the attempt's end was not taken: %s", error.code().name)
+
+
+def clear_leftovers(directory: Path) -> None:
+    """Removes folders of attempts that nobody works in any more."""
+    for folder in directory.glob("attempts/*"):
+        with (folder / _LOCK).open("ab") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in _SECRETS}
