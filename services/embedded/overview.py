@@ -23,7 +23,7 @@ class Line:
     pid: int | None
     healthy: bool
     restarts: int
-    memory_bytes: int  # resident, with everything that the process started
+    memory_bytes: int  # with everything that the process started; shared pages by share where the system tells
     uptime_s: float
     ports: dict[str, int]
 
@@ -97,10 +97,17 @@ def _memory(process: psutil.Process) -> int:
         return 0
     for member in family:
         try:
-            total += member.memory_info().rss
+            total += _share(member)
         except psutil.NoSuchProcess:
             continue
     return total
+
+
+def _share(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_full_info().pss)
+    except (psutil.AccessDenied, AttributeError):  # another user's process, or not Linux
+        return int(process.memory_info().rss)
 
 
 def _cells(line: Line) -> tuple[str, ...]:

@@ -77,7 +77,7 @@ class Postgres:
     def start(self) -> None:
         """Prepares and starts the server and waits until it answers.
 
-        Raises PostgresError. May be called again after the server died.
+        Raises PostgresError. May be called again after the server died; one that runs is restarted.
         """
         self._start_and_wait(self.prepare())
 
@@ -189,6 +189,9 @@ class Postgres:
                 server.wait(15)
         else:
             self._drop_reused_pid_file()
+        if self._process is not None:
+            lifeline.signal_group(self._process.pid, signal.SIGKILL)
+            self._process.wait()
 
     def _drop_reused_pid_file(self) -> None:
         # The file of a dead server must stay: PostgreSQL finds in it whether backends still hold the old memory.

@@ -5,6 +5,7 @@ loading Alembic once instead of four times is most of what a first start would o
 every schema at its newest revision runs none.
 """
 
+import asyncio
 import json
 import re
 import subprocess
@@ -34,21 +35,24 @@ def behind(urls: Mapping[str, str]) -> list[Service]:
     return [service for service in SERVICES if _revision(urls[service.name], service.schema) < _newest(service)]
 
 
-def migrate(urls: Mapping[str, str], log: Path) -> None:
-    """Bring the schemas up to date that are behind. Blocks. Raises MigrationFailed with the end of what was said."""
-    services = behind(urls)
+async def migrate(urls: Mapping[str, str], log: Path) -> None:
+    """Bring the schemas up to date that are behind. Raises MigrationFailed with the end of what was said."""
+    services = await asyncio.to_thread(behind, urls)
     if not services:
         return
     told = json.dumps({service.package: [urls[service.name], service.schema] for service in services})
     with log.open("wb") as output:
-        process = lifeline.popen(
+        process = await lifeline.spawn(
             [sys.executable, "-m", "services.embedded.schemas"],
             env=environment((), {}),
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
         )
-        process.communicate(told.encode())
+    try:
+        await process.communicate(told.encode())
+    finally:
+        await lifeline.end(process)
     if process.returncode != 0:
         raise MigrationFailed(log.read_text(errors="replace")[-2000:])
 

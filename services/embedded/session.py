@@ -72,7 +72,7 @@ class Session:
         if self._postgres is not None:
             await self._supervisor.wait_ready(timeout_s=self._settings.start_seconds, names=["postgres"])
             await asyncio.to_thread(schemas.provision, self._postgres)
-        await asyncio.to_thread(schemas.migrate, self._urls, self._state.logs / "migrate.log")
+        await schemas.migrate(self._urls, self._state.logs / "migrate.log")
         await self._supervisor.wait_ready(timeout_s=self._settings.start_seconds)
         self._healthy_after = time.time() - self._began
         healthy(self._write_runtime())

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from services.core import lifeline
@@ -32,8 +32,12 @@ def _dummy_table(machine: Machine) -> tuple[ProcessSpec, ...]:
     return tuple(_dummies(machine))
 
 
+async def _no_schemas(urls: Mapping[str, str], log: Path) -> None:
+    """Dummies have none."""
+
+
 if __name__ == "__main__":
     session.table = _dummy_table
-    schemas.migrate = lambda urls, log: None
+    schemas.migrate = _no_schemas
     lifeline.attach(grace_s=60)
     sys.exit(command.main(sys.argv[1:]))
