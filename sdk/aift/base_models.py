@@ -47,7 +47,7 @@ class BaseModels:
             uploads=registry_pb2.UploadedFiles(files=files),
             request_id=request_id(),
         )
-        return self._import(request, on_progress)
+        return self.wait(self._start(request).name, on_progress=on_progress)
 
     def import_hub(
         self,
@@ -62,13 +62,20 @@ class BaseModels:
 
         The commit that `revision` (main) points to is pinned; a token, where one is needed, is the server's.
         """
+        started = self.start_hub(hub_id, revision=revision, base_model_id=base_model_id, display_name=display_name)
+        return self.wait(started.name, on_progress=on_progress)
+
+    def start_hub(
+        self, hub_id: str, *, revision: str = "", base_model_id: str = "", display_name: str = ""
+    ) -> registry_pb2.BaseModel:
+        """`import_hub` without waiting: the base model as it is being imported."""
         request = registry_pb2.ImportBaseModelRequest(
             base_model_id=base_model_id,
             display_name=display_name,
             hub=registry_pb2.HubSource(hub_id=hub_id, revision=revision),
             request_id=request_id(),
         )
-        return self._import(request, on_progress)
+        return self._start(request)
 
     def wait(self, base_model: str, *, on_progress: OnProgress = silent) -> registry_pb2.BaseModel:
         """Waits until an import has ended. Raises AiftError with its reason when it failed."""
@@ -101,6 +108,5 @@ class BaseModels:
         request = registry_pb2.DeleteBaseModelRequest(name=qualified("baseModels", base_model))
         self._connection.call("registry", self._stub.DeleteBaseModel, request)
 
-    def _import(self, request: registry_pb2.ImportBaseModelRequest, on_progress: OnProgress) -> registry_pb2.BaseModel:
-        started = self._connection.call("registry", self._stub.ImportBaseModel, request, timeout_s=120.0)
-        return self.wait(started.name, on_progress=on_progress)
+    def _start(self, request: registry_pb2.ImportBaseModelRequest) -> registry_pb2.BaseModel:
+        return self._connection.call("registry", self._stub.ImportBaseModel, request, timeout_s=120.0)

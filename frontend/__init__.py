@@ -1,0 +1,1 @@
+"""The web page. It sees the system only through the SDK."""

@@ -1,0 +1,47 @@
+"""Starting points by the memory of a GPU, as the manual's tables have them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """Settings by Hugging Face's names, and what they are meant for."""
+
+    label: str
+    base_model: str
+    settings: dict[str, object]
+
+
+PRESETS = (
+    Preset(
+        label="8 GB",
+        base_model="distilgpt2",
+        settings={"method": "lora", "lora_r": 16, "per_device_train_batch_size": 8},
+    ),
+    Preset(
+        label="16 GB",
+        base_model="japanese-stablelm-3b",
+        settings={"method": "lora", "lora_r": 16, "per_device_train_batch_size": 4},
+    ),
+    Preset(
+        label="24 GB",
+        base_model="elyza-japanese-llama-7b",
+        settings={"method": "lora", "lora_r": 32, "per_device_train_batch_size": 2},
+    ),
+    Preset(
+        label="80 GB · 32B",
+        base_model="cyberagent/calm3-DeepSeek-R1-Distill-Qwen-32B",
+        settings={
+            "method": "qlora",
+            "lora_r": 128,
+            "lora_alpha": 32.0,
+            "max_length": 512,
+            "per_device_train_batch_size": 1,
+            "gradient_accumulation_steps": 32,
+            "num_train_epochs": 2.0,
+            "gradient_checkpointing": True,
+        },
+    ),
+)
