@@ -127,6 +127,7 @@ class Guard:
     def __init__(self, argv: Sequence[str], *, stop_signal: int, user: str | None, grace_s: float) -> None:
         self._stop_signal = stop_signal
         self._grace_s = grace_s
+        self._orphaned = False
         lifeline = os.environ.pop(ENV, None)
         # The child stays in our group, so that a kill of the group reaches it. If only we are killed, the kernel
         # tells it (Linux): the setting must come after the change of user, which clears it.
@@ -142,9 +143,16 @@ class Guard:
 
     def _watch(self, end_fd: int) -> None:
         os.read(end_fd, 1)
+        self._orphaned = True
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(self._grace_s)
+        self._end_group()
+
+    def _end_group(self) -> None:
+        """Kills the program and, when the group is ours, what the program left in it, and us."""
         self._child.kill()
+        if os.getpgrp() == os.getpid():
+            signal_group(os.getpid(), signal.SIGKILL)
 
     def _stop(self) -> None:
         self._child.send_signal(self._stop_signal)
@@ -152,6 +160,8 @@ class Guard:
     def wait(self) -> int:
         """Waits for the program; its exit status as a shell tells it."""
         status = self._child.wait()
+        if self._orphaned:
+            self._end_group()
         return 128 - status if status < 0 else status
 
 
