@@ -28,13 +28,13 @@ class Service:
 
 _STORE_SECRETS = ("AIFT_S3_SECRET_KEY", "AIFT_S3_ACCESS_KEY")
 SERVICES = (
-    Service(name="data", package="services.data_service", schema="data", forwards=("AIFT_HF_TOKEN", *NETWORK)),
+    Service(name="data", package="services.data_service", schema="data", forwards=NETWORK),
     Service(name="training", package="services.training_service", schema="training"),
     Service(
         name="registry",
         package="services.registry_service",
         schema="registry",
-        forwards=("AIFT_HF_TOKEN", "HF_*", *NETWORK),
+        forwards=("AIFT_HUB_TOKEN", "HF_*", *NETWORK),
     ),
     Service(name="inference", package="services.inference_service", schema="inference", forwards=COMPUTE),
 )
@@ -151,12 +151,13 @@ def _page(machine: Machine) -> ProcessSpec:
     }
     return ProcessSpec(
         name="page",
-        argv=(sys.executable, "-m", "frontend"),
+        # The page knows nothing of us, so a guard ends it when we are gone.
+        argv=(sys.executable, "-m", "services.core.lifeline", "--grace", "5", "--", sys.executable, "-m", "frontend"),
         env=environment(("STREAMLIT_*",), own),
         ready=HttpReady(f"http://{machine.address('page')}/_stcore/health"),
         ports={"http": machine.ports["page"]},
         stage=PAGE_STAGE,
-        stop_s=5.0,
+        stop_s=10.0,
     )
 
 

@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[3]
+REAL_UP = (sys.executable, "-m", "services.embedded")
 DUMMY_UP = (sys.executable, str(Path(__file__).parent / "dummy_up.py"))
 
 
@@ -56,6 +59,12 @@ class Machine:
             raise AssertionError(process.communicate()[1])
         return process, json.loads(line)
 
+    def status(self) -> dict[str, Any]:
+        """What `status --json` says; {} when nothing runs or it has just begun."""
+        done = self.command("status", "--json")
+        told: dict[str, Any] = json.loads(done.stdout)
+        return {} if "error" in told else told
+
     def end(self) -> None:
         """Stop what a failed test left."""
         for process in self._started:
@@ -70,6 +79,26 @@ def dummies(state_dir: Path) -> Iterator[Machine]:
     machine = Machine(state_dir / "state", DUMMY_UP)
     yield machine
     machine.end()
+
+
+@pytest.fixture
+def real(state_dir: Path) -> Iterator[Machine]:
+    """Everything, as a user starts it."""
+    machine = Machine(state_dir / "state", REAL_UP)
+    yield machine
+    machine.end()
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Machine]:
+    """Everything, started once for the tests of a module that leave it healthy."""
+    parent = Path(tempfile.mkdtemp(prefix="aift-"))
+    parent.chmod(0o711)  # PostgreSQL's user, when we are root, must pass through
+    machine = Machine(parent / "state", REAL_UP)
+    machine.up()
+    yield machine
+    machine.end()
+    shutil.rmtree(parent)
 
 
 def eventually(condition: Callable[[], bool], timeout_s: float = 30) -> None:

@@ -64,7 +64,7 @@ def test_leftovers_that_do_not_end_are_killed(tmp_path: Path, monkeypatch: pytes
 
 
 def test_secrets_reach_only_those_who_need_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    secrets = {"AIFT_S3_SECRET_KEY": "s3", "AIFT_HF_TOKEN": "hf", "WANDB_API_KEY": "wb", "AIFT_TOKEN": "me"}
+    secrets = {"AIFT_S3_SECRET_KEY": "s3", "AIFT_HUB_TOKEN": "hf", "WANDB_API_KEY": "wb", "AIFT_TOKEN": "me"}
     for name, value in {**secrets, "AIFT_LOG_LEVEL": "DEBUG", "OTHER_PASSWORD": "x"}.items():
         monkeypatch.setenv(name, value)
     ports = dict.fromkeys([*wanted_ports(EmbeddedSettings().ports())], 1)
@@ -82,7 +82,7 @@ def test_secrets_reach_only_those_who_need_them(tmp_path: Path, monkeypatch: pyt
     holders = {secret: {name for name, env in seen.items() if secret in env} for secret in secrets}
     services = {"data", "training", "registry", "inference"}
     assert holders["AIFT_S3_SECRET_KEY"] == services
-    assert holders["AIFT_HF_TOKEN"] == {"data", "registry"}
+    assert holders["AIFT_HUB_TOKEN"] == {"registry"}
     assert holders["WANDB_API_KEY"] == {"worker"}
     assert holders["AIFT_TOKEN"] == set()
     assert all("OTHER_PASSWORD" not in env and env["AIFT_LOG_LEVEL"] == "DEBUG" for env in seen.values())
