@@ -10,8 +10,8 @@ from pathlib import Path
 from zlib import crc32
 
 import psycopg
-from psycopg import sql
-from sqlalchemy import create_engine, text
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.schema import CreateSchema
 
 from services.core.db import Database
 from services.core.errors import Unavailable
@@ -43,21 +43,26 @@ def run(package: str, *, url: str, schema: str) -> str:
     config.set_main_option("version_locations", str(versions_dir(package)))
     config.set_main_option("path_separator", "newline")
     engine = create_engine("postgresql+psycopg://", creator=lambda: _connect(url, schema))
-    with engine.begin() as connection:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": crc32(schema.encode())})
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-    engine.dispose()
+    try:
+        with engine.begin() as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": crc32(schema.encode())})
+            _make_schema(connection, schema)
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    finally:
+        engine.dispose()
     return head(package)
 
 
 def _connect(url: str, schema: str) -> "psycopg.Connection[tuple[object, ...]]":
-    connection = psycopg.connect(url, options=f"-c search_path={schema} -c timezone=UTC", connect_timeout=5)
-    found = connection.execute("SELECT FROM pg_namespace WHERE nspname = %s", (schema,)).fetchone()
-    if found is None:
-        connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
-    connection.commit()
-    return connection
+    return psycopg.connect(url, options=f"-c search_path={schema} -c timezone=UTC", connect_timeout=5)
+
+
+def _make_schema(connection: Connection, schema: str) -> None:
+    # Asked first: a role without the right to make schemas may own one that was made for it.
+    known = connection.execute(text("SELECT FROM pg_namespace WHERE nspname = :name"), {"name": schema}).first()
+    if known is None:
+        connection.execute(CreateSchema(schema))
 
 
 class SchemaCheck:
