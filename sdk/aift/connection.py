@@ -73,7 +73,12 @@ def is_transient(error: AiftError) -> bool:
 
 def is_broken_stream(error: AiftError) -> bool:
     """Whether a stream ended by the way of the network rather than by the service's word."""
-    cut = {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DEADLINE_EXCEEDED}
+    cut = {
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.CANCELLED,
+    }
     return is_transient(error) or (error.code in cut and error.reason == error.code.name)
 
 

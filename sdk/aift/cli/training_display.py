@@ -60,7 +60,7 @@ class TrainingDisplay:
         """One event."""
         kind = event.WhichOneof("content")
         if kind == "state_changed":
-            self._headline(state_word(event.state_changed.state))
+            self._take_state(event.state_changed.state)
         elif kind == "progress":
             self._take_progress(event.progress)
         elif kind == "metric":
@@ -81,6 +81,12 @@ class TrainingDisplay:
                     f"実行が途切れました({cause})。ステップ {event.recovery.from_step:,} から続けます",
                 )
             )
+
+    def _take_state(self, state: training_pb2.TrainingJobState.ValueType) -> None:
+        self._remaining_s = None
+        if state == training_pb2.TRAINING_JOB_STATE_SUCCEEDED:
+            self._step = max(self._step, self._total)
+        self._headline(state_word(state))
 
     def _take_progress(self, progress: training_pb2.TrainingProgress) -> None:
         self._step, self._total = progress.step, progress.total_steps
@@ -135,7 +141,8 @@ class TrainingDisplay:
         self._console.print(" · ".join(part for part in (self._said, self._numbers()) if part), markup=False)
 
     def _remark(self, words: str) -> None:
-        self._console.print(f"  {words}", style="dim", markup=False)
+        indented = words.replace("\n", "\n  ")
+        self._console.print(f"  {indented}", style="dim", markup=False)
 
     def __enter__(self) -> "TrainingDisplay":
         if self._live:
