@@ -1,0 +1,107 @@
+"""The main job in a real browser: upload, fine-tune, watch, generate. Pictures are kept in build/pictures."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from aift import Client
+from aift.registry.v1 import registry_pb2
+from playwright.sync_api import Page, expect, sync_playwright
+
+from tests.e2e.conftest import ROOT, System
+
+pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.xdist_group("e2e")]
+
+PICTURES = ROOT / "build" / "pictures"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+_PATIENCE_MS = 90_000
+
+
+@pytest.fixture
+def browser_page(system: System) -> Iterator[Page]:
+    """A fresh Japanese browser on the page of the running system."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on the PATH")
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+        context = browser.new_context(
+            locale="ja-JP", viewport={"width": 1280, "height": 900}, base_url=f"http://{system.addresses['page']}"
+        )
+        context.set_default_timeout(_PATIENCE_MS)
+        expect.set_options(timeout=_PATIENCE_MS)
+        yield context.new_page()
+        browser.close()
+
+
+def picture(page: Page, name: str) -> None:
+    page.wait_for_timeout(800)
+    page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
+
+
+def test_the_main_job(browser_page: Page, client: Client, base_model: registry_pb2.BaseModel, tmp_path: Path) -> None:
+    page = browser_page
+    rows = (ROOT / "samples/data/sample_training_data.jsonl").read_text(encoding="utf-8").splitlines()[:200]
+    file = tmp_path / "browser.jsonl"
+    file.write_text("\n".join(rows), encoding="utf-8")
+
+    page.goto("/")
+    expect(page.get_by_role("heading", name="ダッシュボード")).to_be_visible()
+    expect(page.get_by_text("CPU使用率")).to_be_visible()
+    picture(page, "dashboard")
+
+    page.get_by_role("link", name="データ", exact=True).click()
+    page.locator("input[type=file]").set_input_files(file)
+    page.get_by_role("button", name="アップロード", exact=True).click()
+    expect(page.get_by_text("アップロード完了")).to_be_visible()
+    picture(page, "data")
+    page.reload()
+    expect(page.get_by_text("アップロード完了")).to_be_visible()
+
+    page.get_by_role("link", name="このデータでファインチューニング").click()
+    expect(page.get_by_text("学習するパラメータ")).to_be_visible()
+    picture(page, "finetune")
+    page.get_by_role("button", name="ファインチューニング開始").click()
+    expect(page.get_by_text("トークン/秒")).to_be_visible()
+    expect(page.get_by_text("学習中 · ")).to_be_visible()
+    picture(page, "job")
+    page.reload()
+    expect(page.get_by_text("ファインチューニング完了")).to_be_visible()
+    picture(page, "job-done")
+
+    page.get_by_role("link", name="このモデルで生成").click()
+    page.get_by_role("textbox", name="プロンプト").fill("数量を教えてください。")
+    page.get_by_role("textbox", name="プロンプト").press("Control+Enter")
+    page.get_by_role("button", name="テキスト生成", exact=True).click()
+    expect(page.get_by_text("tokens/s").nth(1)).to_be_visible()
+    picture(page, "generate")
+
+    page.get_by_role("link", name="モデル管理").click()
+    expect(page.get_by_text("この版で生成")).to_be_visible()
+    page.get_by_role("tab", name="来歴").click()
+    picture(page, "models")
+
+
+def test_other_hosts_cannot_pose_as_the_page(system: System) -> None:
+    address = f"http://{system.addresses['page']}/"
+    assert httpx.get(address).status_code == httpx.codes.OK
+    assert httpx.get(address, headers={"host": "evil.example"}).status_code == httpx.codes.BAD_REQUEST
+
+
+def test_a_wrong_token_does_not_sign_in(system: System) -> None:
+    address = f"http://{system.addresses['page']}/signin"
+    refused = httpx.post(address, data={"token": "<script>alert(1)</script>"})
+    assert refused.status_code == httpx.codes.UNAUTHORIZED
+    assert "set-cookie" not in refused.headers
+    assert "<script>" not in refused.text
+    token = (system.state / "token").read_text().strip()
+    welcome = httpx.post(address, data={"token": token})
+    assert welcome.status_code == httpx.codes.SEE_OTHER
+    cookie = welcome.headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=strict" in cookie
