@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 Phase = Literal["loading_model", "preparing_data", "training", "evaluating", "saving"]
+Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,7 @@ class Progress:
     loss: float | None = None
     """Training loss of the last step."""
     tokens_per_second: float | None = None
-    """Trained (not padding, not prompt) tokens per second lately, over all ranks."""
+    """Tokens of rows, prompts included and padding not, that were trained per second lately, over all ranks."""
     remaining_seconds: float | None = None
     """Until training ends; None while unknown."""
     note: str = ""
@@ -53,8 +54,9 @@ class Metric:
     epoch: float
     """Passes over the training rows done."""
     values: dict[str, float]
-    """loss, learning_rate, grad_norm, tokens_per_second, step_seconds, data_wait_share, memory_bytes, trained_tokens;
-    at evaluations eval_loss, eval_perplexity, eval_bits_per_character."""
+    """loss, learning_rate, grad_norm, tokens_per_second (as in Progress), step_seconds, data_wait_share, memory_bytes,
+    tokens and trained_tokens (all so far; the latter count in the loss); at evaluations eval_loss, eval_perplexity,
+    eval_bits_per_character."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +88,7 @@ class Log:
     """Lines for people."""
 
     kind: ClassVar[str] = "log"
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+    level: Level
     lines: list[str]
 
 

@@ -43,7 +43,7 @@ class Rows:
     """A data set."""
 
     path: str
-    """A .jsonl file, one object a line, or a .parquet file with the fields as columns or as JSON in a column `row`."""
+    """A .jsonl file, one object a line, or a .parquet file with the fields as columns or as JSON in a column `json`."""
     name: str = ""
     """Its resource name, such as "datasets/faq/versions/1"; only carried along."""
     digest: str = ""

@@ -1,0 +1,124 @@
+"""Rows into the tensors of a micro-batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from services.training_service.trainer.attention import layout
+from services.training_service.trainer.data import TokenRow
+from services.training_service.trainer.plan import Plan
+
+Batch = dict[str, Any]
+"""Arguments of the model, and `targets` for the loss.
+
+logits_to_keep: of the shape of input_ids, true where the next token is trained; targets: [trained] those tokens, in
+that order. Flat batches: input_ids and position_ids [1, tokens] and `attention.layout`. Padded ones: input_ids and
+attention_mask [rows, longest].
+"""
+
+
+def flat(rows: Sequence[TokenRow]) -> Batch:
+    """Rows end to end. Without rows one token that trains nothing, for ranks with less to do than others."""
+    if not rows:
+        rows = [TokenRow(np.zeros(1, np.int32), np.zeros(1, np.bool_), 0)]
+    lengths = [len(row.ids) for row in rows]
+    return {
+        "input_ids": torch.from_numpy(np.concatenate([row.ids for row in rows]).astype(np.int64))[None],
+        "position_ids": torch.from_numpy(np.concatenate([np.arange(length) for length in lengths]))[None],
+        **layout(lengths),
+        "logits_to_keep": torch.from_numpy(np.concatenate([_next_trained(row) for row in rows]))[None],
+        "targets": _targets(rows),
+    }
+
+
+def padded(rows: Sequence[TokenRow]) -> Batch:
+    """Rows below each other, filled up on the right."""
+    if not rows:
+        rows = [TokenRow(np.zeros(1, np.int32), np.zeros(1, np.bool_), 0)]
+    longest = max(len(row.ids) for row in rows)
+    ids = np.zeros((len(rows), longest), np.int64)
+    mask = np.zeros((len(rows), longest), np.int64)
+    kept = np.zeros((len(rows), longest), np.bool_)
+    for line, row in enumerate(rows):
+        length = len(row.ids)
+        ids[line, :length], mask[line, :length], kept[line, :length] = row.ids, 1, _next_trained(row)
+    return {
+        "input_ids": torch.from_numpy(ids),
+        "attention_mask": torch.from_numpy(mask),
+        "logits_to_keep": torch.from_numpy(kept),
+        "targets": _targets(rows),
+    }
+
+
+def _next_trained(row: TokenRow) -> npt.NDArray[np.bool_]:
+    """[tokens]; whether the token after each is trained."""
+    return np.append(row.trained[1:], False)
+
+
+def _targets(rows: Sequence[TokenRow]) -> torch.Tensor:
+    return torch.from_numpy(np.concatenate([row.ids[1:][row.trained[1:]] for row in rows]).astype(np.int64))
+
+
+class MicroBatches(Dataset[Batch]):
+    """The micro-batches of one rank from a step on, in the order of the plan."""
+
+    def __init__(self, rows: Sequence[TokenRow], plan: Plan, rank: int, packing: bool) -> None:
+        self._rows, self._plan, self._rank = rows, plan, rank
+        self._collate = flat if packing else padded
+
+    def __len__(self) -> int:
+        return self._plan.total_steps * self._plan.micro_batches
+
+    def __getitem__(self, index: int) -> Batch:
+        step, place = divmod(index, self._plan.micro_batches)
+        return self._collate([self._rows[row] for row in self._plan.step(step).micro_batches[self._rank][place]])
+
+
+class _From(torch.utils.data.Sampler[int]):
+    """Counts on from a place, but tells the whole length, so that steps are counted as if nothing were left out."""
+
+    def __init__(self, first: int, length: int) -> None:
+        self._first, self._length = first, length
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self._first, self._length))
+
+    def __len__(self) -> int:
+        return self._length
+
+
+def loader(batches: MicroBatches, first: int, workers: int, pin_memory: bool) -> DataLoader[Batch]:
+    """Micro-batches from number `first` on. Draws nothing from torch's random state, which a resume restores."""
+    return DataLoader(
+        batches,
+        batch_size=None,
+        sampler=_From(first, len(batches)),
+        num_workers=workers,
+        pin_memory=pin_memory,
+        generator=torch.Generator(),
+    )
+
+
+def evaluation_batches(rows: Sequence[TokenRow], tokens: int, packing: bool) -> Iterator[list[TokenRow]]:
+    """Rows in groups of similar length, each of at most so many tokens with padding."""
+    group: list[TokenRow] = []
+    for row in sorted(rows, key=lambda row: -len(row.ids)):
+        size = (
+            sum(len(r.ids) for r in group) + len(row.ids)
+            if packing
+            else len(group[0].ids) * (len(group) + 1)
+            if group
+            else 0
+        )
+        if group and size > tokens:
+            yield group
+            group = []
+        group.append(row)
+    if group:
+        yield group

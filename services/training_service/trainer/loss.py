@@ -1,0 +1,21 @@
+"""The loss: cross-entropy of the trained tokens.
+
+Only places whose next token is trained are projected onto the vocabulary. On the tiny model that takes three quarters
+of the time of TRL's fused head, which projects every place on a CPU.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from services.training_service.trainer.batches import Batch
+
+
+def summed_loss(model: Any, batch: Batch) -> torch.Tensor:
+    """Sum over the batch's trained tokens, in nats and fp32. Zero, with gradients of zero, where none is trained."""
+    inputs = {name: value for name, value in batch.items() if name != "targets"}
+    logits = model(**inputs, use_cache=False).logits  # [trained, vocabulary]
+    return functional.cross_entropy(logits.float(), batch["targets"], reduction="sum")
