@@ -26,8 +26,12 @@ from services.core.objects import ObjectStore
 from services.core.objects.directory import DirectoryStore
 from services.core.objects.s3 import S3Store
 from services.embedded.postgres import Postgres
+from tests import programs
 
-NO_MINIO = "no MinIO server: put `minio` on the PATH or into ~/go/bin, or set AIFT_TEST_S3_ENDPOINT"
+
+def pytest_sessionstart() -> None:
+    """Nothing runs where a required program is missing."""
+    programs.check_required()
 
 
 @pytest.fixture
@@ -121,10 +125,7 @@ def s3_server() -> Iterator[S3Server]:
             os.environ.get("AIFT_TEST_S3_SECRET_KEY", "minioadmin"),
         )
         return
-    program = shutil.which("minio") or shutil.which("minio", path=str(Path.home() / "go" / "bin"))
-    if program is None:
-        pytest.skip(NO_MINIO)
-    yield from _own_minio(program)
+    yield from _own_minio(programs.need("minio"))
 
 
 def _own_minio(program: str) -> Iterator[S3Server]:
@@ -176,11 +177,8 @@ async def object_store(request: pytest.FixtureRequest, tmp_path: Path) -> Object
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Says loudly when the S3 form of the object store went untested."""
-    skipped = [r for r in terminalreporter.getreports("skipped") if NO_MINIO in str(r.longrepr)]
-    if skipped:
-        terminalreporter.section("NOT TESTED: MinIO", sep="!", red=True, bold=True)
-        terminalreporter.line(f"{len(skipped)} test(s) of the S3 object store did not run: {NO_MINIO}", red=True)
+    """Says loudly what went untested for want of a program."""
+    programs.summarise(terminalreporter)
 
 
 # --- Tokens -----------------------------------------------------------------------------------------------------

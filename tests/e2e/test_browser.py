@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,24 +11,23 @@ from aift import Client
 from aift.registry.v1 import registry_pb2
 from playwright.sync_api import Page, expect, sync_playwright
 
+from tests import programs
 from tests.e2e.conftest import ROOT, System
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.xdist_group("e2e")]
 
 PICTURES = ROOT / "build" / "pictures"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 _PATIENCE_MS = 90_000
 
 
 @pytest.fixture
 def browser_page(system: System) -> Iterator[Page]:
     """A fresh Japanese browser on the page of the running system."""
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on the PATH")
+    chromium = programs.need("chromium")
     PICTURES.mkdir(parents=True, exist_ok=True)
     options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+        browser = playwright.chromium.launch(executable_path=chromium, args=options)
         context = browser.new_context(
             locale="ja-JP", viewport={"width": 1280, "height": 900}, base_url=f"http://{system.addresses['page']}"
         )

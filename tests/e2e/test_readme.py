@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from aift.registry.v1 import registry_pb2
 
+from tests import programs
 from tests.e2e.conftest import ROOT, System, aift
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e")]
@@ -41,6 +42,8 @@ def test_both_languages_show_the_same_commands() -> None:
 def test_block_works_as_written(
     system: System, base_model: registry_pb2.BaseModel, number: int, kind: str, tmp_path: Path
 ) -> None:
+    if "grpcurl" in blocks("README.md")[number][1]:
+        programs.need("grpcurl")
     text = at_the_real_ports(blocks("README.md")[number][1], system)
     if "aift base-models import" in text:
         assert base_model.name == "baseModels/tiny-ja"  # imported by the fixture; the block imports it anew
