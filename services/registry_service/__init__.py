@@ -1,0 +1,1 @@
+"""Keeps base models, trained models, their versions, aliases and lineage."""
