@@ -45,7 +45,11 @@ async def serve(settings: DataSettings, stop: asyncio.Event) -> None:
         runner=runner,
         objects=objects,
     )
-    ready: dict[str, Check] = {"database": database.check, "schema": SchemaCheck(PACKAGE, database), "objects": objects.check}
+    ready: dict[str, Check] = {
+        "database": database.check,
+        "schema": SchemaCheck(PACKAGE, database),
+        "objects": objects.check,
+    }
     async with GrpcServer(settings, [(add_DataServiceServicer_to_server, servicer)], ready) as server:
         background = asyncio.create_task(_background(server, runner, sweeper, settings.sweep_seconds))
         await _until(stop, background)

@@ -58,7 +58,8 @@ class DatasetStore:
                 display_name=display_name,
                 description=description,
             )
-            if (await tx.execute(made.on_conflict_do_nothing())).rowcount == 0:
+            fresh = await tx.execute(made.on_conflict_do_nothing().returning(datasets.c.id))
+            if fresh.one_or_none() is None:
                 raise AlreadyExists(f"datasets/{id_}")
             await idempotency.record(tx, requests, key, f"datasets/{id_}")
             return await _read(tx, tenant, id_)
