@@ -63,10 +63,7 @@ class Child:
     async def stop(self, running: "asyncio.Task[None]") -> None:
         """Ask the process to end, kill it after its time, and wait for `running`, the task of `keep`."""
         self._stopping.set()
-        if self.pid is not None:
-            # To the process alone: what it started ends in the order that it decides.
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, self.spec.stop_signal)
+        self._ask_to_stop()
         done, _ = await asyncio.wait({running}, timeout=self.spec.stop_s)
         if not done:
             self.kill()
@@ -75,6 +72,12 @@ class Child:
             pump.cancel()
         await asyncio.gather(*self._pumps, return_exceptions=True)
         self._log.close()
+
+    def _ask_to_stop(self) -> None:
+        if self.pid is not None:
+            # To the process alone: what it started ends in the order that it decides.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, self.spec.stop_signal)
 
     def kill(self) -> None:
         """End the process and its group at once."""
@@ -89,6 +92,8 @@ class Child:
             self._write(f"{type(error).__name__}: {error}\n".encode())
             return NOT_STARTED, 0.0
         self.pid, self.started_at = process.pid, time.time()
+        if self._stopping.is_set():  # while the process was being prepared or started
+            self._ask_to_stop()
         self._changed()
         ready_since: list[float] = []
         watch = asyncio.create_task(self._watch(ready_since))

@@ -3,10 +3,12 @@
 import os
 import signal
 import time
+from contextlib import suppress
 
 from services.embedded.errors import NotRunning, StopTimedOut
 from services.embedded.layout import StateDir
 from services.embedded.lock import SupervisorLock
+from services.embedded.runtime import created, find
 
 # The stages one after the other: page, worker, services, PostgreSQL, each with its own bound.
 STOP_WITHIN_S = 150.0
@@ -14,13 +16,14 @@ STOP_WITHIN_S = 150.0
 
 def stop(state: StateDir, *, within_s: float = STOP_WITHIN_S) -> int:
     """Return the pid of the supervisor that ended. Raises NotRunning, StopTimedOut."""
-    lock = SupervisorLock(state.lock)
-    pid = lock.holder()
+    pid = SupervisorLock(state.lock).holder()
     if not pid:
         raise NotRunning(state.root)
-    os.kill(pid, signal.SIGTERM)
+    began = created(pid)
+    with suppress(ProcessLookupError):  # it went by itself just now
+        os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + within_s
-    while lock.holder() == pid:
+    while find(pid, began):
         if time.monotonic() > deadline:
             raise StopTimedOut(pid, within_s)
         time.sleep(0.05)

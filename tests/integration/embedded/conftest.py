@@ -16,6 +16,9 @@ import pytest
 ROOT = Path(__file__).parents[3]
 REAL_UP = (sys.executable, "-m", "services.embedded")
 DUMMY_UP = (sys.executable, str(Path(__file__).parent / "dummy_up.py"))
+# With bytecode, as for users: many short commands would otherwise compile everything again.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+ENVIRONMENT |= {"LANG": "C.UTF-8"}
 
 
 class Machine:
@@ -35,7 +38,7 @@ class Machine:
             timeout=120,
             check=False,
             cwd=ROOT,
-            env={**os.environ, "LANG": "C.UTF-8", **environment},
+            env={**ENVIRONMENT, **environment},
         )
 
     def start(self, *options: str) -> "subprocess.Popen[str]":
@@ -46,6 +49,7 @@ class Machine:
             stderr=subprocess.PIPE,
             text=True,
             cwd=ROOT,
+            env=ENVIRONMENT,
         )
         self._started.append(process)
         return process

@@ -4,6 +4,8 @@ import asyncio
 import os
 import signal
 import sys
+import threading
+import time
 import urllib.request
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -134,6 +136,20 @@ async def test_a_program_that_is_not_there_is_told(tmp_path: Path) -> None:
     async with supervised(spec, logs=tmp_path) as supervisor:
         with pytest.raises(StartFailed, match="FileNotFoundError"):
             await supervisor.wait_ready(timeout_s=20)
+
+
+async def test_a_stop_during_preparation_does_not_wait_for_the_process(tmp_path: Path) -> None:
+    begun = threading.Event()
+
+    def prepare() -> list[str]:
+        begun.set()
+        time.sleep(0.5)
+        return [sys.executable, "-c", "import time; time.sleep(60)"]
+
+    started = time.monotonic()
+    async with supervised(ProcessSpec(name="slow", argv=prepare, env={}), logs=tmp_path):
+        await asyncio.to_thread(begun.wait)
+    assert time.monotonic() - started < 5
 
 
 async def test_not_ready_in_time_names_the_process(make_spec: MakeSpec, tmp_path: Path) -> None:
