@@ -25,7 +25,11 @@ class ProcessSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="ignore", frozen=True, env_ignore_empty=True)
 
-    state_dir: Path = Field(default_factory=default_state_dir, description="The only folder that is written to.")
+    state_dir: Path = Field(
+        default_factory=default_state_dir,
+        description="The only folder that is written to.",
+        json_schema_extra={"shown_default": "`/var/lib/aift` for root, else `~/.local/share/aift`"},
+    )
     service_token_file: Path | None = Field(
         default=None, description="File with this process' own token, sent with its calls; read again when it changes."
     )
