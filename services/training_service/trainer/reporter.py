@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ class Reporter:
     def capture_logs(self) -> None:
         """Sends this package's log lines, and everyone's warnings, to the events."""
         logging.captureWarnings(True)
+        warnings.simplefilter("ignore", FutureWarning)  # for the developers of the libraries, not for users
         root, own = logging.getLogger(), logging.getLogger("services")
         self._handler.setLevel(logging.INFO)
         root.addHandler(self._handler)

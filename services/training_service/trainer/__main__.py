@@ -1,0 +1,93 @@
+"""Starts a training and ends with its exit code. Tells where it is before the slow imports."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from pathlib import Path
+
+from services.text.problems import Problem, ProblemError
+from services.training_service.trainer import control, events
+from services.training_service.trainer.failures import EXIT_CODES, ConfigurationError, Kind, TrainingError
+from services.training_service.trainer.imports import leave_out_unused
+from services.training_service.trainer.job import JobFile, load
+from services.training_service.trainer.reporter import Reporter
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs `python -m services.training_service.trainer JOB.json OUTPUT_DIR`; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="trainer", description="Fine-tunes a model as a job file says.")
+    parser.add_argument("job", type=Path, help="the job file, see services/training_service/trainer/job.py")
+    parser.add_argument("output_dir", type=Path, help="gets events.jsonl, checkpoints/, model/ and tensorboard/")
+    given = parser.parse_args(arguments)
+    _attach_to_parent()
+    os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": "warning"}
+    flag = control.TerminationFlag()
+    flag.install()
+    reporter = Reporter(given.output_dir, int(os.environ.get("RANK", "0")))
+    reporter.progress("loading_model", 0.0, note="starting")
+    try:
+        reporter.tell(_run(_job(given.job), given.output_dir, reporter, flag))
+    except BaseException as error:  # noqa: BLE001 - the last event must be written whatever happened
+        failed = _describe(error)
+        reporter.failed(failed)
+        traceback.print_exc()
+        return EXIT_CODES[failed.failure]
+    finally:
+        reporter.close()
+    return 0
+
+
+def _attach_to_parent() -> None:
+    if "AIFT_LIFELINE_FD" in os.environ:
+        from services.core import lifeline
+
+        lifeline.attach()
+
+
+def _job(path: Path) -> JobFile:
+    try:
+        return load(path)
+    except ProblemError as error:
+        raise ConfigurationError(*error.problems) from error
+
+
+def _run(job: JobFile, output_dir: Path, reporter: Reporter, flag: control.TerminationFlag) -> events.Finished:
+    leave_out_unused(job.hyperparameters)
+    from services.training_service.trainer.run import run
+
+    reporter.capture_logs()
+    reporter.progress("loading_model", 0.3, note="tokenizer")
+    return run(job, output_dir, reporter, flag)
+
+
+def _describe(error: BaseException) -> events.Failed:
+    """The failure's kind and words; what nobody foresaw is infrastructure, which is tried again, with its traceback."""
+    detail = "".join(traceback.format_exception(error))[-20_000:]
+    if isinstance(error, TrainingError):
+        first, rest = error.problems[0], error.problems[1:]
+        en = "; ".join([first.en, *(p.en for p in rest)])
+        ja = "。".join([first.ja, *(p.ja for p in rest)])
+        return events.Failed(failure=error.kind, reason=first.reason, field=first.field, en=en, ja=ja, detail=detail)
+    kind, problem = _foreign(error)
+    return events.Failed(
+        failure=kind, reason=problem.reason, field=problem.field, en=problem.en, ja=problem.ja, detail=detail
+    )
+
+
+def _foreign(error: BaseException) -> tuple[Kind, Problem]:
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text:
+        en = (
+            "memory was not enough; a smaller batch with more accumulation steps, or gradient checkpointing, needs less"
+        )
+        ja = "メモリが足りません。バッチを小さくして勾配累積を増やすか、gradient_checkpointing を使ってください"
+        return "out_of_memory", Problem("OUT_OF_MEMORY", "hyperparameters.per_device_train_batch_size", en, ja)
+    en, ja = f"the training broke off: {text[:500]}", f"学習が中断しました: {text[:500]}"
+    return "infrastructure", Problem("TRAINER_BROKE_OFF", "", en, ja)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,164 @@
+"""Everything to go on from a step: trained weights, optimizer, schedule, random state, place in the data.
+
+A checkpoint appears whole, by a rename. Base weights are not in it: they are the job's own input. Torch files in it
+are only read back by the same job, and only as plain tensors and numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from services.training_service.trainer.failures import configuration
+from services.training_service.trainer.hyperparameters import Hyperparameters
+from services.training_service.trainer.ranks import Ranks
+
+KEPT = 2
+"""A checkpoint stays at least until the second after it is whole, so that an uploader has time."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the training stood."""
+
+    step: int
+    """Optimizer steps done."""
+    fingerprint: str
+    """Of the order of rows; only the same order is gone on with."""
+    tokens: int
+    """Tokens of all rows trained so far."""
+    trained_tokens: int
+    """Those that counted in the loss."""
+    metrics: dict[str, float] = field(default_factory=dict)
+    """What was measured before training and last."""
+
+
+def fingerprint(lengths: Sequence[int], hyperparameters: Hyperparameters, world: int, total_steps: int) -> str:
+    """Of everything that decides which rows a step trains; another number of ranks may make up the same step."""
+    rows = hyperparameters.per_device_train_batch_size * hyperparameters.gradient_accumulation_steps * world
+    order = json.dumps([list(lengths), hyperparameters.seed, rows, total_steps])
+    return hashlib.sha256(order.encode()).hexdigest()
+
+
+def read_place(directory: Path, expected: str) -> Place:
+    """Where the checkpoint stands. Raises ConfigurationError where it belongs to another order of rows."""
+    try:
+        place = Place(**json.loads((directory / "state.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        en, ja = f"{directory} is no checkpoint: {error}", f"{directory} はチェックポイントではありません: {error}"
+        raise configuration("CHECKPOINT_UNREADABLE", "checkpoint", en, ja) from error
+    if place.fingerprint != expected:
+        raise configuration(
+            "CHECKPOINT_MISMATCH",
+            "checkpoint",
+            "the checkpoint was written with other rows, seed, length of training, or ranks x batch x accumulation",
+            "チェックポイントは別のデータ、シード、学習の長さ、または「プロセス数×バッチ×勾配累積」で作られています",
+        )
+    return place
+
+
+def save(
+    directory: Path, place: Place, ranks: Ranks, *, model: Any, optimizer: Any, scheduler: Any, scaler: Any
+) -> None:
+    """Writes a checkpoint; every rank calls it. It is whole when this returns."""
+    partial = directory.with_name(f".{directory.name}.partial")
+    if ranks.rank == 0:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+    ranks.wait()
+    _write(partial / f"random-{ranks.rank}.pt", lambda path: torch.save(_random_state(), path))
+    if ranks.rank == 0:
+        states = {"optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict()}
+        states |= {"scaler": scaler.state_dict()} if scaler is not None else {}
+        _write(partial / "trained.safetensors", lambda path: save_file(_trained(model), path))
+        _write(partial / "states.pt", lambda path: torch.save(states, path))
+        text = json.dumps(asdict(place), indent=2)
+        _write(partial / "state.json", lambda path: path.write_text(text, encoding="utf-8"))
+    ranks.wait()
+    if ranks.rank == 0:
+        shutil.rmtree(directory, ignore_errors=True)
+        partial.replace(directory)
+        _sync(directory.parent)
+        _prune(directory.parent)
+    ranks.wait()
+
+
+def load_weights(directory: Path, model: Any) -> None:
+    """Puts the trained weights back. Raises ConfigurationError where they are another model's."""
+    stored = load_file(directory / "trained.safetensors")
+    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    if {n: tuple(t.shape) for n, t in stored.items()} != {n: tuple(p.shape) for n, p in trained.items()}:
+        en, ja = (
+            "the checkpoint holds other weights than the job trains",
+            "チェックポイントの重みがこのジョブと一致しません",
+        )
+        raise configuration("CHECKPOINT_MISMATCH", "checkpoint", en, ja)
+    with torch.no_grad():
+        for name, parameter in trained.items():
+            parameter.copy_(stored[name])
+
+
+def load_states(directory: Path, ranks: Ranks, *, optimizer: Any, scheduler: Any, scaler: Any) -> None:
+    """Puts optimizer, schedule and this rank's random state back; call last before the first step."""
+    states = torch.load(directory / "states.pt", weights_only=True, map_location="cpu")
+    optimizer.load_state_dict(states["optimizer"])
+    scheduler.load_state_dict(states["scheduler"])
+    if scaler is not None:
+        scaler.load_state_dict(states["scaler"])
+    own = directory / f"random-{ranks.rank}.pt"
+    if own.exists():  # another number of ranks goes on with fresh random states, which only dropout sees
+        _set_random_state(torch.load(own, weights_only=True))
+
+
+def _trained(model: Any) -> dict[str, torch.Tensor]:
+    return {n: p.detach().cpu().contiguous() for n, p in model.named_parameters() if p.requires_grad}
+
+
+def _random_state() -> dict[str, Any]:
+    kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
+    return {
+        "python": random.getstate(),
+        "numpy": (str(kind), torch.from_numpy(np.asarray(keys).astype(np.int64)), position, has_gauss, gauss),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+    }
+
+
+def _set_random_state(state: dict[str, Any]) -> None:
+    random.setstate(state["python"])
+    kind, keys, *rest = state["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])
+
+
+def _write(path: Path, write: Callable[[Path], object]) -> None:
+    write(path)
+    _sync(path)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _prune(folder: Path) -> None:
+    """Removes all but the newest."""
+    found = sorted(folder.glob("step-*"), key=lambda path: int(path.name.removeprefix("step-")))
+    for old in found[:-KEPT]:
+        shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,175 @@
+"""One training from job file to model. Read it from top to bottom."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import transformers
+
+from services.text.template import Template
+from services.training_service.trainer import checkpoint, evaluate, events, model
+from services.training_service.trainer.batches import MicroBatches
+from services.training_service.trainer.checkpoint import Place
+from services.training_service.trainer.control import Command, TerminationFlag
+from services.training_service.trainer.data import Prepared, prepare
+from services.training_service.trainer.export import export
+from services.training_service.trainer.job import JobFile
+from services.training_service.trainer.loop import Loop, arguments
+from services.training_service.trainer.plan import Plan
+from services.training_service.trainer.ranks import Ranks
+from services.training_service.trainer.reporter import Reporter
+from services.training_service.trainer.steering import Steering
+
+log = logging.getLogger(__name__)
+
+_OUTCOMES: dict[Command, Literal["paused", "stopped", "interrupted"]] = {
+    Command.PAUSE: "paused",
+    Command.STOP: "stopped",
+    Command.INTERRUPT: "interrupted",
+}
+
+
+@dataclass
+class Parts:
+    """What a training is put together from."""
+
+    job: JobFile
+    output_dir: Path
+    ranks: Ranks
+    reporter: Reporter
+    tokenizer: Any
+    model: Any
+    data: Prepared
+    packing: bool
+
+
+def run(job: JobFile, output_dir: Path, reporter: Reporter, flag: TerminationFlag) -> events.Finished:
+    """Trains and returns the last event. Raises TrainingError."""
+    ranks, hp = Ranks.from_environment(), job.hyperparameters
+    device = _device(ranks, job.threads)
+    ranks.join()
+    transformers.set_seed(hp.seed)
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        parts = _load(job, output_dir, ranks, reporter, device)
+        if flag.raised:
+            return events.Finished(outcome="interrupted", step=0, total_steps=0, metrics={})
+        steering = Steering(output_dir, hp, ranks, flag)
+        loop = _loop(parts, steering, device)
+        steering.evaluate = lambda step: _measure(parts, loop, step)
+        return _train(parts, loop, steering)
+    finally:
+        ranks.leave()
+
+
+def _device(ranks: Ranks, threads: int) -> torch.device:
+    torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) // ranks.local_world))
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    torch.cuda.set_device(ranks.local_rank)
+    return torch.device("cuda", ranks.local_rank)
+
+
+def _load(job: JobFile, output_dir: Path, ranks: Ranks, reporter: Reporter, device: torch.device) -> Parts:
+    """Tokenizer, rows, weights, adapters."""
+    path, hp = Path(job.base_model.path), job.hyperparameters
+    config = model.check_files(path)
+    tokenizer = model.load_tokenizer(path)
+    max_length = min(hp.max_length, model.context_length(config))
+    if max_length < hp.max_length:
+        log.warning("max_length %d is more than the model's context; %d is used", hp.max_length, max_length)
+    reporter.progress("loading_model", 0.5, note="weights")
+    base = model.load(path, hp, device)
+    packing = hp.packing and model.prove_packing(base, len(tokenizer), device)
+    adapted = model.with_adapters(base, hp)
+    reporter.progress("loading_model", 1.0)
+    reporter.progress("preparing_data", 0.0)
+    data = prepare(job, tokenizer, max_length, lambda share: reporter.progress("preparing_data", share))
+    return Parts(job, output_dir, ranks, reporter, tokenizer, adapted, data, packing)
+
+
+def _loop(parts: Parts, steering: Steering, device: torch.device) -> Loop:
+    """Plan and loop, at the checkpoint's place where there is one."""
+    hp, rows, ranks = parts.job.hyperparameters, parts.data.train, parts.ranks
+    lengths = [len(row.ids) for row in rows]
+    longest = max(lengths)
+    plan = Plan(lengths, [row.trained_tokens for row in rows], hp, ranks.world, max(longest, hp.max_length))
+    mark = checkpoint.fingerprint(lengths, hp, ranks.world, plan.total_steps)
+    resume_from = Path(parts.job.checkpoint) if parts.job.checkpoint else None
+    place = checkpoint.read_place(resume_from, mark) if resume_from else Place(0, mark, 0, 0)
+    if resume_from:
+        checkpoint.load_weights(resume_from, parts.model)
+        log.info("going on from step %d of %d", place.step, plan.total_steps)
+    return Loop(
+        parts.model,
+        arguments(hp, plan, parts.output_dir, device),
+        plan=plan,
+        batches=MicroBatches(rows, plan, ranks.rank, parts.packing),
+        place=place,
+        resume_from=resume_from,
+        ranks=ranks,
+        steering=steering,
+        reporter=parts.reporter,
+        output_dir=parts.output_dir,
+    )
+
+
+def _train(parts: Parts, loop: Loop, steering: Steering) -> events.Finished:
+    if loop.place.step == 0:
+        _measure(parts, loop, 0)
+        loop.measured |= {f"base_{name}": value for name, value in loop.measured.items()}
+    total = loop.plan.total_steps
+    parts.reporter.progress("training", loop.place.step / total, step=loop.place.step, total_steps=total)
+    if loop.place.step < total:
+        loop.train()
+    if steering.command is not Command.GO_ON:
+        outcome = _OUTCOMES[steering.command]
+        return events.Finished(outcome=outcome, step=loop.place.step, total_steps=total, metrics=_result(loop))
+    _measure(parts, loop, total)
+    parts.reporter.progress("saving", 0.0, step=total, total_steps=total, note="model")
+    if parts.ranks.rank == 0:
+        export(parts.output_dir, parts.job, parts.model, parts.data.template, _result(loop), total)
+    parts.ranks.wait()
+    parts.reporter.progress("saving", 1.0, step=total, total_steps=total, note="model")
+    return events.Finished(outcome="succeeded", step=total, total_steps=total, metrics=_result(loop))
+
+
+def _measure(parts: Parts, loop: Loop, step: int) -> None:
+    """Held-out measurements of all ranks, samples of rank 0."""
+    hp, total = parts.job.hyperparameters, loop.plan.total_steps
+
+    def told(share: float) -> None:
+        parts.reporter.progress("evaluating", share, step=step, total_steps=total)
+
+    told(0.0)
+    tokens = hp.per_device_train_batch_size * hp.max_length
+    with loop.accelerator.autocast():
+        values = evaluate.measure(
+            parts.model,
+            parts.data.held_out,
+            tokens=tokens,
+            packing=parts.packing,
+            ranks=parts.ranks,
+            told=lambda share: told(0.8 * share),
+        )
+        loop.measured |= values
+        parts.reporter.metric(step, loop.plan.epoch_after(step), values)
+        if parts.ranks.rank == 0 and parts.data.prompts:
+            _sample(parts, parts.data.template, step)
+    told(1.0)
+
+
+def _sample(parts: Parts, template: Template, step: int) -> None:
+    texts = evaluate.answer(parts.model, parts.tokenizer, template, parts.data.prompts)
+    for prompt, text in zip(parts.data.prompts, texts, strict=True):
+        parts.reporter.tell(events.Sample(step=step, prompt=prompt, text=text))
+
+
+def _result(loop: Loop) -> dict[str, float]:
+    counts = {"tokens": float(loop.place.tokens), "trained_tokens": float(loop.place.trained_tokens)}
+    return loop.measured | counts
