@@ -33,7 +33,8 @@ Data = Annotated[
     typer.Option(
         "--data",
         help=text(
-            "A file, or datasets/x, datasets/x/versions/n.", "ファイル、または datasets/x、datasets/x/versions/n。"
+            "datasets/x, datasets/x/versions/n, or a file, which is uploaded.",
+            "datasets/x、datasets/x/versions/n、またはファイル(アップロードされます)。",
         ),
     ),
 ]
