@@ -10,6 +10,7 @@ import grpc
 from grpc.aio import ClientCallDetails, Metadata
 
 from services.core import context
+from services.core.errors import Unavailable
 
 MAX_MESSAGE_BYTES = 4 << 20
 TENANT_KEY = "x-aift-tenant"
@@ -53,8 +54,11 @@ class TokenFile:
         self._token = ""
 
     def read(self) -> str:
-        """The token."""
-        status = self._path.stat()
+        """The token. Raises Unavailable while the file is not there."""
+        try:
+            status = self._path.stat()
+        except FileNotFoundError:
+            raise Unavailable("service token") from None
         stamp = (status.st_mtime_ns, status.st_ino)
         if stamp != self._stamp:
             self._token = self._path.read_text().strip()

@@ -98,8 +98,10 @@ class DirectoryStore:
         return self._root / check_key(key)
 
     def _begin(self) -> BinaryIO:
+        # For us alone, also where the state directory lets others through to the database's socket.
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         work = self._root / _WORK
-        work.mkdir(parents=True, exist_ok=True)
+        work.mkdir(exist_ok=True)
         return (work / os.urandom(12).hex()).open("xb")
 
     def _put_part(self, key: str, pieces: Sequence[bytes]) -> None:

@@ -4,9 +4,11 @@ import asyncio
 import hashlib
 import io
 import queue
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
@@ -23,7 +25,8 @@ T = TypeVar("T")
 _MISSING = frozenset({"NoSuchKey", "NoSuchObject"})
 _FULL = frozenset({"XMinioStorageFull", "QuotaExceeded"})
 _LARGEST_COPY = 5 << 30
-_CONNECTIONS = 16
+_THREADS = 32
+_CONNECTIONS = 32
 _TIMEOUT = urllib3.Timeout(connect=3, read=60)
 _DEPENDENCY = "object store"
 
@@ -43,6 +46,8 @@ class S3Store:
         public_url: str | None = None,
     ) -> None:
         self._bucket = bucket
+        # Of its own: an upload holds its thread while it waits for a slow client.
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="s3")
         self._client = _client(endpoint, access_key, secret_key, secure, region)
         self._public = self._client
         if public_url is not None:
@@ -53,7 +58,7 @@ class S3Store:
         """Stores bytes or a stream; up to 8 MiB go in one request, more as a multipart upload."""
         check_key(key)
         if isinstance(content, bytes):
-            return await _in_thread(self._put_bytes, key, content)
+            return await self._in_thread(self._put_bytes, key, content)
         pieces = content.__aiter__()
         first, size = [], 0
         async for piece in pieces:
@@ -61,11 +66,11 @@ class S3Store:
             size += len(piece)
             if size > PART_BYTES:
                 return await self._put_stream(key, first, pieces)
-        return await _in_thread(self._put_bytes, key, b"".join(first))
+        return await self._in_thread(self._put_bytes, key, b"".join(first))
 
     async def put_part(self, key: str, pieces: Sequence[bytes]) -> None:
         """One request."""
-        await _in_thread(self._put_part, check_key(key), pieces)
+        await self._in_thread(self._put_part, check_key(key), pieces)
 
     async def open(self, key: str, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         """Reads a range in pieces of 1 MiB."""
@@ -75,9 +80,9 @@ class S3Store:
         left = max(0, size - offset) if length is None else min(length, max(0, size - offset))
         if left == 0:
             return
-        response = await _in_thread(self._client.get_object, self._bucket, key, offset, left)
+        response = await self._in_thread(self._client.get_object, self._bucket, key, offset, left)
         try:
-            while piece := await _in_thread(response.read, CHUNK_BYTES):
+            while piece := await self._in_thread(response.read, CHUNK_BYTES):
                 yield piece
         finally:
             response.close()
@@ -86,7 +91,7 @@ class S3Store:
     async def stat(self, key: str) -> int | None:
         """Size in bytes, None when absent."""
         try:
-            found = await _in_thread(self._client.stat_object, self._bucket, check_key(key))
+            found = await self._in_thread(self._client.stat_object, self._bucket, check_key(key))
         except ContentMissing:
             return None
         return int(found.size)
@@ -99,38 +104,44 @@ class S3Store:
             raise ContentMissing(source)
         if size > _LARGEST_COPY:
             return await self.compose([source], target)
-        await _in_thread(self._client.copy_object, self._bucket, target, CopySource(self._bucket, source))
+        await self._in_thread(self._client.copy_object, self._bucket, target, CopySource(self._bucket, source))
         return None
 
     async def compose(self, parts: Sequence[str], target: str) -> None:
         """A server-side join."""
         sources = [ComposeSource(self._bucket, check_key(part)) for part in parts]
-        await _in_thread(self._client.compose_object, self._bucket, check_key(target), sources)
+        await self._in_thread(self._client.compose_object, self._bucket, check_key(target), sources)
 
     async def delete(self, key: str) -> None:
         """Removes an object."""
-        await _in_thread(self._client.remove_object, self._bucket, check_key(key))
+        await self._in_thread(self._client.remove_object, self._bucket, check_key(key))
 
     async def list(self, prefix: str) -> AsyncIterator[StoredObject]:
         """Objects whose key starts with `prefix`."""
-        found = await _in_thread(lambda: list(self._client.list_objects(self._bucket, prefix, recursive=True)))
+        found = await self._in_thread(lambda: list(self._client.list_objects(self._bucket, prefix, recursive=True)))
         for one in found:
             yield StoredObject(one.object_name, int(one.size), one.last_modified or datetime.now(UTC))
 
     async def read_url(self, key: str, ttl_s: float) -> str:
         """A presigned GET."""
         lasts = timedelta(seconds=ttl_s)
-        return await _in_thread(self._public.presigned_get_object, self._bucket, check_key(key), lasts)
+        return await self._in_thread(self._public.presigned_get_object, self._bucket, check_key(key), lasts)
 
     async def write_url(self, key: str, ttl_s: float) -> str:
         """A presigned PUT."""
         lasts = timedelta(seconds=ttl_s)
-        return await _in_thread(self._public.presigned_put_object, self._bucket, check_key(key), lasts)
+        return await self._in_thread(self._public.presigned_put_object, self._bucket, check_key(key), lasts)
 
     async def check(self) -> None:
         """Whether the bucket answers; makes it when it is missing."""
-        if not await _in_thread(self._client.bucket_exists, self._bucket):
-            await _in_thread(self._make_bucket)
+        if not await self._in_thread(self._client.bucket_exists, self._bucket):
+            await self._in_thread(self._make_bucket)
+
+    async def _in_thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs a blocking call beside the loop."""
+        with _translated():
+            running = asyncio.get_running_loop().run_in_executor(self._threads, partial(call, *args, **kwargs))
+            return await running
 
     def _make_bucket(self) -> None:
         try:
@@ -150,7 +161,7 @@ class S3Store:
     async def _put_stream(self, key: str, first: Sequence[bytes], rest: AsyncIterator[bytes]) -> Written:
         reader = _Reader()
         upload = asyncio.create_task(
-            _in_thread(self._client.put_object, self._bucket, key, reader, -1, part_size=PART_BYTES)
+            self._in_thread(self._client.put_object, self._bucket, key, reader, -1, part_size=PART_BYTES)
         )
         try:
             for piece in first:
@@ -229,10 +240,11 @@ def _client(endpoint: str, access_key: str, secret_key: str, secure: bool, regio
     return Minio(endpoint, access_key=access_key, secret_key=secret_key, secure=secure, region=region, http_client=pool)
 
 
-async def _in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Runs a blocking call beside the loop; what the store answers becomes a domain error."""
+@contextmanager
+def _translated() -> Iterator[None]:
+    """What the store answers, as a domain error."""
     try:
-        return await asyncio.to_thread(call, *args, **kwargs)
+        yield
     except S3Error as error:
         if error.code in _MISSING:
             raise ContentMissing(str(error.object_name or "?")) from error

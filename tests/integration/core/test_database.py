@@ -9,12 +9,15 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+from services.core.channels import channel
 from services.core.db import Database
 from services.core.errors import InvalidArgument, Unavailable
 from services.embedded.postgres import Postgres
+from tests.integration.core.conftest import Start
 
 
 @pytest.fixture
@@ -188,3 +191,24 @@ async def test_away_and_back(own_postgres: Postgres, own_database: Database, mon
         except Unavailable:
             assert time.monotonic() - started < 5
     await read_and_write(own_database, 3)
+
+
+async def test_health_tells_of_the_database(
+    own_postgres: Postgres, own_database: Database, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.core.db._RECONNECT_WITHIN_S", 0.5)
+    server = await start({"database": own_database.check})
+    await asyncio.wait_for(server.wait_ready(), 10)
+
+    async def becomes(wanted: int) -> None:
+        async with channel(f"127.0.0.1:{server.port}") as opened, asyncio.timeout(30):
+            stub = health_pb2_grpc.HealthStub(opened)
+            async for answer in stub.Watch(health_pb2.HealthCheckRequest()):
+                if answer.status == wanted:
+                    return
+
+    await becomes(health_pb2.HealthCheckResponse.SERVING)
+    kill(own_postgres)
+    await becomes(health_pb2.HealthCheckResponse.NOT_SERVING)
+    await asyncio.to_thread(own_postgres.start)
+    await becomes(health_pb2.HealthCheckResponse.SERVING)
