@@ -285,5 +285,5 @@ async def test_no_parts_stay_behind(user: User) -> None:
     assert folder.exists()
     await finalize(user, name)
     async with asyncio.timeout(5):
-        while folder.exists():
+        while folder.exists():  # noqa: ASYNC110
             await asyncio.sleep(0.05)

@@ -43,7 +43,7 @@ def children(service: DataService) -> list[psutil.Process]:
 async def child_of(service: DataService) -> psutil.Process:
     """The checking process, once there is one."""
     async with asyncio.timeout(20):
-        while not (found := children(service)):
+        while not (found := children(service)):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     return found[0]
 
