@@ -26,6 +26,7 @@ _TYPES = {
     float: ("a number", "数値"),
     bool: ("a boolean", "真偽値"),
 }
+_SPACE = " \t\r\n"  # what JSON calls white space
 _ARRAY = ("a JSON array", "JSON 配列", ".[]")
 
 
@@ -156,10 +157,10 @@ class Records:
             joined += "\n" + line.data.decode(errors="replace")
             if len(taken) >= _MAX_JOINED_LINES or len(joined) > _MAX_JOINED_CHARACTERS:
                 self._lines = iter(())  # the file is one document: what follows are no rows
-                return joined.lstrip()[0]
+                return joined.lstrip(_SPACE)[0]
             error = _state(joined)
             if error is None:
-                return joined.lstrip()[0]
+                return joined.lstrip(_SPACE)[0]
             if not _is_cut(joined, error):
                 break
         self._lines = chain(taken, self._lines)
@@ -168,7 +169,7 @@ class Records:
 
 def _is_cut(text: str, error: json.JSONDecodeError) -> bool:
     """Whether the text is right as far as it goes."""
-    return error.pos >= len(text.rstrip()) and text.lstrip()[0] in "{["
+    return error.pos >= len(text.rstrip(_SPACE)) and text.lstrip(_SPACE)[:1] in ("{", "[")
 
 
 def _state(text: str) -> json.JSONDecodeError | None:

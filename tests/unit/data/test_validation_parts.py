@@ -1,0 +1,145 @@
+"""The pieces of validation: lines, duplicates, lengths, encodings, the canonical files."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import struct
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.data_service.domain import INDEX_STRIDE
+from services.data_service.validation import duplicates
+from services.data_service.validation.canonical import SCHEMA, CanonicalWriter
+from services.data_service.validation.duplicates import Duplicates, Repeat
+from services.data_service.validation.encoding import CP932, EUC_JP, binary_kind, guess
+from services.data_service.validation.excerpt import excerpt
+from services.data_service.validation.findings import Findings
+from services.data_service.validation.lengths import Lengths
+from services.data_service.validation.lines import read_lines
+from services.data_service.validation.records import Records
+
+LIMIT = 20
+
+
+@given(st.lists(st.binary(max_size=40).filter(lambda line: b"\n" not in line), max_size=12), st.booleans())
+def test_lines_are_where_they_say(lines: list[bytes], ended: bool) -> None:
+    data = b"\n".join(lines) + (b"\n" if ended and lines else b"")
+    found = list(read_lines(io.BytesIO(data), LIMIT))
+    expected = [
+        (number, line.rstrip(b"\r"))
+        for number, line in enumerate(data.split(b"\n"), 1)
+        if line.removeprefix(b"\xef\xbb\xbf" if number == 1 else b"").strip()
+    ]
+    assert [line.number for line in found] == [number for number, _ in expected]
+    for line, (_, content) in zip(found, expected, strict=True):
+        assert data[line.offset :].startswith(line.data)
+        bom = 3 if line.offset == 3 and data.startswith(b"\xef\xbb\xbf") else 0
+        assert line.too_long == (len(content) - bom > LIMIT)
+        assert line.too_long or line.data == content[bom:]
+
+
+@given(st.binary(max_size=400))
+def test_any_bytes_give_records_or_findings(data: bytes) -> None:
+    findings = Findings()
+    records = Records(read_lines(io.BytesIO(data), 100), findings, 100)
+    for record in records:
+        assert json.loads(record.text) == record.value
+    assert records.seen or not findings
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+                    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4), max_leaves=12),
+       st.sampled_from([None, 1, 4]))  # fmt: skip
+def test_written_json_is_read_or_called_what_it_is(value: object, indent: int | None) -> None:
+    findings = Findings()
+    data = json.dumps(value, indent=indent).encode()
+    records = list(Records(read_lines(io.BytesIO(data), 1 << 20), findings, 1 << 20))
+    if isinstance(value, dict) and (indent is None or not value):
+        assert [record.value for record in records] == [value]
+    else:
+        assert {finding.reason for finding in findings.sorted()} <= {"NOT_ONE_OBJECT_PER_LINE", "NOT_AN_OBJECT"}
+
+
+def test_duplicates_are_found_over_the_spilled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duplicates, "_FLUSH_BYTES", 48)
+    found = Duplicates(tmp_path)
+    for line in range(3000):
+        found.add(hashlib.sha256(str(line % 2990).encode()).digest(), line, line * 10)
+    assert any(tmp_path.iterdir())
+    assert found.result() == (10, [Repeat(line, line * 10) for line in range(2990, 3000)])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_lengths_of_long_rows_are_kept_roughly() -> None:
+    lengths = Lengths()
+    for length in (10, 70_000, 900_000):
+        lengths.add(length)
+    told = lengths.statistics(0)
+    assert (told.min_characters, told.max_characters) == (10, 900_000)
+    assert 69_000 < told.median_characters <= 70_000
+    assert sum(told.histogram_counts) == 3
+
+
+@pytest.mark.parametrize(
+    "text", ["質問: こんにちは", "カタカナだけ", "漢字", "ひらがな。、", "㈱テスト①", "ｶﾅと漢字の混在です"]
+)
+def test_japanese_encodings_are_told_apart(text: str) -> None:
+    assert guess(text.encode("cp932")) == CP932
+    if "①" not in text and "㈱" not in text:
+        assert guess(text.encode("euc_jp")) == EUC_JP
+
+
+def test_what_is_no_encoding_of_ours() -> None:
+    assert guess(b"\xff\xfe\xfd") is None
+
+
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [
+        (b"PK\x03\x04..word/document.xml", "Word (docx)"),
+        (b"PK\x03\x04..", "ZIP"),
+        (b"\x1f\x8b\x08", "gzip"),
+        (b"PAR1", "Parquet"),
+        (bytes(range(32)) * 4, "a binary file"),
+        ("日本語".encode(), None),
+        (b"", None),
+        (b"\ttab\r\nline\x1b[0m", None),
+    ],
+)
+def test_binary_files_are_called_by_their_kind(head: bytes, kind: str | None) -> None:
+    assert binary_kind(head) == kind
+
+
+@given(st.text())
+def test_excerpts_are_safe_to_show(text: str) -> None:
+    shown = excerpt(text)
+    assert len(shown) <= 200
+    assert shown.isprintable()
+    shown.encode()
+
+
+def test_canonical_files(tmp_path: Path) -> None:
+    rows = [
+        {"line": 2 * i + 1, "offset": 100 * i, "digest": bytes([i % 256]) * 32, "json": f'{{"n":{i}}}'}
+        for i in range(9000)
+    ]
+    with CanonicalWriter(tmp_path) as writer:
+        for row in rows:
+            writer.add(**row)  # type: ignore[arg-type]
+    with pq.ParquetFile(tmp_path / "rows.parquet") as file:
+        assert file.schema_arrow == SCHEMA
+        assert file.metadata.num_row_groups == 3
+        assert file.metadata.row_group(0).column(3).compression == "ZSTD"
+        table = file.read()
+    assert table["index"].to_pylist() == list(range(9000))
+    assert table["line"].to_pylist() == [row["line"] for row in rows]
+    assert table["json"].to_pylist() == [row["json"] for row in rows]
+    assert table["digest"].to_pylist() == [row["digest"] for row in rows]
+    index = (tmp_path / "rows.index").read_bytes()
+    assert list(struct.iter_unpack("<QQ", index)) == [(100 * i, 2 * i + 1) for i in range(0, 9000, INDEX_STRIDE)]
