@@ -18,6 +18,10 @@ class Violation:
     ja: str
 
 
+class PortTaken(RuntimeError):
+    """Another program listens on the address. For whoever starts a process, not for a client."""
+
+
 class DomainError(Exception):
     """An error that a client may see. `en` and `ja` are format templates over the parameters.
 

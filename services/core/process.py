@@ -8,8 +8,8 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from services.core import lifeline, migrate
-from services.core.server import PortTaken
+from services.core import lifeline
+from services.core.errors import PortTaken
 from services.core.settings import Settings, load
 from services.core.telemetry import configure_logging
 
@@ -54,6 +54,9 @@ def command(
     configure_logging(loaded.SERVICE, loaded.log_level)
     if verb == "serve":
         return run(lambda stop: serve(loaded, stop))
+    # Only here: processes without a database start faster without it.
+    from services.core import migrate
+
     lifeline.attach()
     revision = migrate.run(package, url=loaded.database_url.get_secret_value(), schema=loaded.SERVICE)
     log.info("schema is up to date", extra={"revision": revision})

@@ -15,9 +15,12 @@ from services.core.access import AccessTable
 from services.core.auth import Verifier
 from services.core.calls import Calls
 from services.core.channels import MAX_MESSAGE_BYTES
+from services.core.errors import PortTaken
 from services.core.probes import ProbeServer
 from services.core.readiness import Check, Readiness
 from services.core.settings import Settings
+
+__all__ = ["GrpcServer", "PortTaken", "Registration"]
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +38,6 @@ _OPTIONS: list[tuple[str, Any]] = [
     # Connections are renewed, so that clients find new replicas; running calls go on.
     ("grpc.max_connection_age_ms", 30 * 60_000),
 ]
-
-
-class PortTaken(RuntimeError):
-    """Another program listens on the address."""
 
 
 class GrpcServer:
