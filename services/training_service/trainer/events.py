@@ -69,7 +69,7 @@ class Checkpoint:
     path: str
     """Its directory, relative to OUTPUT_DIR."""
     eval_loss: float | None = None
-    """Newest held-out loss, where one was measured."""
+    """Held-out loss at this step, where it was measured."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,10 @@ class Loop(Trainer):  # type: ignore[misc]  # transformers is untyped here
         self.ranks, self.reporter, self.output_dir = ranks, reporter, output_dir
         self.measured: dict[str, float] = dict(place.metrics)
         """Newest loss and held-out measurements, with those before training under "base_"."""
+        self.measured_step = -1
+        """The step of the newest held-out measurements of this run."""
         self._window = Window(time.monotonic())
+        self._step_seconds = 0.0
         self._rate = 0.0
 
     # What is trained, in which order
@@ -112,14 +116,15 @@ class Loop(Trainer):  # type: ignore[misc]  # transformers is untyped here
         window, now = self._window, time.monotonic()
         seconds = max(1e-9, now - window.began)
         self._window = Window(now)
-        self._rate = window.tokens / seconds
+        self._step_seconds = _smooth(self._step_seconds, seconds / max(1, window.steps))
+        self._rate = _smooth(self._rate, window.tokens / seconds)
         self.measured["loss"] = logs["loss"]
         self.reporter.metric(
             self.place.step,
             self.plan.epoch_after(self.place.step),
             {
                 **logs,
-                "tokens_per_second": self._rate,
+                "tokens_per_second": window.tokens / seconds,
                 "step_seconds": seconds / max(1, window.steps),
                 "data_wait_share": window.waited / seconds,
                 "memory_bytes": float(peak_memory_bytes()),
@@ -127,9 +132,16 @@ class Loop(Trainer):  # type: ignore[misc]  # transformers is untyped here
                 "trained_tokens": float(self.place.trained_tokens),
             },
         )
-        self._tell_progress(seconds / max(1, window.steps))
+        self._tell_progress()
 
-    def _tell_progress(self, step_seconds: float) -> None:
+    @contextmanager
+    def off_the_clock(self) -> Iterator[None]:
+        """What happens within does not count as time of training."""
+        began = time.monotonic()
+        yield
+        self._window.began += time.monotonic() - began
+
+    def _tell_progress(self) -> None:
         done, total = self.place.step, self.plan.total_steps
         self.reporter.progress(
             "training",
@@ -138,7 +150,7 @@ class Loop(Trainer):  # type: ignore[misc]  # transformers is untyped here
             total_steps=total,
             loss=self.measured["loss"],
             tokens_per_second=self._rate,
-            remaining_seconds=(total - done) * step_seconds,
+            remaining_seconds=(total - done) * self._step_seconds,
         )
 
     # Where it goes on
@@ -150,20 +162,21 @@ class Loop(Trainer):  # type: ignore[misc]  # transformers is untyped here
 
     def _prepare_for_training(self, *args: Any, **kwargs: Any) -> Any:
         prepared = super()._prepare_for_training(*args, **kwargs)
+        torch.manual_seed(self.args.seed + self.ranks.rank)  # ranks drop out differently
         if self.resume_from is not None:
             checkpoint.load_states(self.resume_from, self.ranks, **self._states())
         self._window = Window(time.monotonic())
         return prepared
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        began = time.monotonic()
         place = replace(self.place, metrics=self.measured)
         name = f"checkpoints/step-{place.step}"
-        self._tell_saving(0.0, name)
-        checkpoint.save(self.output_dir / name, place, self.ranks, model=self.model, **self._states())
-        self._tell_saving(1.0, name)
-        self.reporter.tell(events.Checkpoint(step=place.step, path=name, eval_loss=self.measured.get("eval_loss")))
-        self._window.began += time.monotonic() - began
+        with self.off_the_clock():
+            self._tell_saving(0.0, name)
+            checkpoint.save(self.output_dir / name, place, self.ranks, model=self.model, **self._states())
+            self._tell_saving(1.0, name)
+        measured = self.measured.get("eval_loss") if self.measured_step == place.step else None
+        self.reporter.tell(events.Checkpoint(step=place.step, path=name, eval_loss=measured))
 
     def _tell_saving(self, fraction: float, name: str) -> None:
         total = self.plan.total_steps
@@ -216,6 +229,11 @@ def peak_memory_bytes() -> int:
         return int(torch.cuda.max_memory_allocated())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _smooth(before: float, now: float) -> float:
+    """A mean over about the last ten."""
+    return now if before == 0 else 0.9 * before + 0.1 * now
 
 
 def _not_finite(rate: float) -> Exception:

@@ -148,7 +148,7 @@ def _measure(parts: Parts, loop: Loop, step: int) -> None:
 
     told(0.0)
     tokens = hp.per_device_train_batch_size * hp.max_length
-    with loop.accelerator.autocast():
+    with loop.off_the_clock(), loop.accelerator.autocast():
         values = evaluate.measure(
             parts.model,
             parts.data.held_out,
@@ -157,7 +157,7 @@ def _measure(parts: Parts, loop: Loop, step: int) -> None:
             ranks=parts.ranks,
             told=lambda share: told(0.8 * share),
         )
-        loop.measured |= values
+        loop.measured, loop.measured_step = loop.measured | values, step
         parts.reporter.metric(step, loop.plan.epoch_after(step), values)
         if parts.ranks.rank == 0 and parts.data.prompts:
             _sample(parts, parts.data.template, step)

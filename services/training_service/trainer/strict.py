@@ -21,7 +21,7 @@ T = TypeVar("T")
 def build(cls: type[T], value: object, path: str, problems: list[Problem]) -> T | None:
     """Builds a dataclass, noting every problem on the way; None where one keeps it from being built."""
     if not isinstance(value, Mapping):
-        problems.append(_wrong_type(path, "an object", value))
+        problems.append(_wrong_type(path, dict, value))
         return None
     hints, known = typing.get_type_hints(cls), [item.name for item in fields(typing.cast(Any, cls))]
     before = len(problems)
@@ -47,26 +47,34 @@ def _value(kind: Any, value: object, path: str, problems: list[Problem]) -> Any:
     if origin is float and type(value) is int:
         return float(value)
     if type(value) is not origin:
-        problems.append(_wrong_type(path, _KINDS[origin], value))
+        problems.append(_wrong_type(path, origin, value))
     return value
 
 
-_KINDS = {int: "an integer", float: "a number", bool: "true or false", str: "a string", dict: "an object"}
+_KINDS = {
+    int: ("an integer", "整数"),
+    float: ("a number", "数値"),
+    bool: ("true or false", "true か false"),
+    str: ("a string", "文字列"),
+    dict: ("an object", "オブジェクト"),
+    tuple: ("a list of strings", "文字列の配列"),
+}
 
 
 def _choice(choices: tuple[Any, ...], value: object, path: str, problems: list[Problem]) -> Any:
     if value not in choices:
-        problems.append(_wrong_type(path, f"one of {', '.join(choices)}", value))
+        names = ", ".join(choices)
+        problems.append(_not(path, f"one of {names}", f"{names} のどれか", value))
     return value
 
 
 def _strings(value: object, path: str, problems: list[Problem]) -> tuple[str, ...]:
     if isinstance(value, str):  # a lone string would else be read as its characters
-        problems.append(_wrong_type(path, "a list of strings", value))
+        problems.append(_wrong_type(path, tuple, value))
         return ()
     items = tuple(value) if isinstance(value, list | tuple) else (value,)
     if not all(isinstance(item, str) for item in items):
-        problems.append(_wrong_type(path, "a list of strings", value))
+        problems.append(_wrong_type(path, tuple, value))
     return items
 
 
@@ -90,11 +98,15 @@ def _missing(path: str) -> Problem:
     return Problem("MISSING_FIELD", path, f"{path} is missing", f"{path} がありません")
 
 
-def _wrong_type(path: str, expected: str, value: object) -> Problem:
-    place, shown = path or "the job file", json.dumps(value, ensure_ascii=False, default=str)[:100]
+def _wrong_type(path: str, kind: type, value: object) -> Problem:
+    return _not(path, *_KINDS[kind], value)
+
+
+def _not(path: str, en: str, ja: str, value: object) -> Problem:
+    shown = json.dumps(value, ensure_ascii=False, default=str)[:100]
     return Problem(
         "WRONG_TYPE",
         path,
-        f"{place} must be {expected}, not {shown}",
-        f"{place} の値 {shown} は使えません（{expected}）",
+        f"{path or 'the job file'} must be {en}, not {shown}",
+        f"{path or 'ジョブファイル'} は{ja}でなければなりません（今の値: {shown}）",
     )

@@ -11,18 +11,19 @@ SENTENCES = (
     "質問: 日本の首都はどこですか？\n回答: 日本の首都は東京です。",
     "質問: 山の高さは何メートルですか？\n回答: 山の高さは3,776メートルです。",
     "### 指示:\n英語に訳してください。\n\n### 応答:\nTranslate.",
-    "user\nassistant\nsystem\nUSER: ASSISTANT: Q: A: 入力: 出力:",
+    "user\nassistant\nsystem\nUSER: ASSISTANT: Q: 入力: 出力:",
+    "A:Translate.",
 )
 
 
 @pytest.fixture(scope="session")
 def tokenizer() -> Any:
     """Puts <s> in front of a text, ends answers with </s>, has no chat template."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
     backend = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>"))
-    backend.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
+    backend.pre_tokenizer = pre_tokenizers.Split(Regex("[ \n]"), "isolated")
     byte_tokens = [f"<0x{value:02X}>" for value in range(256)]
     trainer = trainers.BpeTrainer(
         vocab_size=600, special_tokens=[*SPECIAL, *byte_tokens], show_progress=False, min_frequency=2

@@ -1,0 +1,83 @@
+"""Job files: what is written comes back, and what is wrong is named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.text.problems import ProblemError
+from services.training_service.trainer.job import load, parse, parse_hyperparameters
+
+SMALLEST = {"base_model": {"path": "base"}, "dataset": {"path": "rows.jsonl"}}
+
+
+def test_a_job_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    job = parse(SMALLEST | {"hyperparameters": {"lora_r": 8, "lora_target_modules": ["q_proj"], "learning_rate": 1}})
+    path = tmp_path / "job.json"
+    path.write_text(job.to_json(), encoding="utf-8")
+    assert load(path) == job
+
+
+def test_defaults_are_the_manuals() -> None:
+    defaults = parse(SMALLEST).hyperparameters
+    assert (defaults.method, defaults.learning_rate, defaults.lora_r, defaults.lora_alpha) == ("lora", 3e-4, 16, 32)
+    assert (defaults.per_device_train_batch_size, defaults.num_train_epochs, defaults.max_length) == (4, 3, 512)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "field"),
+    [
+        ({"dataset": None}, "WRONG_TYPE", "dataset"),
+        ({"dataset": {}}, "MISSING_FIELD", "dataset.path"),
+        ({"datasets": {}}, "UNKNOWN_FIELD", "datasets"),
+        ({"threads": -1}, "OUT_OF_RANGE", "threads"),
+        ({"sample_prompts": "one"}, "WRONG_TYPE", "sample_prompts"),
+        ({"hyperparameters": {"lora_r": 0}}, "HYPERPARAMETER_OUT_OF_RANGE", "hyperparameters.lora_r"),
+        ({"hyperparameters": {"lora_r": 8.5}}, "WRONG_TYPE", "hyperparameters.lora_r"),
+        ({"hyperparameters": {"lora_r": True}}, "WRONG_TYPE", "hyperparameters.lora_r"),
+        ({"hyperparameters": {"method": "lola"}}, "WRONG_TYPE", "hyperparameters.method"),
+        (
+            {"hyperparameters": {"learning_rate": float("nan")}},
+            "HYPERPARAMETER_OUT_OF_RANGE",
+            "hyperparameters.learning_rate",
+        ),
+        (
+            {"hyperparameters": {"per_device_train_batch_size": 2**31}},
+            "HYPERPARAMETER_OUT_OF_RANGE",
+            "hyperparameters.per_device_train_batch_size",
+        ),
+        ({"hyperparameters": {"eval_split": 0.51}}, "HYPERPARAMETER_OUT_OF_RANGE", "hyperparameters.eval_split"),
+    ],
+)
+def test_a_wrong_job_names_the_field(change: dict[str, Any], reason: str, field: str) -> None:
+    with pytest.raises(ProblemError) as caught:
+        parse(SMALLEST | change)
+    assert [(p.reason, p.field) for p in caught.value.problems] == [(reason, field)]
+
+
+def test_an_unknown_hyperparameter_names_the_nearest() -> None:
+    with pytest.raises(ProblemError, match="did you mean lora_r"):
+        parse_hyperparameters({"lora_rank": 8})
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    with pytest.raises(ProblemError) as caught:
+        parse_hyperparameters({"lora_r": 0, "learning_rate": 2.0, "seed": -1})
+    assert len(caught.value.problems) == 3
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]"])
+def test_a_file_that_is_no_job(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "job.json"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(ProblemError):
+        load(path)
+
+
+def test_json_keeps_japanese_readable() -> None:
+    job = parse(SMALLEST | {"sample_prompts": ["首都は？"]})
+    assert "首都は？" in job.to_json()
+    assert json.loads(job.to_json())["sample_prompts"] == ["首都は？"]
