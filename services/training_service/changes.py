@@ -34,7 +34,9 @@ class Subscription:
     async def wait(self, timeout_s: float) -> bool:
         """True as soon as something changed since the last wait, False after `timeout_s`."""
         try:
-            await asyncio.wait_for(self._news.wait(), timeout_s)
+            # Not wait_for: before Python 3.12 that loses a cancellation that comes together with the news.
+            async with asyncio.timeout(timeout_s):
+                await self._news.wait()
         except TimeoutError:
             return False
         self._news.clear()

@@ -71,6 +71,7 @@ class Attempt:
         while True:
             started = time.monotonic()
             order = _COMMANDS.get(await self._link.heartbeat())
+            self._handover.started.touch()
             if order is not None:
                 self._orders.give(order)
             await asyncio.sleep(max(every_s - (time.monotonic() - started), 0.05))

@@ -8,6 +8,8 @@ from typing import BinaryIO
 
 from aift.training.v1 import worker_pb2
 
+_STARTED = "agent.started"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Handover:
@@ -16,6 +18,11 @@ class Handover:
     assignment: worker_pb2.Assignment
     devices: tuple[str, ...]
     directory: Path
+
+    @property
+    def started(self) -> Path:
+        """The file that the agent makes once it keeps the lease itself; until then its worker does."""
+        return self.directory / _STARTED
 
     def encode(self) -> bytes:
         """One line."""

@@ -85,6 +85,10 @@ class Ranks:
         finally:
             for task in waiting:
                 task.cancel()
+        return await self.end()
+
+    async def end(self) -> list[int]:
+        """Kills whatever is left and returns the exit statuses."""
         self.kill()
         return [await process.wait() for process in self._processes]
 

@@ -63,7 +63,7 @@ class Training:
                 self._news.set()
                 await saving
         finally:
-            ranks.kill()
+            await ranks.end()
         self._tell_last_words(ranks, statuses)
         return self._ending(statuses)
 
@@ -127,7 +127,8 @@ class Training:
             else:
                 control.send(self._output, "pause" if order is Order.PAUSE else "stop")
             try:
-                order = await asyncio.wait_for(self._orders.next(), self._stop_s)
+                async with asyncio.timeout(self._stop_s):
+                    order = await self._orders.next()
             except TimeoutError:
                 log.warning("the trainer did not stop within %.0f s and is killed", self._stop_s)
                 self._overdue = True

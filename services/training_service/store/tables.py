@@ -33,7 +33,7 @@ JOBS = Table(
     Column("attempt_sequence", BigInteger),
     Column("last_sequence", BigInteger),
     Column("model_version", Text),
-    Column("failure", JSONB),
+    Column("failure", JSONB(none_as_null=True)),
     Column("metrics", JSONB),
     Column("create_time", _TIME),
     Column("update_time", _TIME),
@@ -53,7 +53,7 @@ ATTEMPTS = Table(
     Column("start_time", _TIME),
     Column("end_time", _TIME),
     Column("outcome", Text),
-    Column("failure", JSONB),
+    Column("failure", JSONB(none_as_null=True)),
 )
 
 EVENTS = Table(

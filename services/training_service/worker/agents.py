@@ -1,5 +1,7 @@
 """The agents that this worker started: each a child that ends with it, in a folder of its own."""
 
+from __future__ import annotations
+
 import asyncio
 import fcntl
 import logging
@@ -44,6 +46,7 @@ class Agent:
         ids = assignment.attempt.split("/")
         self._directory = settings.worker_path / "attempts" / f"{ids[1]}.{ids[3]}.{assignment.fence}"
         self._process: asyncio.subprocess.Process | None = None
+        self._released = False
 
     async def run(self) -> None:
         """Starts the agent and waits for its end. One that ends without having told how is told of."""
@@ -65,6 +68,7 @@ class Agent:
         process = self._process = await lifeline.spawn(
             argv, env=_environment(), stdin=asyncio.subprocess.PIPE, pass_fds=(lock,)
         )
+        keeping = asyncio.create_task(self._keep_lease_until(handover.started))
         try:
             assert process.stdin is not None  # noqa: S101 - a pipe was asked for
             with suppress(BrokenPipeError, ConnectionResetError):
@@ -73,27 +77,50 @@ class Agent:
             process.stdin.close()
             return await process.wait()
         finally:
+            keeping.cancel()
             lifeline.signal_group(process.pid, signal.SIGKILL)
 
     def terminate(self) -> None:
         """Asks the agent to save and give its job back."""
+        self._released = True
         if self._process is not None and self._process.returncode is None:
             self._process.terminate()
 
+    async def _keep_lease_until(self, started: Path) -> None:
+        """A slow machine may need longer than a lease until the agent speaks for itself."""
+        every_s = self.assignment.lease.ToTimedelta().total_seconds() / 3
+        request = worker_pb2.HeartbeatRequest(attempt=self.assignment.attempt)
+        async with self._link() as link:
+            stub = _stub(link)
+            while not started.exists():
+                try:
+                    await stub.Heartbeat(request, timeout=every_s)
+                except grpc.aio.AioRpcError as error:
+                    log.info("the lease was not renewed: %s", error.code().name)
+                await asyncio.sleep(every_s)
+
     async def _tell_of_death(self) -> None:
         """So that the job need not wait until its lease runs out. The attempt's token is all that this needs."""
-        request = worker_pb2.FinishAttemptRequest(
-            attempt=self.assignment.attempt,
-            outcome=worker_pb2.ATTEMPT_OUTCOME_INFRASTRUCTURE_FAILURE,
-            failure=messages.failure_to(_DIED),
-        )
-        async with channel(self._settings.training_address, token=lambda: self.assignment.token) as link:
+        request = worker_pb2.FinishAttemptRequest(attempt=self.assignment.attempt)
+        if self._released:
+            request.outcome = worker_pb2.ATTEMPT_OUTCOME_RELEASED
+        else:
+            request.outcome = worker_pb2.ATTEMPT_OUTCOME_INFRASTRUCTURE_FAILURE
+            request.failure.CopyFrom(messages.failure_to(_DIED))
+        async with self._link() as link:
             try:
-                stub = cast("worker_pb2_grpc.WorkerServiceAsyncStub", worker_pb2_grpc.WorkerServiceStub(link))
-                await stub.FinishAttempt(request)
+                await _stub(link).FinishAttempt(request)
             except grpc.aio.AioRpcError as error:
                 # Its lease will run out, or has been taken over already.
                 log.info("the attempt's end was not taken: %s", error.code().name)
+
+    def _link(self) -> grpc.aio.Channel:
+        """A connection in the attempt's name."""
+        return channel(self._settings.training_address, token=lambda: self.assignment.token)
+
+
+def _stub(link: grpc.aio.Channel) -> worker_pb2_grpc.WorkerServiceAsyncStub:
+    return cast("worker_pb2_grpc.WorkerServiceAsyncStub", worker_pb2_grpc.WorkerServiceStub(link))
 
 
 def clear_leftovers(directory: Path) -> None:

@@ -39,7 +39,8 @@ async def gpus() -> list[pb.Gpu]:
         *argv, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     try:
-        output, complaint = await asyncio.wait_for(process.communicate(), _WITHIN_S)
+        async with asyncio.timeout(_WITHIN_S):
+            output, complaint = await process.communicate()
     except TimeoutError:
         process.kill()
         await process.wait()

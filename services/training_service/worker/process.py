@@ -6,10 +6,10 @@ import logging
 import sys
 from typing import IO
 
+from services.core.errors import PortTaken
 from services.core.probes import ProbeServer
 from services.core.process import run
 from services.core.readiness import Readiness
-from services.core.server import PortTaken
 from services.core.settings import load
 from services.core.telemetry import configure_logging
 from services.training_service.settings import WorkerSettings

@@ -1,0 +1,230 @@
+"""Jobs over the wire: what is accepted, what is refused and how, and what the verbs do."""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import pytest
+from aift.training.v1 import training_pb2 as pb
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from services.core.relay import reason_of
+from services.training_service.app import TrainingApp
+from tests.integration.training.conftest import Api, Peers, job_request, state_of
+
+
+async def refusal(call: Any) -> grpc.aio.AioRpcError:
+    """The error that a call ends with."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return caught.value
+
+
+def violations(error: grpc.aio.AioRpcError) -> dict[str, error_details_pb2.BadRequest.FieldViolation]:
+    """What is wrong, by field."""
+    status = rpc_status.from_call(error)  # type: ignore[arg-type]
+    assert status is not None
+    found = error_details_pb2.BadRequest()
+    for detail in status.details:
+        if detail.Unpack(found):
+            return {violation.field: violation for violation in found.field_violations}
+    return {}
+
+
+async def test_a_job_is_accepted_resolved_and_pinned(api: Api, peers: Peers) -> None:
+    job = await api.training.CreateTrainingJob(job_request(base_model="baseModels/some/Tiny-Model"))
+    assert job.name.startswith("trainingJobs/job-")
+    assert job.state == pb.TRAINING_JOB_STATE_QUEUED
+    assert job.spec.base_model == "baseModels/tiny"
+    assert job.spec.base_model_digest == "ab" * 32
+    assert job.spec.dataset_version == "datasets/faq/versions/1"
+    assert job.spec.dataset_digest == peers.data.files[1].sha256
+    assert job.spec.model.startswith("models/lora-demo-20")
+    assert job.spec.hyperparameters.lora_r == 16
+    assert job.spec.hyperparameters.learning_rate == 3e-4
+    assert job.spec.hyperparameters.method == pb.TRAINING_METHOD_LORA
+    assert job.priority == 50
+    assert job.last_sequence == 1
+    again = await api.training.GetTrainingJob(pb.GetTrainingJobRequest(name=job.name))
+    assert again == job
+
+
+async def test_the_same_request_makes_one_job(api: Api, peers: Peers) -> None:
+    request = job_request()
+    request.request_id = str(uuid.uuid4())
+    first, second = await asyncio.gather(*(api.training.CreateTrainingJob(request) for _ in range(2)))
+    assert first.name == second.name
+    peers.data.rows = 0  # names are not resolved again
+    third = await api.training.CreateTrainingJob(request)
+    assert third.name == first.name
+    request.training_job.priority = 7
+    peers.data.rows = 100
+    error = await refusal(api.training.CreateTrainingJob(request))
+    assert (error.code(), reason_of(error)) == (grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED")
+
+
+async def test_validate_only_stores_nothing(api: Api) -> None:
+    request = job_request()
+    request.validate_only = True
+    job = await api.training.CreateTrainingJob(request)
+    assert job.spec.hyperparameters.lora_alpha == 32
+    listed = await api.training.ListTrainingJobs(pb.ListTrainingJobsRequest())
+    assert not listed.training_jobs
+
+
+async def test_a_taken_id_and_a_bad_one_are_refused(api: Api) -> None:
+    request = job_request()
+    request.training_job_id = "my-job"
+    assert (await api.training.CreateTrainingJob(request)).name == "trainingJobs/my-job"
+    error = await refusal(api.training.CreateTrainingJob(request))
+    assert error.code() is grpc.StatusCode.ALREADY_EXISTS
+    for bad in ("../x", "Job", "a_b", "-a"):
+        request.training_job_id = bad
+        error = await refusal(api.training.CreateTrainingJob(request))
+        assert "training_job_id" in violations(error)
+    for bad in ("trainingJobs/../x", "trainingJobs/a\0b", "jobs/a"):
+        error = await refusal(api.training.GetTrainingJob(pb.GetTrainingJobRequest(name=bad)))
+        assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert "name" in violations(error)
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "said"),
+    [
+        ({"lora_r": 0}, "lora_r", "0"),
+        ({"lora_r": 2000}, "lora_r", "2000"),
+        ({"learning_rate": float("nan")}, "learning_rate", "nan"),
+        ({"learning_rate": float("inf")}, "learning_rate", "inf"),
+        ({"learning_rate": 0.0}, "learning_rate", "0"),
+        ({"learning_rate": -1.0}, "learning_rate", "-1"),
+        ({"per_device_train_batch_size": 2**31 - 1}, "per_device_train_batch_size", "2147483647"),
+        ({"num_train_epochs": -1.0}, "num_train_epochs", "-1"),
+        ({"max_length": 4}, "max_length", "4"),
+        ({"warmup_ratio": 1.5}, "warmup_ratio", "1.5"),
+        ({"seed": -1}, "seed", "-1"),
+        ({"method": 99}, "method", "99"),
+        ({"lr_scheduler_type": 99}, "lr_scheduler_type", "99"),
+        ({"method": 1, "lora_target_modules": ["q_proj"]}, "lora_target_modules", "FULL"),
+    ],
+)
+async def test_a_wrong_number_is_named_with_its_remedy(api: Api, values: dict[str, Any], field: str, said: str) -> None:
+    error = await refusal(api.training.CreateTrainingJob(job_request(hyperparameters=values)))
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    found = violations(error)[f"training_job.spec.hyperparameters.{field}"]
+    assert said in found.description
+    english, japanese = found.description.split(" / ")
+    assert english.isascii()
+    assert not japanese.isascii()
+    listed = await api.training.ListTrainingJobs(pb.ListTrainingJobsRequest())
+    assert not listed.training_jobs
+
+
+async def test_all_mistakes_are_told_at_once(api: Api) -> None:
+    values = {"lora_r": 0, "learning_rate": float("nan"), "max_length": 1}
+    error = await refusal(api.training.CreateTrainingJob(job_request(hyperparameters=values)))
+    assert len(violations(error)) == 3
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "said"),
+    [
+        ({"max_length": 1024}, "max_length", "512"),
+        ({"lora_r": 128}, "lora_r", "64"),
+        ({"lora_target_modules": ["c_attn"]}, "lora_target_modules", "q_proj"),
+    ],
+)
+async def test_what_does_not_fit_the_model_is_refused(api: Api, values: dict[str, Any], field: str, said: str) -> None:
+    error = await refusal(api.training.CreateTrainingJob(job_request(hyperparameters=values)))
+    assert (error.code(), reason_of(error)) == (grpc.StatusCode.FAILED_PRECONDITION, "SPEC_DOES_NOT_FIT")
+    assert said in violations(error)[f"training_job.spec.hyperparameters.{field}"].description
+
+
+async def test_unknown_and_unfinished_inputs_are_refused(api: Api, peers: Peers) -> None:
+    error = await refusal(api.training.CreateTrainingJob(job_request(base_model="baseModels/nope")))
+    assert error.code() is grpc.StatusCode.NOT_FOUND
+    assert "baseModels/nope" in (error.details() or "")
+    error = await refusal(api.training.CreateTrainingJob(job_request(dataset_version="datasets/nope")))
+    assert error.code() is grpc.StatusCode.NOT_FOUND
+    error = await refusal(api.training.CreateTrainingJob(job_request(base_model="baseModels/importing")))
+    assert reason_of(error) == "BASE_MODEL_NOT_READY"
+    error = await refusal(api.training.CreateTrainingJob(job_request(base_model="")))
+    assert "training_job.spec.base_model" in violations(error)
+    peers.data.rows = 0
+    error = await refusal(api.training.CreateTrainingJob(job_request()))
+    assert "training_job.spec.dataset_version" in violations(error)
+
+
+async def test_roles_and_tenants_are_kept_apart(
+    api: Api, app: TrainingApp, connect: Callable[..., Api]
+) -> None:
+    address = f"127.0.0.1:{app.server.port}"
+    job = await api.training.CreateTrainingJob(job_request())
+    viewer = connect(address, "viewer")
+    assert await state_of(viewer, job.name) == "QUEUED"
+    error = await refusal(viewer.training.CreateTrainingJob(job_request()))
+    assert error.code() is grpc.StatusCode.PERMISSION_DENIED
+    stranger = connect(address, tenant="globex")
+    error = await refusal(stranger.training.GetTrainingJob(pb.GetTrainingJobRequest(name=job.name)))
+    assert error.code() is grpc.StatusCode.NOT_FOUND
+    assert not (await stranger.training.ListTrainingJobs(pb.ListTrainingJobsRequest())).training_jobs
+
+
+async def test_lists_are_paged_newest_first_and_filtered(api: Api) -> None:
+    made = [(await api.training.CreateTrainingJob(job_request())).name for _ in range(5)]
+    await api.training.CancelTrainingJob(pb.CancelTrainingJobRequest(name=made[0]))
+    seen, token = [], ""
+    while True:
+        page = await api.training.ListTrainingJobs(pb.ListTrainingJobsRequest(page_size=2, page_token=token))
+        seen += [job.name for job in page.training_jobs]
+        token = page.next_page_token
+        if not token:
+            break
+    assert seen == made[::-1]
+    cancelled = await api.training.ListTrainingJobs(
+        pb.ListTrainingJobsRequest(states=[pb.TRAINING_JOB_STATE_CANCELLED])
+    )
+    assert [job.name for job in cancelled.training_jobs] == made[:1]
+
+
+async def test_verbs_before_a_worker_comes(api: Api) -> None:
+    name = (await api.training.CreateTrainingJob(job_request())).name
+    error = await refusal(api.training.DeleteTrainingJob(pb.DeleteTrainingJobRequest(name=name)))
+    assert reason_of(error) == "JOB_HAS_NOT_ENDED"
+    for _ in range(2):
+        paused = await api.training.PauseTrainingJob(pb.PauseTrainingJobRequest(name=name))
+        assert paused.state == pb.TRAINING_JOB_STATE_PAUSED
+    for _ in range(2):
+        resumed = await api.training.ResumeTrainingJob(pb.ResumeTrainingJobRequest(name=name))
+        assert resumed.state == pb.TRAINING_JOB_STATE_QUEUED
+    for _ in range(2):
+        cancelled = await api.training.CancelTrainingJob(pb.CancelTrainingJobRequest(name=name))
+        assert cancelled.state == pb.TRAINING_JOB_STATE_CANCELLED
+    for call in (
+        api.training.PauseTrainingJob(pb.PauseTrainingJobRequest(name=name)),
+        api.training.ResumeTrainingJob(pb.ResumeTrainingJobRequest(name=name)),
+    ):
+        assert reason_of(await refusal(call)) == "JOB_HAS_ENDED"
+    await api.training.DeleteTrainingJob(pb.DeleteTrainingJobRequest(name=name))
+    error = await refusal(api.training.GetTrainingJob(pb.GetTrainingJobRequest(name=name)))
+    assert error.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_a_plan_counts_parameters_steps_and_memory(api: Api) -> None:
+    spec = job_request(hyperparameters={"lora_r": 16, "num_train_epochs": 2}).training_job.spec
+    plan = await api.training.PlanTraining(pb.PlanTrainingRequest(spec=spec))
+    assert plan.parameters == 2_160_000
+    # 4 layers x 16 x (q 384 + k 256 + v 256 + o 384 + gate 704 + up 704 + down 704)
+    assert plan.trainable_parameters == 4 * 16 * 3392
+    assert (plan.train_rows, plan.eval_rows) == (95, 5)
+    assert plan.steps == 2 * 24
+    assert plan.effective_batch_size == 4
+    assert plan.memory_bytes == sum(part.size_bytes for part in plan.memory)
+    assert any("No worker" in note.en for note in plan.notes)
+    assert any("95" in note.ja for note in plan.notes)
+    error = await refusal(
+        api.training.PlanTraining(pb.PlanTrainingRequest(spec=job_request(hyperparameters={"lora_r": 0}).training_job.spec))
+    )
+    assert "spec.hyperparameters.lora_r" in violations(error)
