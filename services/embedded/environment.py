@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 # What any program needs to run at all, and what a person sets for all of them. Not PYTHONDONTWRITEBYTECODE: without
 # bytecode every start and restart compiles everything again and takes twice as long.
@@ -13,6 +14,7 @@ _ANY = (
 )
 # Settings may reach everyone, secrets only those whose pattern names them.
 _SECRET = ("AIFT_*TOKEN", "AIFT_*_KEY", "AIFT_*PASSWORD", "AIFT_DATABASE_URL")
+_PATHS = {"PYTHONPATH", "AIFT_CONFIG_FILE"}
 # What reaches out to the network.
 NETWORK = ("*_proxy", "*_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 # What computes.
@@ -26,7 +28,10 @@ def environment(forwards: tuple[str, ...], own: Mapping[str, str]) -> dict[str, 
         for name, value in os.environ.items()
         if _matches(name, forwards) or (_matches(name, _ANY) and not _matches(name, _SECRET))
     }
-    return {**chosen, "PYTHONUNBUFFERED": "1", **own}
+    # Children stand in the state directory: paths must not depend on where we stand, nor modules be found by it.
+    for name in _PATHS & chosen.keys():
+        chosen[name] = os.pathsep.join(str(Path(entry).absolute()) for entry in chosen[name].split(os.pathsep))
+    return {**chosen, "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1", **own}
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:

@@ -116,6 +116,7 @@ def _service(machine: Machine, service: Service) -> ProcessSpec:
         name=service.name,
         argv=(sys.executable, "-m", service.package, "serve"),
         env=environment((*_STORE_SECRETS, *service.forwards), own),
+        cwd=str(machine.state.root),
         ready=HttpReady(f"http://127.0.0.1:{http}/readyz"),
         ports={"grpc": machine.ports[service.name], "http": http},
         stage=SERVICE_STAGE,
@@ -134,6 +135,7 @@ def _worker(machine: Machine) -> ProcessSpec:
         name="worker",
         argv=(sys.executable, "-m", "services.training_service", "worker"),
         env=environment(("HF_HOME", "WANDB_*", *COMPUTE, *NETWORK), own),
+        cwd=str(machine.state.root),
         ready=HttpReady(f"http://127.0.0.1:{http}/readyz"),
         ports={"http": http},
         stage=WORKER_STAGE,
@@ -154,6 +156,7 @@ def _page(machine: Machine) -> ProcessSpec:
         # The page knows nothing of us, so a guard ends it when we are gone.
         argv=(sys.executable, "-m", "services.core.lifeline", "--grace", "5", "--", sys.executable, "-m", "frontend"),
         env=environment(("STREAMLIT_*",), own),
+        cwd=str(machine.state.root),
         ready=HttpReady(f"http://{machine.address('page')}/_stcore/health"),
         ports={"http": machine.ports["page"]},
         stage=PAGE_STAGE,

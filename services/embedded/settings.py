@@ -27,7 +27,9 @@ class EmbeddedSettings(BaseSettings):
     inference_port: int = Field(default=50054, ge=0, le=65535, description="Port of the inference service.")
     page_port: int = Field(default=8050, ge=0, le=65535, description="Port of the web page.")
     page: bool = Field(default=True, description="Whether the web page is started.")
-    start_seconds: float = Field(default=120.0, gt=0, description="How long everything may take to become ready.")
+    start_seconds: float = Field(
+        default=300.0, gt=0, description="How long everything may take to become ready, in seconds."
+    )
     database_url: SecretStr | None = Field(
         default=None, description="A PostgreSQL of your own (psycopg URL); without it one is started here."
     )

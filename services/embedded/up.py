@@ -43,7 +43,7 @@ def detached(settings: EmbeddedSettings, arguments: list[str], *, as_json: bool)
     log = state.logs / "supervisor.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "services.embedded", "up", *arguments],
+            [sys.executable, "-P", "-m", "services.embedded", "up", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -35,7 +35,7 @@ class Machine:
             [*self._program, *arguments, "--state-dir", str(self.state)],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=400,
             check=False,
             cwd=ROOT,
             env={**ENVIRONMENT, **environment},
@@ -74,7 +74,7 @@ class Machine:
         for process in self._started:
             if process.poll() is None:
                 process.terminate()
-            process.communicate(timeout=90)
+            process.communicate(timeout=200)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from aift.client import Client
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # seven Python processes start several times
 
 SERVICES = ("data", "training", "registry", "inference")
 ALL = ("postgres", *SERVICES, "worker", "page")
@@ -93,7 +93,7 @@ def test_what_is_killed_comes_back(running: Machine, until: Until, name: str) ->
         line = line_of(status, name)
         return bool(status["healthy"] and line["restarts"] > before["restarts"] and line["pid"] != before["pid"])
 
-    until(back, timeout_s=60)
+    until(back, timeout_s=180)
 
 
 def test_down_leaves_no_process(real: Machine) -> None:
@@ -108,7 +108,7 @@ def test_killed_supervisor_leaves_no_process_and_the_next_start_is_healthy(real:
     process, _ = real.up()
     process.send_signal(signal.SIGKILL)
     process.wait()
-    until(lambda: of_state(real.state) == [])
+    until(lambda: of_state(real.state) == [], timeout_s=60)
     _, told = real.up()
     assert told["state"] == "healthy"
 

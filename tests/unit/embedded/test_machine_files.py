@@ -95,6 +95,14 @@ def test_own_variables_win(monkeypatch: pytest.MonkeyPatch) -> None:
     assert environment((), {"AIFT_LISTEN": "127.0.0.1:2"})["AIFT_LISTEN"] == "127.0.0.1:2"
 
 
+def test_paths_do_not_depend_on_where_the_child_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIFT_CONFIG_FILE", "aift.yaml")
+    monkeypatch.setenv("PYTHONPATH", f"here{os.pathsep}/there")
+    made = environment((), {})
+    assert made["AIFT_CONFIG_FILE"] == str(Path.cwd() / "aift.yaml")
+    assert made["PYTHONPATH"] == f"{Path.cwd() / 'here'}{os.pathsep}/there"
+
+
 @pytest.mark.parametrize(
     ("variables", "expected"),
     [
