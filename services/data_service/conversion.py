@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from aift.common.v1 import blob_pb2
 from aift.data.v1 import data_pb2 as pb
@@ -24,6 +24,7 @@ from services.data_service.domain import (
 from services.data_service.report import Finding, Report, Severity
 from services.data_service.row_pages import RowView
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UPLOAD_STATES = {
     UploadState.OPEN: pb.UPLOAD_STATE_OPEN,
     UploadState.FINALIZED: pb.UPLOAD_STATE_FINALIZED,
@@ -207,6 +208,5 @@ def _text(en: str, ja: str) -> blob_pb2.LocalizedText:
 def _time(value: datetime | None) -> Timestamp | None:
     if value is None:
         return None
-    stamp = Timestamp()
-    stamp.FromDatetime(value)
-    return stamp
+    micros = (value - _EPOCH) // datetime.resolution
+    return Timestamp(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1000)

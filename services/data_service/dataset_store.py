@@ -15,6 +15,7 @@ from services.core.errors import AlreadyExists, EtagMismatch, NotFound
 from services.core.idempotency import RequestKey
 from services.core.names import new_id, new_uid
 from services.core.pages import Page
+from services.data_service.dataset_reads import DatasetReads
 from services.data_service.domain import Dataset
 from services.data_service.schema import datasets, requests, versions
 
@@ -39,6 +40,7 @@ class DatasetStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._reads = DatasetReads(database)
 
     async def create(self, tenant: str, id_: str, display_name: str, description: str, key: RequestKey) -> Dataset:
         """A new data set (an id is made when `id_` is empty), or the one that the same request made.
@@ -65,19 +67,8 @@ class DatasetStore:
             return await _read(tx, tenant, id_)
 
     async def get(self, tenant: str, id_: str) -> Dataset:
-        """One data set; a hot read."""
-        row = await self._database.fetch_one(
-            """
-            SELECT tenant, id, uid, etag, display_name, description, create_time, update_time,
-                   coalesce((SELECT max(number) FROM versions v WHERE v.tenant = d.tenant AND v.dataset_id = d.id
-                             AND v.delete_time IS NULL), 0) AS latest_version
-            FROM datasets d WHERE tenant = %s AND id = %s AND delete_time IS NULL
-            """,
-            (tenant, id_),
-        )
-        if row is None:
-            raise NotFound(f"datasets/{id_}")
-        return Dataset(**row)
+        """One data set."""
+        return await self._reads.get(tenant, id_)
 
     async def list(self, tenant: str, page: Page) -> tuple[list[Dataset], str]:
         """A page of data sets, newest first, and the next page's token."""

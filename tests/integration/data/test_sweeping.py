@@ -71,15 +71,15 @@ async def test_deleted_data_go_after_a_week_and_their_bytes_a_day_later(sweeping
 
 
 async def test_bytes_without_a_row_go_when_they_are_old(sweeping: DataService) -> None:
-    folder = sweeping.objects / "data" / "blobs" / "zz"
-    folder.mkdir(parents=True)
+    folder = sweeping.objects / "data" / "blobs" / "00"
+    folder.mkdir(parents=True, exist_ok=True)
     young, old = folder / "young", folder / "old"
     young.write_bytes(b"young")
     old.write_bytes(b"old")
     two_days_ago = (datetime.now(UTC) - timedelta(days=2)).timestamp()
     os.utime(old, (two_days_ago, two_days_ago))
     parts = sweeping.objects / "data" / "uploads" / "no-such-uid"
-    parts.mkdir(parents=True)
+    parts.mkdir(parents=True, exist_ok=True)
     (parts / "part").write_bytes(b"part")
     await until(lambda: not old.exists() and not (parts / "part").exists())
     assert young.exists()
