@@ -8,7 +8,21 @@ import typer
 from google.protobuf.json_format import MessageToDict
 
 from aift.cli import session
-from aift.cli.output import Json, Limit, Yes, at, confirm, facts, in_bytes, out, print_json, show, show_list, word
+from aift.cli.output import (
+    Json,
+    Limit,
+    Yes,
+    at,
+    brief,
+    confirm,
+    facts,
+    in_bytes,
+    out,
+    print_json,
+    show,
+    show_list,
+    word,
+)
 from aift.cli.transfers import TransferBars
 from aift.language import localized, text
 from aift.registry.v1 import registry_pb2
@@ -104,7 +118,7 @@ def _state(model: registry_pb2.BaseModel) -> str:
 
 
 def _render(model: registry_pb2.BaseModel) -> None:
-    recommended = " ".join(f"{name}={value}" for name, value in MessageToDict(model.recommended).items())
+    recommended = " ".join(f"{name}={brief(value)}" for name, value in MessageToDict(model.recommended).items())
     facts(
         [
             (text("name", "名前"), model.name),

@@ -255,7 +255,7 @@ def _render_rows(page: data_pb2.PreviewRowsResponse) -> None:
     for row in page.rows:
         console.print(f"#{row.index} ({text('line', '行')} {row.line})", style="dim", markup=False)
         if row.prompt:
-            console.print(row.prompt, markup=False, end="")
+            console.print(row.prompt, markup=False)
         console.print(row.completion, style="green", markup=False)
     last = page.rows[-1].index + 1 if page.rows else 0
     notes().print(

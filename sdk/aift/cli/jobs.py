@@ -12,6 +12,7 @@ from aift.cli.output import (
     Limit,
     Yes,
     at,
+    brief,
     confirm,
     facts,
     in_time,
@@ -162,7 +163,7 @@ def follow(client: Client, job: str, *, after: int = 0, json_form: bool) -> None
 def render_job(job: training_pb2.TrainingJob) -> None:
     """A job as people read it."""
     spent = job.end_time.seconds - job.start_time.seconds if job.start_time.seconds and job.end_time.seconds else 0
-    settings = " ".join(f"{name}={_brief(value)}" for name, value in as_settings(job.spec.hyperparameters).items())
+    settings = " ".join(f"{name}={brief(value)}" for name, value in as_settings(job.spec.hyperparameters).items())
     facts(
         [
             (text("name", "名前"), job.name),
@@ -207,7 +208,3 @@ def _state(word: str) -> training_pb2.TrainingJobState.ValueType:
             "state", "UNKNOWN_VALUE", f"There is no state {word!r}: {names}", f"状態 {word!r} はありません: {names}"
         )
     return training_pb2.TrainingJobState.Value(_PREFIX + word.upper())
-
-
-def _brief(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)

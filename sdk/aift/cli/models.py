@@ -10,7 +10,21 @@ from rich.text import Text
 from rich.tree import Tree
 
 from aift.cli import session
-from aift.cli.output import Json, Limit, Yes, at, confirm, facts, in_bytes, out, print_json, show, show_list, word
+from aift.cli.output import (
+    Json,
+    Limit,
+    Yes,
+    at,
+    brief,
+    confirm,
+    facts,
+    in_bytes,
+    out,
+    print_json,
+    show,
+    show_list,
+    word,
+)
 from aift.cli.transfers import TransferBars
 from aift.jsonform import as_json
 from aift.language import text
@@ -176,7 +190,7 @@ def _render_version(version: registry_pb2.ModelVersion) -> None:
             (text("data", "データ"), version.dataset_version),
             (text("job", "ジョブ"), version.training_job),
             (text("metrics", "評価値"), " ".join(f"{k}={v:.4g}" for k, v in sorted(version.metrics.items()))),
-            (text("settings", "設定"), " ".join(f"{k}={v}" for k, v in settings.items())),
+            (text("settings", "設定"), " ".join(f"{k}={brief(v)}" for k, v in settings.items())),
             (text("licence", "ライセンス"), version.licence),
             (text("size", "サイズ"), in_bytes(sum(entry.size_bytes for entry in version.files))),
             (text("digest", "ダイジェスト"), version.digest),

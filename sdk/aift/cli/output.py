@@ -9,13 +9,14 @@ from typing import Annotated, TypeVar
 import typer
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
+from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from aift.jsonform import as_json
 from aift.language import text
 
+_PIPE_WIDTH = 400
 Shown = TypeVar("Shown", bound=Message)
 Json = Annotated[
     bool, typer.Option("--json", help=text("Print JSON, errors too.", "結果もエラーも JSON で出力します。"))
@@ -25,8 +26,8 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help=text("Do not ask.", "確�
 
 
 def out() -> Console:
-    """Standard output, for results."""
-    return Console(soft_wrap=True, highlight=False)
+    """Standard output, for results; in a pipe lines are as long as they are."""
+    return Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 
 
 def notes() -> Console:
@@ -68,25 +69,27 @@ def show_list(
     out().print(table(columns, rows))
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """A plain table whose cells are taken literally."""
-    grid = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        grid.add_column(column, overflow="fold")
-    for cells in rows:
-        grid.add_row(*(Text(cell) for cell in cells))
-    return grid
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Text:
+    """A plain table. Cells are taken literally and never broken, so that names can be copied and searched for."""
+    lines = [tuple(columns), *(tuple(row) for row in rows)]
+    widths = [max(cell_len(line[column]) for line in lines) for column in range(len(columns))]
+    aligned = ["  ".join(map(_padded, line, widths)).rstrip() for line in lines]
+    headed = bool("".join(columns))
+    return Text("\n").join(
+        [Text(aligned[0], style="bold"), *map(Text, aligned[1:])] if headed else map(Text, aligned[1:])
+    )
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> None:
     """Names with their values, one a line; those without a value are left out."""
-    grid = Table(box=None, pad_edge=False, show_header=False)
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
-    for name, value in pairs:
-        if value:
-            grid.add_row(name, Text(value))
-    out().print(grid)
+    told = [(name, value) for name, value in pairs if value]
+    width = max((cell_len(name) for name, _ in told), default=0)
+    for name, value in told:
+        out().print(Text.assemble((_padded(name, width), "dim"), "  ", value))
+
+
+def _padded(words: str, width: int) -> str:
+    return words + " " * (width - cell_len(words))
 
 
 def confirm(what: str, *, yes: bool) -> None:
@@ -117,6 +120,11 @@ def in_time(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def brief(value: object) -> str:
+    """A setting's value as people write it: 3 for 3.0, 0.002 for 2e-3."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def word(enum_name: str, prefix: str) -> str:

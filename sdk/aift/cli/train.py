@@ -7,7 +7,7 @@ import typer
 
 from aift.cli import session
 from aift.cli.jobs import follow, render_job
-from aift.cli.output import Json, facts, in_bytes, notes, out, print_json, show, table
+from aift.cli.output import Json, brief, facts, in_bytes, notes, out, print_json, show, table
 from aift.cli.report import render_report
 from aift.cli.training_options import BaseModel, Config, Data, EvalData, Model, Set, described
 from aift.cli.transfers import TransferBars
@@ -196,4 +196,4 @@ def _render_plan(found: training_pb2.TrainingPlan) -> None:
         out().print(f"{fit.worker}: {verdict} ({in_bytes(fit.available_bytes)})", style="green" if fit.fits else "red")
     for note in found.notes:
         out().print(f"- {localized(note)}", markup=False)
-    out().print(" ".join(f"{name}={value}" for name, value in settings.items()), style="dim", markup=False)
+    out().print(" ".join(f"{name}={brief(value)}" for name, value in settings.items()), style="dim", markup=False)
