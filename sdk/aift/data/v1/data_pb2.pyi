@@ -217,7 +217,9 @@ class Upload(google.protobuf.message.Message):
 
     @property
     def expire_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When an unfinished upload ends: a day after the last byte."""
+        """When an unfinished upload ends: a day after the last byte. When a finalised one is forgotten: after seven days;
+        what was made of it stays.
+        """
 
     def __init__(
         self,
@@ -653,7 +655,7 @@ class DataJob(google.protobuf.message.Message):
     """Rows seen so far."""
     @property
     def failure(self) -> aift.common.v1.blob_pb2.Failure:
-        """Why it failed; only when FAILED."""
+        """Why it failed; only when FAILED. DATA_INVALID (the report tells the rest), VALIDATION_CRASHED or DATASET_GONE."""
 
     @property
     def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
@@ -1153,7 +1155,9 @@ class PreviewRowsResponse(google.protobuf.message.Message):
     """Rows of the version."""
     @property
     def rows(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Row]:
-        """The rows in the order of the file."""
+        """The rows in the order of the file: `limit` of them, fewer at the end or where they are too large for one message,
+        but at least one before the end.
+        """
 
     def __init__(
         self,

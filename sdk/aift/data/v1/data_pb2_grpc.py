@@ -174,9 +174,10 @@ class DataServiceServicer(object):
     def WriteUpload(self, request_iterator, context):
         """Writes bytes at the committed offset and answers with the new one. After a broken stream ask GetUpload and
         go on from committed_bytes: bytes before it are never sent twice. A second writer ends the first.
-        Errors: OUT_OF_RANGE (a gap or an overlap; metadata "committed_bytes" tells where to go on),
-        ABORTED (another writer took over), FAILED_PRECONDITION (already finalised or expired), NOT_FOUND,
-        RESOURCE_EXHAUSTED (disk full, or more bytes than declared).
+        Bytes are committed in parts of 8 MiB, and the rest when the stream ends in good order.
+        Errors: OUT_OF_RANGE (UPLOAD_OFFSET: a gap or an overlap; metadata "committed_bytes" tells where to go on),
+        ABORTED (UPLOAD_SUPERSEDED: another writer took over), FAILED_PRECONDITION (UPLOAD_NOT_OPEN: finalised or
+        expired), NOT_FOUND, RESOURCE_EXHAUSTED (disk full, or UPLOAD_TOO_LARGE: more bytes than declared).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -184,7 +185,8 @@ class DataServiceServicer(object):
 
     def FinalizeUpload(self, request, context):
         """Closes the upload: checks size and digest, and makes the bytes visible as one blob. Safe to retry.
-        Errors: NOT_FOUND, FAILED_PRECONDITION (bytes are missing), DATA_LOSS (the digest differs).
+        Errors: NOT_FOUND, FAILED_PRECONDITION (UPLOAD_INCOMPLETE: bytes are missing; UPLOAD_NOT_OPEN: expired),
+        DATA_LOSS (UPLOAD_DIGEST: the bytes are not those of the given digest; the upload stays open).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -192,7 +194,7 @@ class DataServiceServicer(object):
 
     def GetUploadBlob(self, request, context):
         """The content of a finalised upload, for a service that takes it over. Safe to retry.
-        Errors: NOT_FOUND, FAILED_PRECONDITION (not finalised).
+        Errors: NOT_FOUND, FAILED_PRECONDITION (UPLOAD_NOT_FINALIZED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -239,7 +241,7 @@ class DataServiceServicer(object):
     def ValidateDataset(self, request, context):
         """Starts checking an upload. When every row holds, the job makes the next version of the data set; otherwise it
         fails with DATA_INVALID, stores no version, and its report tells line, field, reason and remedy.
-        Safe to retry with the same request_id. Errors: NOT_FOUND, FAILED_PRECONDITION (upload not finalised).
+        Safe to retry with the same request_id. Errors: NOT_FOUND, FAILED_PRECONDITION (UPLOAD_NOT_FINALIZED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -261,7 +263,7 @@ class DataServiceServicer(object):
 
     def CancelDataJob(self, request, context):
         """Stops a data job; nothing of it stays visible. Safe to retry. Errors: NOT_FOUND,
-        FAILED_PRECONDITION (already ended otherwise).
+        FAILED_PRECONDITION (DATA_JOB_ENDED: already ended otherwise).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -269,7 +271,7 @@ class DataServiceServicer(object):
 
     def GetValidationReport(self, request, context):
         """What validation found, of a data job or of a version. Safe to retry. Errors: NOT_FOUND,
-        FAILED_PRECONDITION (the job is still running).
+        FAILED_PRECONDITION (REPORT_NOT_READY: the job has not read the file to its end).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -297,7 +299,7 @@ class DataServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def PreviewRows(self, request, context):
-        """Rows of a version from any offset. Safe to retry. Errors: NOT_FOUND.
+        """Rows of a version from any offset, equally fast everywhere. Safe to retry. Errors: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

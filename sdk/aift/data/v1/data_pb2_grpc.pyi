@@ -48,9 +48,10 @@ class DataServiceStub:
     ]
     """Writes bytes at the committed offset and answers with the new one. After a broken stream ask GetUpload and
     go on from committed_bytes: bytes before it are never sent twice. A second writer ends the first.
-    Errors: OUT_OF_RANGE (a gap or an overlap; metadata "committed_bytes" tells where to go on),
-    ABORTED (another writer took over), FAILED_PRECONDITION (already finalised or expired), NOT_FOUND,
-    RESOURCE_EXHAUSTED (disk full, or more bytes than declared).
+    Bytes are committed in parts of 8 MiB, and the rest when the stream ends in good order.
+    Errors: OUT_OF_RANGE (UPLOAD_OFFSET: a gap or an overlap; metadata "committed_bytes" tells where to go on),
+    ABORTED (UPLOAD_SUPERSEDED: another writer took over), FAILED_PRECONDITION (UPLOAD_NOT_OPEN: finalised or
+    expired), NOT_FOUND, RESOURCE_EXHAUSTED (disk full, or UPLOAD_TOO_LARGE: more bytes than declared).
     """
 
     FinalizeUpload: grpc.UnaryUnaryMultiCallable[
@@ -58,7 +59,8 @@ class DataServiceStub:
         aift.data.v1.data_pb2.Upload,
     ]
     """Closes the upload: checks size and digest, and makes the bytes visible as one blob. Safe to retry.
-    Errors: NOT_FOUND, FAILED_PRECONDITION (bytes are missing), DATA_LOSS (the digest differs).
+    Errors: NOT_FOUND, FAILED_PRECONDITION (UPLOAD_INCOMPLETE: bytes are missing; UPLOAD_NOT_OPEN: expired),
+    DATA_LOSS (UPLOAD_DIGEST: the bytes are not those of the given digest; the upload stays open).
     """
 
     GetUploadBlob: grpc.UnaryUnaryMultiCallable[
@@ -66,7 +68,7 @@ class DataServiceStub:
         aift.common.v1.blob_pb2.Blob,
     ]
     """The content of a finalised upload, for a service that takes it over. Safe to retry.
-    Errors: NOT_FOUND, FAILED_PRECONDITION (not finalised).
+    Errors: NOT_FOUND, FAILED_PRECONDITION (UPLOAD_NOT_FINALIZED).
     """
 
     CreateDataset: grpc.UnaryUnaryMultiCallable[
@@ -111,7 +113,7 @@ class DataServiceStub:
     ]
     """Starts checking an upload. When every row holds, the job makes the next version of the data set; otherwise it
     fails with DATA_INVALID, stores no version, and its report tells line, field, reason and remedy.
-    Safe to retry with the same request_id. Errors: NOT_FOUND, FAILED_PRECONDITION (upload not finalised).
+    Safe to retry with the same request_id. Errors: NOT_FOUND, FAILED_PRECONDITION (UPLOAD_NOT_FINALIZED).
     """
 
     GetDataJob: grpc.UnaryUnaryMultiCallable[
@@ -131,7 +133,7 @@ class DataServiceStub:
         aift.data.v1.data_pb2.DataJob,
     ]
     """Stops a data job; nothing of it stays visible. Safe to retry. Errors: NOT_FOUND,
-    FAILED_PRECONDITION (already ended otherwise).
+    FAILED_PRECONDITION (DATA_JOB_ENDED: already ended otherwise).
     """
 
     GetValidationReport: grpc.UnaryUnaryMultiCallable[
@@ -139,7 +141,7 @@ class DataServiceStub:
         aift.data.v1.data_pb2.ValidationReport,
     ]
     """What validation found, of a data job or of a version. Safe to retry. Errors: NOT_FOUND,
-    FAILED_PRECONDITION (the job is still running).
+    FAILED_PRECONDITION (REPORT_NOT_READY: the job has not read the file to its end).
     """
 
     GetDatasetVersion: grpc.UnaryUnaryMultiCallable[
@@ -164,7 +166,7 @@ class DataServiceStub:
         aift.data.v1.data_pb2.PreviewRowsRequest,
         aift.data.v1.data_pb2.PreviewRowsResponse,
     ]
-    """Rows of a version from any offset. Safe to retry. Errors: NOT_FOUND."""
+    """Rows of a version from any offset, equally fast everywhere. Safe to retry. Errors: NOT_FOUND."""
 
     ReadDataset: grpc.UnaryStreamMultiCallable[
         aift.data.v1.data_pb2.ReadDatasetRequest,
@@ -210,9 +212,10 @@ class DataServiceAsyncStub:
     ]
     """Writes bytes at the committed offset and answers with the new one. After a broken stream ask GetUpload and
     go on from committed_bytes: bytes before it are never sent twice. A second writer ends the first.
-    Errors: OUT_OF_RANGE (a gap or an overlap; metadata "committed_bytes" tells where to go on),
-    ABORTED (another writer took over), FAILED_PRECONDITION (already finalised or expired), NOT_FOUND,
-    RESOURCE_EXHAUSTED (disk full, or more bytes than declared).
+    Bytes are committed in parts of 8 MiB, and the rest when the stream ends in good order.
+    Errors: OUT_OF_RANGE (UPLOAD_OFFSET: a gap or an overlap; metadata "committed_bytes" tells where to go on),
+    ABORTED (UPLOAD_SUPERSEDED: another writer took over), FAILED_PRECONDITION (UPLOAD_NOT_OPEN: finalised or
+    expired), NOT_FOUND, RESOURCE_EXHAUSTED (disk full, or UPLOAD_TOO_LARGE: more bytes than declared).
     """
 
     FinalizeUpload: grpc.aio.UnaryUnaryMultiCallable[
@@ -220,7 +223,8 @@ class DataServiceAsyncStub:
         aift.data.v1.data_pb2.Upload,
     ]
     """Closes the upload: checks size and digest, and makes the bytes visible as one blob. Safe to retry.
-    Errors: NOT_FOUND, FAILED_PRECONDITION (bytes are missing), DATA_LOSS (the digest differs).
+    Errors: NOT_FOUND, FAILED_PRECONDITION (UPLOAD_INCOMPLETE: bytes are missing; UPLOAD_NOT_OPEN: expired),
+    DATA_LOSS (UPLOAD_DIGEST: the bytes are not those of the given digest; the upload stays open).
     """
 
     GetUploadBlob: grpc.aio.UnaryUnaryMultiCallable[
@@ -228,7 +232,7 @@ class DataServiceAsyncStub:
         aift.common.v1.blob_pb2.Blob,
     ]
     """The content of a finalised upload, for a service that takes it over. Safe to retry.
-    Errors: NOT_FOUND, FAILED_PRECONDITION (not finalised).
+    Errors: NOT_FOUND, FAILED_PRECONDITION (UPLOAD_NOT_FINALIZED).
     """
 
     CreateDataset: grpc.aio.UnaryUnaryMultiCallable[
@@ -273,7 +277,7 @@ class DataServiceAsyncStub:
     ]
     """Starts checking an upload. When every row holds, the job makes the next version of the data set; otherwise it
     fails with DATA_INVALID, stores no version, and its report tells line, field, reason and remedy.
-    Safe to retry with the same request_id. Errors: NOT_FOUND, FAILED_PRECONDITION (upload not finalised).
+    Safe to retry with the same request_id. Errors: NOT_FOUND, FAILED_PRECONDITION (UPLOAD_NOT_FINALIZED).
     """
 
     GetDataJob: grpc.aio.UnaryUnaryMultiCallable[
@@ -293,7 +297,7 @@ class DataServiceAsyncStub:
         aift.data.v1.data_pb2.DataJob,
     ]
     """Stops a data job; nothing of it stays visible. Safe to retry. Errors: NOT_FOUND,
-    FAILED_PRECONDITION (already ended otherwise).
+    FAILED_PRECONDITION (DATA_JOB_ENDED: already ended otherwise).
     """
 
     GetValidationReport: grpc.aio.UnaryUnaryMultiCallable[
@@ -301,7 +305,7 @@ class DataServiceAsyncStub:
         aift.data.v1.data_pb2.ValidationReport,
     ]
     """What validation found, of a data job or of a version. Safe to retry. Errors: NOT_FOUND,
-    FAILED_PRECONDITION (the job is still running).
+    FAILED_PRECONDITION (REPORT_NOT_READY: the job has not read the file to its end).
     """
 
     GetDatasetVersion: grpc.aio.UnaryUnaryMultiCallable[
@@ -326,7 +330,7 @@ class DataServiceAsyncStub:
         aift.data.v1.data_pb2.PreviewRowsRequest,
         aift.data.v1.data_pb2.PreviewRowsResponse,
     ]
-    """Rows of a version from any offset. Safe to retry. Errors: NOT_FOUND."""
+    """Rows of a version from any offset, equally fast everywhere. Safe to retry. Errors: NOT_FOUND."""
 
     ReadDataset: grpc.aio.UnaryStreamMultiCallable[
         aift.data.v1.data_pb2.ReadDatasetRequest,
@@ -378,9 +382,10 @@ class DataServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[aift.data.v1.data_pb2.Upload, collections.abc.Awaitable[aift.data.v1.data_pb2.Upload]]:
         """Writes bytes at the committed offset and answers with the new one. After a broken stream ask GetUpload and
         go on from committed_bytes: bytes before it are never sent twice. A second writer ends the first.
-        Errors: OUT_OF_RANGE (a gap or an overlap; metadata "committed_bytes" tells where to go on),
-        ABORTED (another writer took over), FAILED_PRECONDITION (already finalised or expired), NOT_FOUND,
-        RESOURCE_EXHAUSTED (disk full, or more bytes than declared).
+        Bytes are committed in parts of 8 MiB, and the rest when the stream ends in good order.
+        Errors: OUT_OF_RANGE (UPLOAD_OFFSET: a gap or an overlap; metadata "committed_bytes" tells where to go on),
+        ABORTED (UPLOAD_SUPERSEDED: another writer took over), FAILED_PRECONDITION (UPLOAD_NOT_OPEN: finalised or
+        expired), NOT_FOUND, RESOURCE_EXHAUSTED (disk full, or UPLOAD_TOO_LARGE: more bytes than declared).
         """
 
     @abc.abstractmethod
@@ -390,7 +395,8 @@ class DataServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[aift.data.v1.data_pb2.Upload, collections.abc.Awaitable[aift.data.v1.data_pb2.Upload]]:
         """Closes the upload: checks size and digest, and makes the bytes visible as one blob. Safe to retry.
-        Errors: NOT_FOUND, FAILED_PRECONDITION (bytes are missing), DATA_LOSS (the digest differs).
+        Errors: NOT_FOUND, FAILED_PRECONDITION (UPLOAD_INCOMPLETE: bytes are missing; UPLOAD_NOT_OPEN: expired),
+        DATA_LOSS (UPLOAD_DIGEST: the bytes are not those of the given digest; the upload stays open).
         """
 
     @abc.abstractmethod
@@ -400,7 +406,7 @@ class DataServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[aift.common.v1.blob_pb2.Blob, collections.abc.Awaitable[aift.common.v1.blob_pb2.Blob]]:
         """The content of a finalised upload, for a service that takes it over. Safe to retry.
-        Errors: NOT_FOUND, FAILED_PRECONDITION (not finalised).
+        Errors: NOT_FOUND, FAILED_PRECONDITION (UPLOAD_NOT_FINALIZED).
         """
 
     @abc.abstractmethod
@@ -457,7 +463,7 @@ class DataServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[aift.data.v1.data_pb2.DataJob, collections.abc.Awaitable[aift.data.v1.data_pb2.DataJob]]:
         """Starts checking an upload. When every row holds, the job makes the next version of the data set; otherwise it
         fails with DATA_INVALID, stores no version, and its report tells line, field, reason and remedy.
-        Safe to retry with the same request_id. Errors: NOT_FOUND, FAILED_PRECONDITION (upload not finalised).
+        Safe to retry with the same request_id. Errors: NOT_FOUND, FAILED_PRECONDITION (UPLOAD_NOT_FINALIZED).
         """
 
     @abc.abstractmethod
@@ -483,7 +489,7 @@ class DataServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[aift.data.v1.data_pb2.DataJob, collections.abc.Awaitable[aift.data.v1.data_pb2.DataJob]]:
         """Stops a data job; nothing of it stays visible. Safe to retry. Errors: NOT_FOUND,
-        FAILED_PRECONDITION (already ended otherwise).
+        FAILED_PRECONDITION (DATA_JOB_ENDED: already ended otherwise).
         """
 
     @abc.abstractmethod
@@ -493,7 +499,7 @@ class DataServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[aift.data.v1.data_pb2.ValidationReport, collections.abc.Awaitable[aift.data.v1.data_pb2.ValidationReport]]:
         """What validation found, of a data job or of a version. Safe to retry. Errors: NOT_FOUND,
-        FAILED_PRECONDITION (the job is still running).
+        FAILED_PRECONDITION (REPORT_NOT_READY: the job has not read the file to its end).
         """
 
     @abc.abstractmethod
@@ -526,7 +532,7 @@ class DataServiceServicer(metaclass=abc.ABCMeta):
         request: aift.data.v1.data_pb2.PreviewRowsRequest,
         context: _ServicerContext,
     ) -> typing.Union[aift.data.v1.data_pb2.PreviewRowsResponse, collections.abc.Awaitable[aift.data.v1.data_pb2.PreviewRowsResponse]]:
-        """Rows of a version from any offset. Safe to retry. Errors: NOT_FOUND."""
+        """Rows of a version from any offset, equally fast everywhere. Safe to retry. Errors: NOT_FOUND."""
 
     @abc.abstractmethod
     def ReadDataset(
