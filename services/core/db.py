@@ -77,7 +77,8 @@ class Database:
         pool = self._hot or await self._open_pool()
         with _translated():
             try:
-                await asyncio.wait_for(self._read(pool, "SELECT 1 AS one", None), _CHECK_WITHIN_S)
+                async with asyncio.timeout(_CHECK_WITHIN_S):  # wait_for of Python 3.11 may swallow a cancellation
+                    await self._read(pool, "SELECT 1 AS one", None)
             except TimeoutError as error:
                 raise Unavailable(DEPENDENCY) from error
 
