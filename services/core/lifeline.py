@@ -22,6 +22,7 @@ from typing import IO, Any
 
 ENV = "AIFT_LIFELINE_FD"
 _PR_SET_PDEATHSIG = 1
+_ENDING = (signal.SIGTERM, signal.SIGINT)
 _lock = threading.Lock()
 _pipe: tuple[int, int] | None = None
 
@@ -129,15 +130,19 @@ class Guard:
         self._grace_s = grace_s
         self._orphaned = False
         lifeline = os.environ.pop(ENV, None)
+        # Held back until we can pass it on; the child must not inherit that.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
         # The child stays in our group, so that a kill of the group reaches it. If only we are killed, the kernel
         # tells it (Linux): the setting must come after the change of user, which clears it.
         self._child = subprocess.Popen(argv, preexec_fn=self._before_exec, **_identity(user))
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _ENDING:
             signal.signal(number, lambda *_: self._stop())
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         if lifeline is not None:
             threading.Thread(target=self._watch, args=(int(lifeline),), daemon=True).start()
 
     def _before_exec(self) -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         if sys.platform == "linux":
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, self._stop_signal)
 
