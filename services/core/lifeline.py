@@ -91,7 +91,8 @@ async def end(process: asyncio.subprocess.Process, *, grace_s: float = 10.0) -> 
     """Asks the child's group to end, kills what is left of it after `grace_s`, and returns the exit status."""
     signal_group(process.pid, signal.SIGTERM)
     try:
-        return await asyncio.wait_for(process.wait(), grace_s)
+        async with asyncio.timeout(grace_s):
+            return await process.wait()
     except TimeoutError:
         return await _kill(process)
     finally:

@@ -225,3 +225,15 @@ def send(url: str, content: bytes) -> None:
         return
     with urllib.request.urlopen(urllib.request.Request(url, data=content, method="PUT")) as response:
         response.read()
+
+
+async def test_puts_and_deletes_of_neighbours_at_the_same_time(object_store: ObjectStore) -> None:
+    async def come_and_go(number: int) -> None:
+        for _ in range(10):
+            await object_store.put(f"data/busy/{number}", b"x")
+            await object_store.delete(f"data/busy/{number}")
+            await object_store.put_part(f"data/busy/{number}", [b"x", b"y"])
+            await object_store.delete(f"data/busy/{number}")
+
+    await asyncio.gather(*(come_and_go(number) for number in range(6)))
+    assert [one.key async for one in object_store.list("data/busy/")] == []

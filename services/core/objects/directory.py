@@ -110,8 +110,7 @@ class DirectoryStore:
         try:
             with file:
                 file.writelines(pieces)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            Path(file.name).replace(target)
+            _move(Path(file.name), target)
         except BaseException:
             _discard(file)
             raise
@@ -120,16 +119,8 @@ class DirectoryStore:
         file.flush()
         os.fsync(file.fileno())
         file.close()
-        self._rename(Path(file.name), self._path(key))
-
-    def _rename(self, source: Path, target: Path) -> None:
-        # A delete may take the folder away between making it and using it.
-        for _ in range(10):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with suppress(FileNotFoundError):
-                source.replace(target)
-                break
-        _sync_folder(target.parent)
+        _move(Path(file.name), self._path(key))
+        _sync_folder(self._path(key).parent)
 
     def _open(self, key: str, offset: int) -> BinaryIO:
         try:
@@ -149,7 +140,8 @@ class DirectoryStore:
         except OSError:
             shutil.copyfile(self._path(source), fresh)
         # Renaming one link over another of the same file does nothing and leaves both.
-        self._rename(fresh, self._path(target))
+        _move(fresh, self._path(target))
+        _sync_folder(self._path(target).parent)
         fresh.unlink(missing_ok=True)
 
     def _compose(self, parts: Sequence[str], target: str) -> None:
@@ -215,6 +207,18 @@ async def _write(file: BinaryIO, content: Content) -> Written:
 def _discard(file: BinaryIO) -> None:
     file.close()
     Path(file.name).unlink(missing_ok=True)
+
+
+def _move(source: Path, target: Path) -> None:
+    """Renames into a folder that is made when missing; a delete may take it away again in between."""
+    for left in reversed(range(10)):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            source.replace(target)
+            break
+        except FileNotFoundError:
+            if not left:
+                raise
 
 
 def _sync_folder(folder: Path) -> None:
