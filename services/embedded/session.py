@@ -59,13 +59,12 @@ class Session:
 
         Raises StartFailed or MigrationFailed, after everything was stopped again.
         """
-        stop = self._await_signal()
         self._say(text(f"Starting AIFT in {self._state.root} …", f"AIFT を {self._state.root} で起動しています…"))
         try:
             self._renew_identities()
             self._write_client()
             self._supervisor.start()
-            await _first(stop, self._live(healthy))
+            await _first(self._await_signal(), self._live(healthy))
         finally:
             await self._stop()
 
