@@ -68,7 +68,11 @@ class FileCache:
         partial = folder.with_name(f".partial-{folder.name}")
         done = 0
         for file in files:
-            await _fetch_file(file, _inside(partial, file.path), lambda size, before=done: progress(before + size))
+
+            def told(size: int, before: int = done) -> None:
+                progress(before + size)
+
+            await _fetch_file(file, _inside(partial, file.path), told)
             done += file.size_bytes
         partial.mkdir(parents=True, exist_ok=True)
         partial.rename(folder)
