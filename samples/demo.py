@@ -7,6 +7,7 @@ data, fine-tunes, registers, and asks the model before and after the same questi
 import signal
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from aift import AiftError
@@ -45,7 +46,10 @@ def run(console: Console) -> None:
             "Starting PostgreSQL, four services and a worker …", "PostgreSQL、4 つのサービス、ワーカーを起動しています…"
         )
     )
-    with DemoSystem(STATE) as system:
+    system = DemoSystem(STATE)
+    with ExitStack() as until_the_end:
+        with console.status(text("waiting until all are healthy", "準備ができるのを待っています")):
+            until_the_end.enter_context(system)
         console.print(
             text(
                 f"All healthy after {system.seconds_to_healthy:.1f} s.",

@@ -15,6 +15,7 @@ from aift.registry.v1 import registry_pb2
 from aift.training.v1 import training_pb2
 from google.protobuf.json_format import MessageToDict
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
@@ -177,7 +178,7 @@ class Demo:
         self._step += 1
 
     def _say(self, en: str, ja: str, style: str = "") -> None:
-        self._console.print(f"  {text(en, ja)}", style=style, markup=False)
+        self._console.print(Padding(Text(text(en, ja), style=style), (0, 0, 0, 2)))
 
 
 def take_in(client: Client) -> registry_pb2.BaseModel:

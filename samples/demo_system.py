@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from types import TracebackType
 
@@ -13,6 +14,7 @@ from aift import AiftError, Client
 from aift.language import text
 
 STOP_WITHIN_S = 60
+NOTICE_WITHIN_S = 20
 
 
 class DemoSystemError(Exception):
@@ -85,8 +87,17 @@ class DemoSystem:
         if self._process.stdout is not None:
             self._process.stdout.close()
         self._stderr.close()
-        if left := [pid for pid in self._pids if _is_alive(pid)]:
+        if left := self._left_behind():
             raise DemoSystemError(text(f"Processes were left behind: {left}", f"残っているプロセスがあります: {left}"))
+
+    def _left_behind(self) -> list[int]:
+        """Processes that are still there; after a kill they need a moment to notice."""
+        deadline = time.monotonic() + NOTICE_WITHIN_S
+        while left := [pid for pid in self._pids if _is_alive(pid)]:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.1)
+        return left
 
     def _said(self) -> str:
         self._stderr.seek(0)

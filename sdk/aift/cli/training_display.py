@@ -54,6 +54,7 @@ class TrainingDisplay:
         self._values: dict[str, float] = {}
         self._remaining_s: float | None = None
         self._said = ""
+        self._printed = ""
         self._said_at = 0.0
 
     def show(self, event: training_pb2.TrainingEvent) -> None:
@@ -138,7 +139,10 @@ class TrainingDisplay:
 
     def _print_line(self) -> None:
         self._said_at = time.monotonic()
-        self._console.print(" · ".join(part for part in (self._said, self._numbers()) if part), markup=False)
+        line = " · ".join(part for part in (self._said, self._numbers()) if part)
+        if line != self._printed:
+            self._printed = line
+            self._console.print(line, markup=False)
 
     def _remark(self, words: str) -> None:
         indented = words.replace("\n", "\n  ")
