@@ -11,7 +11,7 @@ from pathlib import Path
 from services.text.problems import Problem, ProblemError
 from services.training_service.trainer import control, events
 from services.training_service.trainer.failures import EXIT_CODES, ConfigurationError, Kind, TrainingError
-from services.training_service.trainer.imports import leave_out_unused
+from services.training_service.trainer.imports import leave_out_unused, settle_threads
 from services.training_service.trainer.job import JobFile, load
 from services.training_service.trainer.reporter import Reporter
 
@@ -56,6 +56,7 @@ def _job(path: Path) -> JobFile:
 
 def _run(job: JobFile, output_dir: Path, reporter: Reporter, flag: control.TerminationFlag) -> events.Finished:
     leave_out_unused(job.hyperparameters)
+    settle_threads(job.threads, int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", "1"))))
     from services.training_service.trainer.run import run
 
     reporter.capture_logs()

@@ -11,7 +11,8 @@ JOB.json holds a `JobFile`; OUTPUT_DIR gets:
     control.json           written by whoever started the trainer (see `control`)
 
 The process ends with exit code 0 where the last event is `finished`, else with the code of its `failed` event's kind
-(see `failures`). Several ranks are started with RANK, LOCAL_RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT set.
+(see `failures`). Several ranks are started with RANK, LOCAL_RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT set; where
+one fails the others break off as "infrastructure", so another kind among their `failed` events is the cause.
 """
 
 from __future__ import annotations

@@ -50,6 +50,7 @@ class Plan:
         epochs = hyperparameters.num_train_epochs
         self.total_steps = hyperparameters.max_steps or max(1, math.ceil(epochs * self.steps_per_epoch))
         self._epoch, self._order = -1, list[int]()
+        self._newest: tuple[int, Step] | None = None
         self.micro_batches = self._count_micro_batches()
         """Micro-batches of every step and rank."""
 
@@ -64,12 +65,17 @@ class Plan:
 
     def step(self, step: int) -> Step:
         """The layout of a step, counted from 0."""
-        rows = self.rows(step)
-        return Step(
-            [self._lay_out(dealt) for dealt in self._deal(rows)],
-            sum(self._lengths[row] for row in rows),
-            sum(self._trained[row] for row in rows),
-        )
+        if self._newest is None or self._newest[0] != step:
+            rows = self.rows(step)
+            self._newest = (
+                step,
+                Step(
+                    [self._lay_out(dealt) for dealt in self._deal(rows)],
+                    sum(self._lengths[row] for row in rows),
+                    sum(self._trained[row] for row in rows),
+                ),
+            )
+        return self._newest[1]
 
     def epoch_after(self, steps: int) -> float:
         """Passes over the rows done after so many steps."""

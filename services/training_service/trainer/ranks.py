@@ -36,6 +36,8 @@ class Ranks:
     def join(self) -> None:
         """Meets the others. What is agreed on goes over gloo, so that it never waits for a GPU."""
         if self.world == 1:
+            for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"):
+                os.environ.pop(name, None)  # else accelerate would synchronise a lone rank with itself
             return
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         # Rank 0 alone generates samples and writes files meanwhile; the others wait that long.

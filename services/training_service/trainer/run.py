@@ -51,15 +51,16 @@ class Parts:
 def run(job: JobFile, output_dir: Path, reporter: Reporter, flag: TerminationFlag) -> events.Finished:
     """Trains and returns the last event. Raises TrainingError."""
     ranks, hp = Ranks.from_environment(), job.hyperparameters
-    device = _device(ranks, job.threads)
+    device = _device(ranks)
     ranks.join()
     transformers.set_seed(hp.seed)
     transformers.utils.logging.disable_progress_bar()
     try:
-        parts = _load(job, output_dir, ranks, reporter, device)
-        if flag.raised:
-            return events.Finished(outcome="interrupted", step=0, total_steps=0, metrics={})
         steering = Steering(output_dir, hp, ranks, flag)
+        parts = _load(job, output_dir, ranks, reporter, device)
+        early = steering.listen()
+        if early is Command.STOP or (early is Command.INTERRUPT and not job.checkpoint):
+            return events.Finished(outcome=_OUTCOMES[early], step=0, total_steps=0, metrics={})
         loop = _loop(parts, steering, device)
         steering.evaluate = lambda step: _measure(parts, loop, step)
         return _train(parts, loop, steering)
@@ -67,8 +68,8 @@ def run(job: JobFile, output_dir: Path, reporter: Reporter, flag: TerminationFla
         ranks.leave()
 
 
-def _device(ranks: Ranks, threads: int) -> torch.device:
-    torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) // ranks.local_world))
+def _device(ranks: Ranks) -> torch.device:
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))  # as settled before torch was imported
     if not torch.cuda.is_available():
         return torch.device("cpu")
     torch.cuda.set_device(ranks.local_rank)

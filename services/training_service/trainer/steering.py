@@ -26,6 +26,7 @@ class Steering(TrainerCallback):  # type: ignore[misc]  # transformers is untype
         self._file, self._flag = ControlFile(output_dir), flag
         self._hp, self._ranks = hyperparameters, ranks
         self._saved_at = time.monotonic()
+        self._owed = Command.GO_ON
         self.command = Command.GO_ON
         """What ended the training early; GO_ON where nothing did."""
         self.evaluate: Callable[[int], None] = lambda step: None
@@ -45,19 +46,28 @@ class Steering(TrainerCallback):  # type: ignore[misc]  # transformers is untype
         elif self._hp.eval_steps and step % self._hp.eval_steps == 0 and not last:
             self.evaluate(step)
 
+    def listen(self) -> Command:
+        """What all ranks were told before the first step, agreed on; a checkpoint is owed until then."""
+        self._owed = Command(self._ranks.highest(max(self._told(), self._flagged())))
+        return self._owed
+
     def _wanted(self, step: int) -> Command:
         """What this rank alone would do."""
-        told = self._told() if self._ranks.rank == 0 else Command.GO_ON
-        flagged = Command.INTERRUPT if self._flag.raised else Command.GO_ON
         due = Command.CHECKPOINT if self._due(step) else Command.GO_ON
-        return max(told, flagged, due)
+        owed, self._owed = self._owed, Command.GO_ON
+        return max(self._told(), self._flagged(), due, owed)
 
     def _due(self, step: int) -> bool:
         if self._hp.save_steps:
             return step % self._hp.save_steps == 0
         return self._ranks.rank == 0 and time.monotonic() - self._saved_at >= CHECKPOINT_SECONDS
 
+    def _flagged(self) -> Command:
+        return Command.INTERRUPT if self._flag.raised else Command.GO_ON
+
     def _told(self) -> Command:
+        if self._ranks.rank != 0:
+            return Command.GO_ON
         try:
             return self._file.read()
         except (OSError, ValueError) as error:
