@@ -16,7 +16,7 @@ from services.core.idempotency import RequestKey
 from services.core.pages import Page
 from services.registry_service import model_store, rows
 from services.registry_service.domain import Alias, AliasChange, version_name
-from services.registry_service.schema import alias_changes, aliases, requests, versions
+from services.registry_service.schema import alias_changes, aliases, padded, requests, versions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ class AliasStore:
         """One page and one more, newest first. Raises NotFound when there never was such an alias."""
         changes = alias_changes.c
         of_alias = and_(changes.tenant == tenant, changes.model_id == model_id, changes.alias == alias)
-        statement = page.of(select(alias_changes).where(of_alias), changes.create_time, changes.id)
+        statement = page.of(select(alias_changes).where(of_alias), changes.create_time, padded(changes.id))
         async with self._database.transaction() as tx:
             found = (await tx.execute(statement)).mappings().all()
             if not found and page.after is None:

@@ -44,14 +44,12 @@ async def serve(settings: RegistrySettings, stop: asyncio.Event) -> None:
         "schema": SchemaCheck(PACKAGE, database),
         "objects": objects.check,
     }
-    async with GrpcServer(settings, [registration], ready) as server:
-        background = asyncio.create_task(_background(server, parts.importing, sweeper))
-        await stop.wait()
-        background.cancel()
-        with suppress(asyncio.CancelledError):
-            await background
-    await data_channel.close()
-    await database.close()
+    try:
+        async with GrpcServer(settings, [registration], ready) as server:
+            await _until(stop, asyncio.create_task(_background(server, parts.importing, sweeper)))
+    finally:
+        await data_channel.close()
+        await database.close()
 
 
 def wire(
@@ -90,3 +88,13 @@ async def _background(server: GrpcServer, importing: Importing, sweeper: Sweeper
     async with asyncio.TaskGroup() as group:
         group.create_task(importing.run())
         group.create_task(sweeper.run())
+
+
+async def _until(stop: asyncio.Event, background: asyncio.Task[None]) -> None:
+    """Waits for `stop`, then ends the background work. What breaks that ends the process, to be started anew."""
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait([stopping, background], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    background.cancel()
+    with suppress(asyncio.CancelledError):
+        await background

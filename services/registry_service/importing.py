@@ -62,7 +62,8 @@ class Importing:
                 continue
             self._wake.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), _LOOK_EVERY_S)
+                async with asyncio.timeout(_LOOK_EVERY_S):  # wait_for of Python 3.11 may swallow a cancellation
+                    await self._wake.wait()
 
     async def _claim(self) -> Claim | None:
         try:

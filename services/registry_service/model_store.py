@@ -152,8 +152,8 @@ async def _any(tx: AsyncConnection, tenant: str, id_: str) -> RowMapping | None:
 
 async def _insert_unless_there(tx: AsyncConnection, values: dict[str, Any]) -> RowMapping | None:
     """Inserts; what is there already, when something is."""
-    done = await tx.execute(insert(models).values(values).on_conflict_do_nothing())
-    return None if done.rowcount == 1 else await _any(tx, values["tenant"], values["id"])
+    made = await tx.execute(insert(models).values(values).on_conflict_do_nothing().returning(models.c.id))
+    return None if made.first() is not None else await _any(tx, values["tenant"], values["id"])
 
 
 def _taken(id_: str, delete_time: datetime | None) -> Exception:

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    cast,
     func,
     literal_column,
     select,
@@ -27,6 +28,8 @@ from services.core.blobs import blobs_table
 from services.core.idempotency import requests_table
 
 SCHEMA = "registry"
+NUMBER_DIGITS = 19
+"""Digits of the largest bigint."""
 
 metadata = MetaData()
 blobs = blobs_table(metadata)
@@ -192,3 +195,13 @@ def files_of(files: Table, *same: ColumnElement[bool]) -> ScalarSelect[Any]:
 def same_version(one: Table, other: Table) -> ColumnElement[bool]:
     """Whether rows of two tables speak of the same version."""
     return and_(one.c.tenant == other.c.tenant, one.c.model_id == other.c.model_id, one.c.number == other.c.number)
+
+
+def padded(number: ColumnElement[int]) -> ColumnElement[str]:
+    """A number as text that is in the same order: places in lists are told by text."""
+    return func.lpad(cast(number, Text), NUMBER_DIGITS, "0")
+
+
+def numbered(number: int) -> str:
+    """The same of a number that is at hand."""
+    return f"{number:0{NUMBER_DIGITS}}"

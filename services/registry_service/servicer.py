@@ -19,6 +19,7 @@ from services.core.pages import Cursor
 from services.registry_service import messages, requests
 from services.registry_service.importing import Importing
 from services.registry_service.model_files import ModelFiles
+from services.registry_service.schema import numbered
 from services.registry_service.store import Store
 from services.registry_service.uploads import Uploads
 from services.registry_service.versions import Versions
@@ -135,7 +136,9 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         found = await self._store.versions.list(
             current().tenant, requests.model_id(request.parent, field="parent"), page
         )
-        shown, token = messages.page_of(page, found, messages.version, lambda v: Cursor(v.create_time, str(v.number)))
+        shown, token = messages.page_of(
+            page, found, messages.version, lambda v: Cursor(v.create_time, numbered(v.number))
+        )
         return pb.ListModelVersionsResponse(model_versions=shown, next_page_token=token)
 
     async def DeleteModelVersion(self, request: pb.DeleteModelVersionRequest, context: Context) -> Empty:
@@ -170,7 +173,9 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
     ) -> pb.ListModelAliasHistoryResponse:
         page = pages.page(request, name=request.name)
         found = await self._store.aliases.history(current().tenant, *requests.alias_ids(request.name), page)
-        shown, token = messages.page_of(page, found, messages.alias_change, lambda c: Cursor(c.create_time, str(c.id)))
+        shown, token = messages.page_of(
+            page, found, messages.alias_change, lambda c: Cursor(c.create_time, numbered(c.id))
+        )
         return pb.ListModelAliasHistoryResponse(changes=shown, next_page_token=token)
 
     async def GetLineage(self, request: pb.GetLineageRequest, context: Context) -> pb.Lineage:

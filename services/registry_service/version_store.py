@@ -30,6 +30,7 @@ from services.registry_service.schema import (
     files_of,
     lineage_edges,
     models,
+    padded,
     requests,
     same_version,
     version_files,
@@ -47,6 +48,7 @@ def _select() -> Select[Any]:
     pointing = (
         select(func.coalesce(func.json_agg(aliases.c.alias), literal_column("'[]'::json")))
         .where(same_version(aliases, versions))
+        .correlate(versions)
         .scalar_subquery()
     )
     listed = files_of(version_files, same_version(version_files, versions))
@@ -135,7 +137,7 @@ class VersionStore:
     async def list(self, tenant: str, model_id: str, page: Page) -> list[Version]:
         """One page and one more, newest first. Raises NotFound."""
         statement = page.of(
-            _select().where(_of_model(tenant, model_id), _LIVE), versions.c.create_time, versions.c.number
+            _select().where(_of_model(tenant, model_id), _LIVE), versions.c.create_time, padded(versions.c.number)
         )
         async with self._database.transaction() as tx:
             await _check_model(tx, tenant, model_id)
