@@ -66,7 +66,9 @@ def default_model(method: str, now: datetime) -> str:
 
 def split_rows(rows: int, eval_split: float) -> tuple[int, int]:
     """How many rows are trained on and how many are held out, as the trainer splits them."""
-    held_out = round(rows * eval_split)
+    if eval_split <= 0 or rows < 1:
+        return rows, 0
+    held_out = min(rows - 1, max(1, round(rows * eval_split)))
     return rows - held_out, held_out
 
 

@@ -55,7 +55,7 @@ LEASED = frozenset({JobState.PROVISIONING, JobState.RUNNING, JobState.PAUSING, J
 
 # Which state may follow which; the database compares every change with the same table.
 TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
-    JobState.QUEUED: frozenset({JobState.PROVISIONING, JobState.PAUSED, JobState.CANCELLED, JobState.FAILED}),
+    JobState.QUEUED: frozenset({JobState.PROVISIONING, JobState.PAUSED, JobState.CANCELLED}),
     JobState.PROVISIONING: frozenset(
         {
             JobState.RUNNING,

@@ -18,7 +18,7 @@ _NF4_BYTES = 4.127 / 8
 _FP32_BYTES = 4
 # Two moments of AdamW in float32.
 _OPTIMIZER_BYTES = 8
-# Logits are kept, turned into float32 for the loss, and have a gradient.
+# Logits are turned into float32 for the loss and have a gradient. Only trained tokens have any; here all may be.
 _LOGIT_COPIES_BYTES = 8
 # CUDA context, kernels and the allocator's reserve; Python with torch and transformers on a CPU.
 _OVERHEAD_BYTES = {True: 1024 * _MIB, False: 700 * _MIB}
@@ -72,7 +72,8 @@ def estimate(shape: ModelShape, hyperparameters: Hyperparameters, load: Load) ->
 
 def _weights(shape: ModelShape, hyperparameters: Hyperparameters, load: Load) -> int:
     if hyperparameters.method == "full":
-        return shape.parameters * _FP32_BYTES
+        # Autocast keeps copies in half precision beside them.
+        return shape.parameters * (_FP32_BYTES + (load.number_bytes if load.on_gpu else 0))
     if hyperparameters.method == "lora":
         return shape.parameters * load.number_bytes
     quantised = shape.layers * sum(linear.inputs * linear.outputs for linear in shape.linears())

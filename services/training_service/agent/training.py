@@ -156,6 +156,8 @@ class Training:
         request = worker_pb2.CommitCheckpointRequest(
             attempt=self._link.attempt, step=saved.step, files=files, eval_loss=saved.eval_loss
         )
+        # The next attempt goes on from here: what happened before must have been told by then.
+        await self._reporter.flush()
         await self._link.call(self._link.stub.CommitCheckpoint, request)
         self._committed = max(self._committed, saved.step)
 

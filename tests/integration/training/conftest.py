@@ -3,41 +3,41 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
-import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import grpc
 import psutil
+import psycopg
 import pytest
+import pytest_asyncio
 from aift.data.v1 import data_pb2_grpc
 from aift.registry.v1 import registry_pb2_grpc
 from aift.training.v1 import training_pb2, training_pb2_grpc, worker_pb2_grpc
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from psycopg import sql
 from pydantic import SecretStr
 
-from services.core import keys, lifeline, migrate
+from services.core import auth, keys, lifeline, migrate
 from services.core.channels import channel
 from services.core.server import GrpcServer
 from services.core.settings import Settings
+from services.embedded.postgres import Postgres
 from services.training_service.app import PACKAGE, TrainingApp
 from services.training_service.settings import TrainingSettings
 from services.training_service.store.tables import SCHEMA
+from tests.conftest import find_free_port, short_dir
 from tests.integration.training.peers import Data, Registry
 
 HERE = Path(__file__).parent
 ENDED = ("SUCCEEDED", "FAILED", "CANCELLED")
-
-
-def free_port() -> int:
-    """A port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -49,14 +49,28 @@ class Peers:
     address: str
 
 
-@pytest.fixture
-async def peers(tmp_path: Path, auth_dir: Path, signing_key: object) -> AsyncIterator[Peers]:
+@dataclass(frozen=True)
+class Ground:
+    """What a module's tests stand on: folders, keys, and the settings of the service and its worker."""
+
+    state_dir: Path
+    environment: dict[str, str]
+    signing_key: Ed25519PrivateKey
+    worker_token: Path
+
+    def token(self, role: str, *, tenant: str, subject: str = "alice", **attempt: Any) -> str:
+        """A token of a person or a process."""
+        return auth.mint(self.signing_key, subject=subject, tenant=tenant, role=role, ttl_s=3600, **attempt)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def peers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Peers]:
     """Data service and registry on one socket."""
-    data, registry = Data(tmp_path / "peer-data"), Registry(tmp_path / "peer-model", tmp_path / "objects")
+    folder = tmp_path_factory.mktemp("peers")
+    data, registry = Data(folder / "data"), Registry(folder / "model")
     settings = Settings(
         database_url=SecretStr("postgresql://nobody@localhost/none"),
-        state_dir=tmp_path,
-        auth_dir=auth_dir,
+        state_dir=folder,
         listen="127.0.0.1:0",
         drain_seconds=0.1,
     )
@@ -69,48 +83,64 @@ async def peers(tmp_path: Path, auth_dir: Path, signing_key: object) -> AsyncIte
         yield Peers(data, registry, f"127.0.0.1:{server.port}")
 
 
-@pytest.fixture
-def environment(
-    tmp_path: Path, auth_dir: Path, peers: Peers, database_url: str, make_token: Callable[..., str]
-) -> dict[str, str]:
-    """Settings of the service and its worker, as the environment carries them."""
-    migrate.run(PACKAGE, url=database_url, schema=SCHEMA)
-    keys.generate(tmp_path / "attempt.pem", auth_dir)
-    tokens = {role: tmp_path / f"{role}.token" for role in ("service", "worker")}
-    for role, path in tokens.items():
-        path.write_text(make_token(role, tenant="system", subject=f"training-{role}"))
-    return {
-        "AIFT_STATE_DIR": str(tmp_path),
-        "AIFT_OBJECT_DIR": str(tmp_path / "objects"),
-        "AIFT_AUTH_DIR": str(auth_dir),
-        "AIFT_ATTEMPT_KEY_FILE": str(tmp_path / "attempt.pem"),
-        "AIFT_DATABASE_URL": database_url,
-        "AIFT_LISTEN": f"127.0.0.1:{free_port()}",
+@pytest.fixture(scope="module")
+def ground(request: pytest.FixtureRequest, peers: Peers, postgres: Postgres) -> Iterator[Ground]:
+    """A database, an empty state directory, keys and tokens. A test module's `SETTINGS` win."""
+    name, state_dir = f"test_{uuid.uuid4().hex[:12]}", short_dir()
+    with psycopg.connect(postgres.url(), autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        yield _ground(state_dir, postgres.url(database=name), peers, getattr(request.module, "SETTINGS", {}))
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    shutil.rmtree(state_dir, ignore_errors=True)
+
+
+def _ground(state_dir: Path, url: str, peers: Peers, settings: Mapping[str, str]) -> Ground:
+    migrate.run(PACKAGE, url=url, schema=SCHEMA)
+    auth_dir = state_dir / "auth"
+    key = keys.generate(state_dir / "signing.pem", auth_dir)
+    keys.generate(state_dir / "keys" / "attempt.pem", auth_dir)
+    shutil.copytree(auth_dir, peers.registry.folder.parent / "auth", dirs_exist_ok=True)
+    environment = {
+        "AIFT_STATE_DIR": str(state_dir),
+        "AIFT_DATABASE_URL": url,
+        "AIFT_LISTEN": f"127.0.0.1:{find_free_port()}",
         "AIFT_DATA_ADDRESS": peers.address,
         "AIFT_REGISTRY_ADDRESS": peers.address,
-        "AIFT_SERVICE_TOKEN_FILE": str(tokens["service"]),
-        "AIFT_LEASE_SECONDS": "20",
+        "AIFT_SERVICE_TOKEN_FILE": str(state_dir / "service.token"),
+        "AIFT_LEASE_SECONDS": "30",
         "AIFT_DRAIN_SECONDS": "0.5",
         "AIFT_RETRY_DELAY_SECONDS": "0.05",
         "AIFT_WATCH_KEEPALIVE_SECONDS": "1",
-        "AIFT_STOP_SECONDS": "10",
+        "AIFT_STOP_SECONDS": "5",
         "AIFT_WORKER_NAME": "bench",
         "AIFT_REPORT_SECONDS": "0.5",
         "AIFT_TRAINER_MODULE": "fake_trainer",
-        "AIFT_SECRET_MARK": "nobody-may-see-this",
+        **settings,
     }
+    made = Ground(state_dir, environment, key, state_dir / "worker.token")
+    (state_dir / "service.token").write_text(made.token("service", tenant="system", subject="training"))
+    made.worker_token.write_text(made.token("worker", tenant="system", subject="bench"))
+    peers.registry.objects = state_dir / "objects"
+    return made
 
 
-@pytest.fixture
-async def app(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TrainingApp]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def app(ground: Ground) -> AsyncIterator[TrainingApp]:
     """The service in this process."""
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    made = TrainingApp(TrainingSettings(listen="127.0.0.1:0"))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ground.environment.items():
+            patch.setenv(name, value)
+        made = TrainingApp(TrainingSettings(listen="127.0.0.1:0"))
     await made.start()
     await made.server.wait_ready()
     yield made
     await made.stop()
+
+
+@pytest.fixture
+def tenant() -> str:
+    """A tenant of the test's own: tests share a service and never meet."""
+    return f"tenant-{uuid.uuid4().hex[:8]}"
 
 
 class Api:
@@ -122,13 +152,16 @@ class Api:
         self.worker: Any = worker_pb2_grpc.WorkerServiceStub(link)
 
 
-@pytest.fixture
-async def connect(make_token: Callable[..., str]) -> AsyncIterator[Callable[..., Api]]:
-    """`connect(address, role)` or `connect(address, token=…)`."""
+Connect = Callable[..., Api]
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def connect(ground: Ground, tenant: str) -> AsyncIterator[Connect]:
+    """`connect(address, role, tenant=…)` or `connect(address, token=…)`."""
     links: list[grpc.aio.Channel] = []
 
-    def make(address: str, role: str = "editor", *, token: str | None = None, tenant: str = "acme") -> Api:
-        said = token or make_token(role, tenant=tenant)
+    def make(address: str, role: str = "editor", *, token: str | None = None, **of: Any) -> Api:
+        said = token or ground.token(role, **{"tenant": tenant, **of})
         link = channel(address, token=lambda: said)
         links.append(link)
         return Api(link)
@@ -136,12 +169,6 @@ async def connect(make_token: Callable[..., str]) -> AsyncIterator[Callable[...,
     yield make
     for link in links:
         await link.close()
-
-
-@pytest.fixture
-def api(app: TrainingApp, connect: Callable[..., Api]) -> Api:
-    """An editor's stubs of the service in this process."""
-    return connect(f"127.0.0.1:{app.server.port}")
 
 
 def job_request(how: Mapping[str, Any] | None = None, **spec: Any) -> training_pb2.CreateTrainingJobRequest:
@@ -156,27 +183,27 @@ def job_request(how: Mapping[str, Any] | None = None, **spec: Any) -> training_p
 class System:
     """Service and worker as processes of their own, which a test may kill."""
 
-    environment: dict[str, str]
-    worker_token: Path
+    ground: Ground
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
     @property
     def address(self) -> str:
         """Where the service listens."""
-        return self.environment["AIFT_LISTEN"]
+        return self.ground.environment["AIFT_LISTEN"]
 
-    def start(self, name: str, **more: str) -> None:
-        """Starts "service" or "worker"."""
-        env = {**os.environ, **self.environment, "PYTHONPATH": str(HERE), **more}
+    def start(self, name: str) -> None:
+        """Starts "service" or "worker"; one that runs is left alone."""
+        running = self.processes.get(name)
+        if running is not None and running.poll() is None:
+            return
+        env = {**os.environ, **self.ground.environment, "PYTHONPATH": str(HERE)}
         if name == "worker":
-            env["AIFT_SERVICE_TOKEN_FILE"] = str(self.worker_token)
+            env["AIFT_SERVICE_TOKEN_FILE"] = str(self.ground.worker_token)
             env["AIFT_TRAINING_ADDRESS"] = self.address
             del env["AIFT_DATABASE_URL"]
-        verb = "serve" if name == "service" else name
-        log = Path(self.environment["AIFT_STATE_DIR"], f"{name}.log").open("ab")  # noqa: SIM115 - the child's
-        argv = [sys.executable, "-m", PACKAGE, verb]
-        self.processes[name] = lifeline.popen(argv, env=env, stdout=log, stderr=log)
-        log.close()
+        argv = [sys.executable, "-m", PACKAGE, "serve" if name == "service" else name]
+        with (self.ground.state_dir / f"{name}.log").open("ab") as log:
+            self.processes[name] = lifeline.popen(argv, env=env, stdout=log, stderr=log)
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
         """Kills one of them."""
@@ -184,42 +211,50 @@ class System:
         self.processes[name].wait(30)
 
     def descendants(self, word: str) -> list[psutil.Process]:
-        """Processes of this test's state directory whose command line holds a word."""
+        """Processes of this state directory with a word in their command line: "agent", "fake_trainer"."""
         found = []
         for process in psutil.process_iter():
             try:
-                mine = process.environ().get("AIFT_STATE_DIR") == self.environment["AIFT_STATE_DIR"] or any(
-                    self.environment["AIFT_STATE_DIR"] in part for part in process.cmdline()
-                )
-                if mine and word in process.cmdline():
+                words = process.cmdline()
+                if word in words and self._is_mine(process, words):
                     found.append(process)
             except psutil.Error:
                 continue
         return found
 
-    def log(self, name: str) -> str:
-        """What a process wrote."""
-        return Path(self.environment["AIFT_STATE_DIR"], f"{name}.log").read_text(errors="replace")
+    def _is_mine(self, process: psutil.Process, words: list[str]) -> bool:
+        mine = str(self.ground.state_dir)
+        return any(mine in word for word in words) or process.environ().get("AIFT_STATE_DIR") == mine
+
+    async def nothing_left(self, within_s: float = 60) -> None:
+        """Returns once no agent and no rank lives any more."""
+        async with asyncio.timeout(within_s):
+            while self.descendants("agent") or self.descendants("fake_trainer"):  # noqa: ASYNC110 - others' processes
+                await asyncio.sleep(0.1)
 
 
-@pytest.fixture
-async def system(environment: dict[str, str], tmp_path: Path) -> AsyncIterator[System]:
-    """Both running; nothing is left afterwards."""
-    made = System(environment, tmp_path / "worker.token")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def processes(ground: Ground) -> AsyncIterator[System]:
+    """Both running for all tests of a module; nothing is left afterwards."""
+    made = System(ground)
     made.start("service")
     made.start("worker")
     yield made
     for process in reversed(made.processes.values()):
-        if process.poll() is None:
-            process.terminate()
+        process.terminate()
     for process in made.processes.values():
-        await asyncio.to_thread(process.wait, 30)
-    for _ in range(80):
-        left = [*made.descendants("agent"), *made.descendants("fake_trainer")]
-        if not left:
-            break
-        await asyncio.sleep(0.1)
-    assert not left, f"processes were left behind: {left}"
+        await asyncio.to_thread(process.wait, 60)
+    await made.nothing_left()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def system(processes: System, peers: Peers) -> AsyncIterator[System]:
+    """Both running, peers as they were at first. What a test killed is started again."""
+    processes.start("service")
+    processes.start("worker")
+    peers.registry.reset()
+    peers.data.reset()
+    yield processes
 
 
 async def until_ready(api: Api, within_s: float = 120) -> None:

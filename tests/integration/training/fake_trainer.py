@@ -83,10 +83,14 @@ class Trainer:
             return failed
         time.sleep(float(self._how.get("step_s", 0.02)))
         self._events.write(
-            events.Progress(phase="training", fraction=step / self._steps, step=step, total_steps=self._steps, loss=1 / step)
+            events.Progress(
+                phase="training", fraction=step / self._steps, step=step, total_steps=self._steps, loss=1 / step
+            )
         )
         batch = self._job.hyperparameters.per_device_train_batch_size
-        self._events.write(events.Metric(step=step, epoch=step / self._steps, values={"loss": 1 / step, "batch": batch}))
+        self._events.write(
+            events.Metric(step=step, epoch=step / self._steps, values={"loss": 1 / step, "batch": batch})
+        )
         for line in range(int(self._how.get("lines", 0))):
             self._events.write(events.Log(level="INFO", lines=[f"step {step} line {line}"]))
         every = int(self._how.get("save_every", 5))
@@ -128,7 +132,9 @@ class Trainer:
             return None
         kind = self._how.get("failure", "infrastructure")
         self._events.write(
-            events.Failed(failure=kind, reason="TOLD_TO_FAIL", field="", en="told to fail", ja="指示により失敗", detail="trace")
+            events.Failed(
+                failure=kind, reason="TOLD_TO_FAIL", field="", en="told to fail", ja="指示により失敗", detail="trace"
+            )
         )
         return failures.EXIT_CODES[kind]
 

@@ -1,6 +1,5 @@
 """What the training service asks of the data service and of the registry, answered from memory over real sockets."""
 
-import asyncio
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,10 @@ class Data(data_pb2_grpc.DataServiceServicer):
             file_url(folder / "rows.parquet", "rows.parquet"),
             file_url(folder / "faq.jsonl", "original/faq.jsonl"),
         ]
+        self.reset()
+
+    def reset(self) -> None:
+        """As at first."""
         self.gone = False
         self.rows = ROWS
 
@@ -52,7 +55,9 @@ class Data(data_pb2_grpc.DataServiceServicer):
             statistics=data_pb2.DatasetStatistics(rows=self.rows, characters=self.rows * 40, max_characters=80),
         )
 
-    async def GetDatasetFiles(self, request: data_pb2.GetDatasetFilesRequest, _: Any) -> data_pb2.GetDatasetFilesResponse:
+    async def GetDatasetFiles(
+        self, request: data_pb2.GetDatasetFilesRequest, _: Any
+    ) -> data_pb2.GetDatasetFilesResponse:
         if self.gone:
             raise NotFound(request.name)
         return data_pb2.GetDatasetFilesResponse(files=self.files)
@@ -61,19 +66,22 @@ class Data(data_pb2_grpc.DataServiceServicer):
 class Registry(registry_pb2_grpc.RegistryServiceServicer):
     """One base model, "baseModels/tiny", and the versions that it is told of."""
 
-    def __init__(self, folder: Path, objects: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True)
         (folder / "config.json").write_text("{}")
         (folder / "model.safetensors").write_bytes(b"tensors")
         self.files = [file_url(path, path.name) for path in sorted(folder.iterdir())]
-        self.objects = objects
+        self.folder = folder
+        self.objects = folder
+        self.reset()
+
+    def reset(self) -> None:
+        """As at first."""
         self.created: dict[str, registry_pb2.ModelVersion] = {}
         self.calls: list[registry_pb2.CreateModelVersionRequest] = []
         self.tenants: list[tuple[str, str]] = []
         self.away = False
         self.refusal: grpc.StatusCode | None = None
-        self.held = asyncio.Event()
-        self.held.set()
 
     async def GetBaseModel(self, request: registry_pb2.GetBaseModelRequest, _: Any) -> registry_pb2.BaseModel:
         if request.name == "baseModels/importing":
@@ -97,13 +105,14 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
             name="baseModels/tiny", state=registry_pb2.BASE_MODEL_STATE_READY, digest="ab" * 32, shape=shape
         )
 
-    async def GetModelFiles(self, request: registry_pb2.GetModelFilesRequest, _: Any) -> registry_pb2.GetModelFilesResponse:
+    async def GetModelFiles(
+        self, request: registry_pb2.GetModelFilesRequest, _: Any
+    ) -> registry_pb2.GetModelFilesResponse:
         return registry_pb2.GetModelFilesResponse(name=request.name, digest="ab" * 32, files=self.files)
 
     async def CreateModelVersion(
         self, request: registry_pb2.CreateModelVersionRequest, grpc_context: Any
     ) -> registry_pb2.ModelVersion:
-        await self.held.wait()
         if self.away:
             raise Unavailable("registry's database", retry_after_s=0.1)
         if self.refusal is not None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import uuid
-from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -13,7 +12,16 @@ from grpc_status import rpc_status
 
 from services.core.relay import reason_of
 from services.training_service.app import TrainingApp
-from tests.integration.training.conftest import Api, Peers, job_request, state_of
+from tests.integration.training.conftest import Api, Connect, Peers, job_request, state_of
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def api(app: TrainingApp, connect: Connect, peers: Peers) -> Api:
+    """An editor's stubs of the service in this process."""
+    peers.data.reset()
+    return connect(f"127.0.0.1:{app.server.port}")
 
 
 async def refusal(call: Any) -> grpc.aio.AioRpcError:
@@ -157,16 +165,14 @@ async def test_unknown_and_unfinished_inputs_are_refused(api: Api, peers: Peers)
     assert "training_job.spec.dataset_version" in violations(error)
 
 
-async def test_roles_and_tenants_are_kept_apart(
-    api: Api, app: TrainingApp, connect: Callable[..., Api]
-) -> None:
+async def test_roles_and_tenants_are_kept_apart(api: Api, app: TrainingApp, connect: Connect) -> None:
     address = f"127.0.0.1:{app.server.port}"
     job = await api.training.CreateTrainingJob(job_request())
     viewer = connect(address, "viewer")
     assert await state_of(viewer, job.name) == "QUEUED"
     error = await refusal(viewer.training.CreateTrainingJob(job_request()))
     assert error.code() is grpc.StatusCode.PERMISSION_DENIED
-    stranger = connect(address, tenant="globex")
+    stranger = connect(address, tenant="somebody-else")
     error = await refusal(stranger.training.GetTrainingJob(pb.GetTrainingJobRequest(name=job.name)))
     assert error.code() is grpc.StatusCode.NOT_FOUND
     assert not (await stranger.training.ListTrainingJobs(pb.ListTrainingJobsRequest())).training_jobs
@@ -225,6 +231,8 @@ async def test_a_plan_counts_parameters_steps_and_memory(api: Api) -> None:
     assert any("No worker" in note.en for note in plan.notes)
     assert any("95" in note.ja for note in plan.notes)
     error = await refusal(
-        api.training.PlanTraining(pb.PlanTrainingRequest(spec=job_request(hyperparameters={"lora_r": 0}).training_job.spec))
+        api.training.PlanTraining(
+            pb.PlanTrainingRequest(spec=job_request(hyperparameters={"lora_r": 0}).training_job.spec)
+        )
     )
     assert "spec.hyperparameters.lora_r" in violations(error)

@@ -1,18 +1,31 @@
 """Jobs that run: service, worker, agent and ranks are processes; only the trainer trains nothing."""
 
 import asyncio
-from collections.abc import Callable
+import json
 
 import grpc
 import pytest
+import pytest_asyncio
 from aift.training.v1 import training_pb2 as pb
 
 from services.core.relay import reason_of
-from tests.integration.training.conftest import Api, Peers, System, all_events, job_request, states, until_ready, wait_for
+from tests.integration.training.conftest import (
+    Api,
+    Connect,
+    Peers,
+    System,
+    all_events,
+    job_request,
+    states,
+    until_ready,
+    wait_for,
+)
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest.fixture
-async def api(system: System, connect: Callable[..., Api]) -> Api:
+@pytest_asyncio.fixture(loop_scope="module")
+async def api(system: System, connect: Connect) -> Api:
     """An editor's stubs of the running service."""
     made = connect(system.address)
     await until_ready(made)
@@ -24,7 +37,7 @@ async def create(api: Api, how: dict[str, object], **spec: object) -> str:
     return str((await api.training.CreateTrainingJob(job_request(how, **spec))).name)
 
 
-async def test_a_job_runs_to_its_model_version(system: System, api: Api, peers: Peers) -> None:
+async def test_a_job_runs_to_its_model_version(system: System, api: Api, peers: Peers, tenant: str) -> None:
     name = await create(api, {"steps": 12, "save_every": 4, "lines": 2}, model="models/faq", processes=2)
     events = await all_events(api, name)
     assert states(events) == ["QUEUED", "PROVISIONING", "RUNNING", "PUBLISHING", "SUCCEEDED"]
@@ -40,12 +53,12 @@ async def test_a_job_runs_to_its_model_version(system: System, api: Api, peers: 
     assert job.worker == "bench"
     assert job.create_time.ToSeconds() <= job.start_time.ToSeconds() <= job.end_time.ToSeconds()
     version = peers.registry.calls[0].model_version
-    assert peers.registry.tenants == [("acme", "alice")]
+    assert peers.registry.tenants == [(tenant, "alice")]
     assert version.base_model_digest == "ab" * 32
     assert version.training_job == name
     assert version.hyperparameters["lora_r"] == 16
     assert version.hyperparameters["seed"] == 42
-    assert '"completion_marker": "\\n回答: "' in version.template_json
+    assert json.loads(version.template_json)["completion_marker"] == "\n回答: "
     kept = await api.training.ListCheckpoints(pb.ListCheckpointsRequest(name=name))
     assert [checkpoint.step for checkpoint in kept.checkpoints] == [12, 8]
     assert [event.checkpoint.step for event in events if event.HasField("checkpoint")][-1] == 12

@@ -1,0 +1,321 @@
+"""What agents say to the service: repeated, out of order, too late, or in another's name."""
+
+import asyncio
+import hashlib
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import grpc
+import pytest
+import pytest_asyncio
+from aift.common.v1 import blob_pb2
+from aift.training.v1 import training_pb2 as pb
+from aift.training.v1 import worker_pb2
+from google.protobuf.duration_pb2 import Duration
+
+from services.core.relay import reason_of
+from services.training_service.app import TrainingApp
+from tests.integration.training.conftest import Api, Connect, Ground, Peers, all_events, job_request, state_of, states
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+class Agent:
+    """An agent that a test speaks for."""
+
+    def __init__(self, api: Api, assignment: worker_pb2.Assignment) -> None:
+        self.api = api
+        self.assignment = assignment
+        self.attempt = assignment.attempt
+
+    async def heartbeat(self) -> "worker_pb2.AgentCommand.ValueType":
+        answer = await self.api.worker.Heartbeat(worker_pb2.HeartbeatRequest(attempt=self.attempt))
+        return answer.command  # type: ignore[no-any-return]
+
+    async def report(self, *events: worker_pb2.AttemptEvent) -> int:
+        request = worker_pb2.ReportEventsRequest(attempt=self.attempt, events=events)
+        return int((await self.api.worker.ReportEvents(request)).next_attempt_sequence)
+
+    async def write(self, path: str, content: bytes) -> worker_pb2.WrittenFile:
+        entry = blob_pb2.FileEntry(path=path, size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+        request = worker_pb2.PrepareFilesRequest(attempt=self.attempt, files=[entry])
+        [target] = (await self.api.worker.PrepareFiles(request)).targets
+        Path(unquote(urlsplit(target.url).path)).write_bytes(content)
+        return worker_pb2.WrittenFile(path=path, size_bytes=entry.size_bytes, sha256=entry.sha256, key=target.key)
+
+    async def commit(self, step: int, *files: worker_pb2.WrittenFile, eval_loss: float | None = None) -> pb.Checkpoint:
+        request = worker_pb2.CommitCheckpointRequest(attempt=self.attempt, step=step, files=files, eval_loss=eval_loss)
+        return await self.api.worker.CommitCheckpoint(request)  # type: ignore[no-any-return]
+
+    async def finish(self, outcome: str, *files: worker_pb2.WrittenFile) -> None:
+        request = worker_pb2.FinishAttemptRequest(
+            attempt=self.attempt,
+            outcome=worker_pb2.AttemptOutcome.Value(f"ATTEMPT_OUTCOME_{outcome}"),
+            files=files,
+            template_json="{}",
+        )
+        await self.api.worker.FinishAttempt(request)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def api(app: TrainingApp, connect: Connect, peers: Peers) -> Api:
+    """An editor's stubs, with no other test's job in the queue."""
+    peers.data.reset()
+    peers.registry.reset()
+    async with app.database.transaction() as tx:
+        await tx.exec_driver_sql("DELETE FROM jobs")
+    return connect(f"127.0.0.1:{app.server.port}")
+
+
+@pytest.fixture
+def worker(app: TrainingApp, connect: Connect) -> Api:
+    """A worker's stubs."""
+    return connect(f"127.0.0.1:{app.server.port}", "worker", tenant="system")
+
+
+async def claim(app: TrainingApp, connect: Connect, worker: Api, **more: Any) -> Agent:
+    """Claims the next job."""
+    request = worker_pb2.ClaimJobRequest(worker="bench", wait=Duration(seconds=5), **more)
+    answer = await worker.worker.ClaimJob(request)
+    assert answer.HasField("assignment")
+    return Agent(connect(f"127.0.0.1:{app.server.port}", token=answer.assignment.token), answer.assignment)
+
+
+async def refused(call: Any) -> tuple[grpc.StatusCode, str]:
+    """Code and reason of the error that a call ends with."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return caught.value.code(), reason_of(caught.value)
+
+
+def progress(sequence: int, phase: str = "TRAINING") -> worker_pb2.AttemptEvent:
+    """An agent's event."""
+    value = pb.TrainingPhase.Value(f"TRAINING_PHASE_{phase}")
+    return worker_pb2.AttemptEvent(attempt_sequence=sequence, progress=pb.TrainingProgress(phase=value, step=sequence))
+
+
+def metric(sequence: int, step: int, **values: float) -> worker_pb2.AttemptEvent:
+    """An agent's event."""
+    return worker_pb2.AttemptEvent(attempt_sequence=sequence, metric=pb.Metric(step=step, epoch=1, values=values))
+
+
+async def test_an_assignment_says_all_that_an_agent_needs(
+    app: TrainingApp, api: Api, worker: Api, connect: Connect, peers: Peers
+) -> None:
+    job = await api.training.CreateTrainingJob(job_request())
+    agent = await claim(app, connect, worker)
+    given = agent.assignment
+    assert given.attempt == f"{job.name}/attempts/1"
+    assert given.fence == 1
+    assert given.training_job.spec.processes == 1
+    assert [file.path for file in given.inputs.base_model.files] == ["config.json", "model.safetensors"]
+    assert [file.path for file in given.inputs.dataset.files] == ["rows.parquet", "original/faq.jsonl"]
+    assert not given.inputs.HasField("checkpoint")
+    assert "completion" in given.inputs.template_json
+    assert await state_of(api, job.name) == "PROVISIONING"
+    fresh = await agent.api.worker.RefreshInputs(worker_pb2.RefreshInputsRequest(attempt=agent.attempt))
+    assert fresh.inputs == given.inputs
+
+
+async def test_a_waiting_claim_is_answered_when_a_job_comes(
+    app: TrainingApp, api: Api, worker: Api, connect: Connect
+) -> None:
+    waiting = asyncio.create_task(claim(app, connect, worker))
+    await asyncio.sleep(0.5)
+    assert not waiting.done()
+    job = await api.training.CreateTrainingJob(job_request())
+    assert (await waiting).attempt.startswith(job.name)
+    none = await worker.worker.ClaimJob(worker_pb2.ClaimJobRequest(worker="bench"))
+    assert not none.HasField("assignment")
+
+
+async def test_two_workers_never_get_the_same_job(app: TrainingApp, api: Api, worker: Api, connect: Connect) -> None:
+    names = {(await api.training.CreateTrainingJob(job_request())).name for _ in range(6)}
+    agents = await asyncio.gather(*(claim(app, connect, worker) for _ in range(6)))
+    assert {agent.attempt.removesuffix("/attempts/1") for agent in agents} == names
+
+
+async def test_events_are_taken_once_and_in_order(app: TrainingApp, api: Api, worker: Api, connect: Connect) -> None:
+    job = await api.training.CreateTrainingJob(job_request())
+    agent = await claim(app, connect, worker)
+    events = [progress(1, "FETCHING"), progress(2, "LOADING_MODEL"), metric(3, 1, loss=2.0, learning_rate=0.1)]
+    assert await agent.report(*events[:1]) == 2
+    assert await state_of(api, job.name) == "PROVISIONING"
+    assert await agent.report(*events) == 4
+    assert await agent.report(*events) == 4
+    assert await state_of(api, job.name) == "RUNNING"
+    assert await agent.report(metric(4, 1, eval_loss=1.0), metric(5, 2, loss=float("nan"))) == 6
+    assert await refused(agent.report(progress(9))) == (grpc.StatusCode.OUT_OF_RANGE, "OUT_OF_RANGE")
+    metrics = (await api.training.ListMetrics(pb.ListMetricsRequest(name=job.name))).metrics
+    assert [dict(item.values) for item in metrics] == [{"loss": 2.0, "learning_rate": 0.1, "eval_loss": 1.0}, {}]
+    code, _ = await refused(agent.report(worker_pb2.AttemptEvent(attempt_sequence=6)))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    now = await api.training.GetTrainingJob(pb.GetTrainingJobRequest(name=job.name))
+    assert now.progress.phase == pb.TRAINING_PHASE_LOADING_MODEL
+
+
+async def test_an_older_attempt_is_refused_everything(
+    app: TrainingApp, api: Api, worker: Api, connect: Connect
+) -> None:
+    job = await api.training.CreateTrainingJob(job_request())
+    old = await claim(app, connect, worker)
+    file = await old.write("state.json", b"old")
+    await old.report(progress(1), metric(2, 7, loss=1.0))
+    await old.commit(5, file, eval_loss=1.0)
+    await old.finish("INFRASTRUCTURE_FAILURE")
+    new = await claim(app, connect, worker)
+    assert new.assignment.fence == 2
+    assert new.assignment.inputs.checkpoint_step == 5
+    stale = (grpc.StatusCode.ABORTED, "STALE_FENCE")
+    assert await refused(old.heartbeat()) == stale
+    assert await refused(old.report(progress(3))) == stale
+    assert await refused(old.write("x", b"x")) == stale
+    assert await refused(old.commit(6, file)) == stale
+    assert await refused(old.finish("SUCCEEDED", file)) == stale
+    # The same end told again is no error: its first answer may have been lost.
+    await old.finish("INFRASTRUCTURE_FAILURE")
+    await new.report(metric(1, 7, loss=0.5))
+    metrics = (await api.training.ListMetrics(pb.ListMetricsRequest(name=job.name))).metrics
+    assert [dict(item.values) for item in metrics] == [{"loss": 0.5}]
+
+
+async def test_a_token_is_good_for_its_own_attempt_only(
+    app: TrainingApp, api: Api, worker: Api, connect: Connect
+) -> None:
+    for _ in range(2):
+        await api.training.CreateTrainingJob(job_request())
+    one, two = await claim(app, connect, worker), await claim(app, connect, worker)
+    two.attempt = one.attempt
+    assert await refused(two.heartbeat()) == (grpc.StatusCode.PERMISSION_DENIED, "NOT_YOUR_ATTEMPT")
+    beat = worker.worker.Heartbeat(worker_pb2.HeartbeatRequest(attempt=one.attempt))
+    assert await refused(beat) == (grpc.StatusCode.PERMISSION_DENIED, "NOT_YOUR_ATTEMPT")
+    code, _ = await refused(one.api.training.ListTrainingJobs(pb.ListTrainingJobsRequest()))
+    assert code is grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_a_token_is_renewed_after_half_its_time(
+    app: TrainingApp, api: Api, worker: Api, connect: Connect, ground: Ground, tenant: str
+) -> None:
+    job = await api.training.CreateTrainingJob(job_request())
+    agent = await claim(app, connect, worker)
+    beat = worker_pb2.HeartbeatRequest(attempt=agent.attempt)
+    assert not (await agent.api.worker.Heartbeat(beat)).token
+    # Tokens of an hour, where the service's own last a day, are past their half.
+    aged = ground.token("worker", tenant=tenant, subject=agent.attempt, job=job.name, attempt=1, fence=1)
+    old = connect(f"127.0.0.1:{app.server.port}", token=aged)
+    fresh = (await old.worker.Heartbeat(beat)).token
+    assert fresh
+    renewed = connect(f"127.0.0.1:{app.server.port}", token=fresh)
+    await renewed.worker.Heartbeat(beat)
+
+
+async def test_checkpoints_are_whole_kept_and_collected(
+    app: TrainingApp, api: Api, worker: Api, connect: Connect, ground: Ground
+) -> None:
+    job = await api.training.CreateTrainingJob(job_request())
+    agent = await claim(app, connect, worker)
+    missing = worker_pb2.WrittenFile(path="a", size_bytes=1, sha256="0" * 64, key="training/none/none")
+    assert await refused(agent.commit(1, missing)) == (grpc.StatusCode.FAILED_PRECONDITION, "FILE_MISSING")
+    file = await agent.write("a", b"content")
+    other = worker_pb2.WrittenFile(path="b", size_bytes=7, sha256=file.sha256, key=file.key)
+    code, _ = await refused(agent.commit(1, other))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    for step, loss in ((1, 3.0), (2, 1.0), (3, 2.0), (4, 2.5), (5, 2.6)):
+        saved = await agent.commit(step, await agent.write("a", b"step %d" % step), eval_loss=loss)
+        assert saved.name == f"{job.name}/checkpoints/{step}"
+    assert (await agent.commit(5, await agent.write("a", b"again"))).size_bytes == 5
+    kept = (await api.training.ListCheckpoints(pb.ListCheckpointsRequest(name=job.name))).checkpoints
+    assert [checkpoint.step for checkpoint in kept] == [5, 4, 2]
+    before = _objects(ground, job.name)
+    async with app.database.transaction() as tx:
+        await tx.exec_driver_sql("UPDATE files SET collect_after = now() WHERE collect_after IS NOT NULL")
+    await app.caretaker.collect_garbage()
+    # Gone are steps 1 and 3 and the first version of 5; the file that was never committed stays while its attempt lives.
+    assert len(before) - len(_objects(ground, job.name)) == 3
+
+
+async def test_what_an_attempt_left_is_collected_after_it(
+    app: TrainingApp, api: Api, worker: Api, connect: Connect, ground: Ground
+) -> None:
+    job = await api.training.CreateTrainingJob(job_request())
+    agent = await claim(app, connect, worker)
+    await agent.write("a", b"never committed")
+    await agent.finish("INFRASTRUCTURE_FAILURE")
+    await app.caretaker.collect_garbage()
+    assert len(_objects(ground, job.name)) == 1
+    async with app.database.transaction() as tx:
+        await tx.exec_driver_sql("UPDATE files SET collect_after = now() WHERE collect_after IS NOT NULL")
+    await app.caretaker.collect_garbage()
+    assert _objects(ground, job.name) == []
+
+
+async def test_a_result_told_twice_makes_one_version(
+    app: TrainingApp, api: Api, worker: Api, connect: Connect, peers: Peers
+) -> None:
+    job = await api.training.CreateTrainingJob(job_request())
+    agent = await claim(app, connect, worker)
+    file = await agent.write("adapter_model.safetensors", b"weights")
+    assert (await refused(agent.finish("SUCCEEDED")))[0] is grpc.StatusCode.INVALID_ARGUMENT
+    await agent.finish("SUCCEEDED", file)
+    await agent.finish("SUCCEEDED", file)
+    events = await all_events(api, job.name)
+    assert states(events) == ["QUEUED", "PROVISIONING", "PUBLISHING", "SUCCEEDED"]
+    assert len(peers.registry.created) == 1
+
+
+async def test_heartbeats_bring_commands(app: TrainingApp, api: Api, worker: Api, connect: Connect) -> None:
+    job = await api.training.CreateTrainingJob(job_request())
+    agent = await claim(app, connect, worker)
+    assert await agent.heartbeat() == worker_pb2.AGENT_COMMAND_UNSPECIFIED
+    await api.training.PauseTrainingJob(pb.PauseTrainingJobRequest(name=job.name))
+    assert await agent.heartbeat() == worker_pb2.AGENT_COMMAND_PAUSE
+    await api.training.CancelTrainingJob(pb.CancelTrainingJobRequest(name=job.name))
+    assert await agent.heartbeat() == worker_pb2.AGENT_COMMAND_CANCEL
+    await agent.finish("CANCELLED")
+    assert await state_of(api, job.name) == "CANCELLED"
+
+
+async def test_a_large_job_is_not_passed_by(app: TrainingApp, api: Api, worker: Api, connect: Connect) -> None:
+    gpus = [pb.Gpu(index=index, memory_total_bytes=1 << 34) for index in range(4)]
+    machine = pb.MachineStatus(cpu_count=1, gpus=gpus)
+    await worker.worker.ReportWorker(worker_pb2.ReportWorkerRequest(worker="bench", machine=machine))
+    small = await api.training.CreateTrainingJob(job_request(processes=1))
+    large = await api.training.CreateTrainingJob(job_request(processes=4))
+    last = await api.training.CreateTrainingJob(job_request(processes=1))
+    too_large = job_request(processes=8)
+    too_large.training_job.priority = 100
+    await api.training.CreateTrainingJob(too_large)
+    first = await claim(app, connect, worker, free_gpus=4)
+    assert first.attempt.startswith(small.name)
+    waits = await worker.worker.ClaimJob(worker_pb2.ClaimJobRequest(worker="bench", free_gpus=3))
+    assert not waits.HasField("assignment")
+    await first.finish("INVALID")
+    second = await claim(app, connect, worker, free_gpus=4)
+    assert second.attempt.startswith(large.name)
+    assert second.assignment.training_job.spec.processes == 4
+    await second.finish("INVALID")
+    assert (await claim(app, connect, worker, free_gpus=4)).attempt.startswith(last.name)
+    async with app.database.transaction() as tx:
+        await tx.exec_driver_sql("DELETE FROM workers")
+
+
+async def test_a_lapsed_lease_is_renewed_unless_it_was_taken(
+    app: TrainingApp, api: Api, worker: Api, connect: Connect
+) -> None:
+    job = await api.training.CreateTrainingJob(job_request())
+    agent = await claim(app, connect, worker)
+    async with app.database.transaction() as tx:
+        await tx.exec_driver_sql("UPDATE jobs SET lease_expires_at = now() - interval '1 hour'")
+    await agent.heartbeat()
+    async with app.database.transaction() as tx:
+        await tx.exec_driver_sql("UPDATE jobs SET lease_expires_at = now() - interval '1 hour'")
+    # Not before one lease time after the service itself came: agents may still renew.
+    assert not await app.caretaker.end_lost_attempts()
+    assert await state_of(api, job.name) == "PROVISIONING"
+
+
+def _objects(ground: Ground, name: str) -> list[Path]:
+    """What lies in the object store for a job."""
+    folder = ground.state_dir / "objects" / "training" / name.removeprefix("trainingJobs/")
+    return [path for path in folder.rglob("*") if path.is_file()] if folder.exists() else []
