@@ -12,8 +12,10 @@ from services.data_service.domain import PART_BYTES, Part, Upload
 from services.data_service.running_digest import DigestStates, RunningDigest
 from services.data_service.upload_store import UploadStore
 
-_IN_FLIGHT = 2
-"""Parts on their way to the store; with the one coming in they bound the memory of a stream to 24 MiB."""
+IN_FLIGHT = 4
+"""Parts of one stream on their way to the store: S3 needs as many requests at a time to be kept busy."""
+IN_FLIGHT_IN_ALL = 8
+"""Parts of all streams on their way. Beside them, each stream holds the part that is coming in, 8 MiB at most."""
 
 
 def parts_prefix(uid: str) -> str:
@@ -28,16 +30,24 @@ class UploadStream:
         uploads: commits the parts.
         objects: takes them.
         states: known digests of the bytes before.
+        slots: as many as there may be parts on their way in all.
         upload: as `UploadStore.begin` gave it.
         tail: the committed bytes behind the last whole part; they are stored again together with what follows.
     """
 
     def __init__(
-        self, uploads: UploadStore, objects: ObjectStore, states: DigestStates, upload: Upload, tail: bytes
+        self,
+        uploads: UploadStore,
+        objects: ObjectStore,
+        states: DigestStates,
+        slots: asyncio.Semaphore,
+        upload: Upload,
+        tail: bytes,
     ) -> None:
         self._uploads = uploads
         self._objects = objects
         self._states = states
+        self._slots = slots
         self.upload = upload
         """As it was committed last."""
         self.received_bytes = upload.committed_bytes
@@ -78,15 +88,18 @@ class UploadStream:
         await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _send(self) -> None:
-        while len(self._running) >= _IN_FLIGHT:
+        while len(self._running) >= IN_FLIGHT:
             await self._running.popleft()
         part = Part(
             offset_bytes=self.received_bytes - self._part_bytes,
             size_bytes=self._part_bytes,
             key=parts_prefix(self.upload.uid) + new_id(),
         )
+        await self._slots.acquire()
         before = self._running[-1] if self._running else None
-        self._running.append(asyncio.create_task(self._store(part, self._tail, self._fresh, before)))
+        storing = asyncio.create_task(self._store(part, self._tail, self._fresh, before))
+        storing.add_done_callback(lambda _: self._slots.release())
+        self._running.append(storing)
         self._tail, self._fresh, self._part_bytes = [], [], 0
 
     async def _store(

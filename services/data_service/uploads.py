@@ -18,7 +18,7 @@ from services.data_service.errors import UploadNotFinalized, UploadOffset, Uploa
 from services.data_service.running_digest import DigestStates
 from services.data_service.upload_closing import UploadClosing, check_digest
 from services.data_service.upload_store import UploadStore
-from services.data_service.upload_stream import UploadStream
+from services.data_service.upload_stream import IN_FLIGHT_IN_ALL, UploadStream
 
 PATTERN = "uploads/{upload}"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -52,6 +52,7 @@ class Uploads:
         self._max_bytes = max_bytes
         self._states = DigestStates()
         self._closing = UploadClosing(store, objects, blobs, self._states)
+        self._slots = asyncio.Semaphore(IN_FLIGHT_IN_ALL)
         self._receiving: dict[str, asyncio.Task[Upload]] = {}
         self._finalizing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -121,7 +122,7 @@ class Uploads:
 
     async def _receive(self, upload: Upload, first: Chunk | None, chunks: AsyncIterator[Chunk]) -> Upload:
         upload, tail = await self._resume(upload)
-        async with UploadStream(self._store, self._objects, self._states, upload, tail) as stream:
+        async with UploadStream(self._store, self._objects, self._states, self._slots, upload, tail) as stream:
             if first is not None:
                 await self._take(stream, first)
             async for chunk in chunks:

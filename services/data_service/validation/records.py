@@ -12,7 +12,7 @@ from typing import Any
 from services.data_service.report import Example
 from services.data_service.validation import reasons
 from services.data_service.validation.encoding import guess
-from services.data_service.validation.excerpt import excerpt_bytes
+from services.data_service.validation.excerpt import excerpt, excerpt_bytes
 from services.data_service.validation.findings import Findings, place
 from services.data_service.validation.lines import Line
 
@@ -96,8 +96,12 @@ class Records:
 
     def _not_utf8(self, line: Line, start: int) -> None:
         encoding = guess(line.data)
-        before = line.data[:start].decode(encoding.codec if encoding else "utf-8")
-        shown = excerpt_bytes(line.data[start:], encoding.codec if encoding else "ascii")
+        if encoding is None:
+            before, shown = line.data[:start].decode(), excerpt_bytes(line.data[start:], "ascii")
+        else:
+            # The byte at fault may lie within a character of that encoding: the column is that character's.
+            before = line.data[:start].decode(encoding.codec, errors="ignore")
+            shown = excerpt(line.data.decode(encoding.codec), len(before))
         at = Example(line=line.number, column=len(before) + 1, byte_offset=line.offset + start, field="", excerpt=shown)
         if encoding is None:
             self._findings.add(reasons.BROKEN_UTF8, at)
