@@ -31,8 +31,10 @@ class Ending:
     step: int = 0
 
 
-def judge(finished: Finished | None, failures: Sequence[Failed], statuses: Sequence[int]) -> Ending:
-    """What came of a run of the trainer that nobody killed on purpose."""
+def judge(
+    finished: Finished | None, failures: Sequence[Failed], statuses: Sequence[int], first_failed: int | None
+) -> Ending:
+    """What came of a run of the trainer that nobody killed on purpose. `first_failed` is a rank."""
     if failures:
         # One rank's lack of memory or bad row breaks the connection of all the others: the cause is told.
         cause = min(failures, key=lambda failed: failed.failure == "infrastructure")
@@ -40,11 +42,12 @@ def judge(finished: Finished | None, failures: Sequence[Failed], statuses: Seque
         return Ending(outcome=_OUTCOMES[cause.failure], failure=said)
     if finished is not None and all(status == 0 for status in statuses):
         return Ending(outcome=_FINISHED[finished.outcome], metrics=dict(finished.metrics), step=finished.step)
-    return Ending(outcome=Outcome.INFRASTRUCTURE_FAILURE, failure=_died(statuses))
+    return Ending(outcome=Outcome.INFRASTRUCTURE_FAILURE, failure=_died(statuses, first_failed))
 
 
-def _died(statuses: Sequence[int]) -> Failure:
-    rank, status = next(((rank, status) for rank, status in enumerate(statuses) if status != 0), (0, 0))
+def _died(statuses: Sequence[int], first_failed: int | None) -> Failure:
+    rank = first_failed or 0
+    status = statuses[rank] if statuses else 0
     how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
     return Failure(
         reason="RANK_DIED",

@@ -31,6 +31,8 @@ class Ranks:
     def __init__(self, processes: Sequence[asyncio.subprocess.Process], logs: Sequence[Path]) -> None:
         self._processes = processes
         self.logs = logs
+        self.first_failed: int | None = None
+        """The rank that failed before we ended the others."""
 
     @classmethod
     async def start(
@@ -79,7 +81,7 @@ class Ranks:
 
     async def wait(self) -> list[int]:
         """The exit statuses, negative for signals. When one rank fails, the others are ended too."""
-        waiting = {asyncio.create_task(process.wait()) for process in self._processes}
+        waiting = {asyncio.create_task(process.wait()): rank for rank, process in enumerate(self._processes)}
         try:
             await self._until_settled(waiting)
         finally:
@@ -92,15 +94,17 @@ class Ranks:
         self.kill()
         return [await process.wait() for process in self._processes]
 
-    async def _until_settled(self, waiting: set["asyncio.Task[int]"]) -> None:
+    async def _until_settled(self, waiting: Mapping["asyncio.Task[int]", int]) -> None:
         """Returns when all have ended, or soon after one has failed or rank 0 has ended."""
-        pending, timeout = waiting, None
+        pending, timeout = set(waiting), None
         while pending:
             done, pending = await asyncio.wait(pending, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             if not done:
                 return
-            if any(task.result() != 0 for task in done):
+            failed = [waiting[task] for task in done if task.result() != 0]
+            if failed:
                 timeout = _LAST_WORDS_S
+                self.first_failed = min(failed) if self.first_failed is None else self.first_failed
             elif timeout is None and self._processes[0].returncode is not None:
                 timeout = _STRAGGLERS_S
 

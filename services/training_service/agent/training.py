@@ -65,13 +65,13 @@ class Training:
         finally:
             await ranks.end()
         self._tell_last_words(ranks, statuses)
-        return self._ending(statuses)
+        return self._ending(statuses, ranks.first_failed)
 
-    def _ending(self, statuses: Sequence[int]) -> Ending:
+    def _ending(self, statuses: Sequence[int], first_failed: int | None) -> Ending:
         order = self._orders.given
         if self._finished is None and not self._failures and self._overdue and order is not None:
             return Ending(outcome=order.outcome)
-        end = ending.judge(self._finished, self._failures, statuses)
+        end = ending.judge(self._finished, self._failures, statuses, first_failed)
         if end.outcome is Outcome.RELEASED and order is not Order.RELEASE:
             return ending.infrastructure(
                 "INTERRUPTED",

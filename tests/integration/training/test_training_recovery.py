@@ -94,10 +94,9 @@ async def test_kill_of_the_worker(system: System, api: Api, peers: Peers) -> Non
     system.kill("worker")
     await system.nothing_left()
     system.start("worker")
+    # The agent may have had the time to save and give the job back before it ended with its worker.
     job = await ends_once(system, api, peers, name)
     assert job.attempt == 2
-    [recovery] = [event.recovery for event in await all_events(api, name) if event.HasField("recovery")]
-    assert recovery.cause.reason == "WORKER_LOST"
 
 
 async def test_kill_of_the_service(system: System, api: Api, peers: Peers) -> None:

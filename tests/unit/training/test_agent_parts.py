@@ -74,20 +74,20 @@ def failed(kind: str) -> Failed:
     ],
 )
 def test_a_good_end_is_taken_at_its_word(said: str, outcome: Outcome) -> None:
-    end = ending.judge(finished(said), [], [0, 0])
+    end = ending.judge(finished(said), [], [0, 0], None)
     assert (end.outcome, end.step, end.metrics) == (outcome, 5, {"loss": 1.0})
 
 
 def test_of_several_failures_the_cause_counts() -> None:
-    end = ending.judge(None, [failed("infrastructure"), failed("out_of_memory")], [10, 11])
+    end = ending.judge(None, [failed("infrastructure"), failed("out_of_memory")], [10, 11], 0)
     assert end.outcome is Outcome.OUT_OF_MEMORY
     assert end.failure is not None
     assert end.failure.reason == "R_OUT_OF_MEMORY"
-    assert ending.judge(None, [failed("data")], [13]).outcome is Outcome.INVALID
+    assert ending.judge(None, [failed("data")], [13], 0).outcome is Outcome.INVALID
 
 
 def test_a_rank_that_died_without_a_word_is_named() -> None:
-    end = ending.judge(None, [], [0, -signal.SIGKILL])
+    end = ending.judge(None, [], [-signal.SIGKILL, -signal.SIGKILL], 1)
     assert end.outcome is Outcome.INFRASTRUCTURE_FAILURE
     assert end.failure is not None
     assert "Rank 1" in end.failure.en
@@ -95,7 +95,7 @@ def test_a_rank_that_died_without_a_word_is_named() -> None:
 
 
 def test_a_good_word_and_a_bad_status_is_no_success() -> None:
-    assert ending.judge(finished(), [], [0, 1]).outcome is Outcome.INFRASTRUCTURE_FAILURE
+    assert ending.judge(finished(), [], [0, 1], 1).outcome is Outcome.INFRASTRUCTURE_FAILURE
 
 
 async def test_a_stronger_order_replaces_a_weaker_one() -> None:
@@ -161,7 +161,7 @@ async def test_one_failing_rank_ends_all_in_one_group(tmp_path: Path, monkeypatc
     begun = time.monotonic()
     statuses = await started.wait()
     assert time.monotonic() - begun < 40
-    assert statuses[1] == 7
+    assert (started.first_failed, statuses[1]) == (1, 7)
     assert {statuses[0], statuses[2]} == {-signal.SIGKILL}
     told = eval((tmp_path / "env-1").read_text())
     assert told["RANK"] == told["LOCAL_RANK"] == "1"
