@@ -24,12 +24,12 @@ $(UV): | $(BIN)/python
 
 # What runs AIFT: SDK, services, trainer, page, embedded supervisor.
 $(VENV)/.installed: pyproject.toml constraints.txt | $(UV)
-	$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[all]'
+	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[all]'
 	@touch $@
 
 # What tests and checks it.
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[all,deepspeed,dev]'
+	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[all,deepspeed,dev]'
 	@touch $@
 
 .PHONY: setup

@@ -17,7 +17,7 @@ from frontend.settings import PageSettings
 def main() -> None:
     """Serves until told to end."""
     settings = PageSettings.from_environment()
-    uvicorn.run(make_app(settings), host=settings.host, port=settings.port, log_level="warning")
+    uvicorn.run(make_app(settings), host=settings.host, port=settings.port, log_level="warning", access_log=False)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ class EngineProcess:
         environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
         process = await lifeline.spawn(
             [str(word) for word in argv],
-            env={**environment, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
+            env={**environment, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_WAIT_POLICY": "PASSIVE"},
             stdin=PIPE,
             stdout=PIPE,
             limit=_LINE_BYTES,
