@@ -45,7 +45,7 @@ class Data(data_pb2_grpc.DataServiceServicer):
             raise NotFound(request.name)
         return data_pb2.DatasetVersion(
             name="datasets/faq/versions/1",
-            sha256=self.files[1].sha256,
+            sha256=self.files[-1].sha256,
             template=data_pb2.RowTemplate(
                 form=data_pb2.ROW_FORM_TEXT,
                 train_on=data_pb2.TRAIN_ON_COMPLETION,

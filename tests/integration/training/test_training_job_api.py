@@ -49,7 +49,7 @@ async def test_a_job_is_accepted_resolved_and_pinned(api: Api, peers: Peers) -> 
     assert job.spec.base_model == "baseModels/tiny"
     assert job.spec.base_model_digest == "ab" * 32
     assert job.spec.dataset_version == "datasets/faq/versions/1"
-    assert job.spec.dataset_digest == peers.data.files[1].sha256
+    assert job.spec.dataset_digest == peers.data.files[-1].sha256
     assert job.spec.model.startswith("models/lora-demo-20")
     assert job.spec.hyperparameters.lora_r == 16
     assert job.spec.hyperparameters.learning_rate == 3e-4
