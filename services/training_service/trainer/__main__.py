@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         reporter.tell(_run(_job(given.job), given.output_dir, reporter, flag))
     except BaseException as error:  # noqa: BLE001 - the last event must be written whatever happened
-        failed = _describe(error)
+        failed = describe(error)
         reporter.failed(failed)
         traceback.print_exc()
         return EXIT_CODES[failed.failure]
@@ -64,7 +64,7 @@ def _run(job: JobFile, output_dir: Path, reporter: Reporter, flag: control.Termi
     return run(job, output_dir, reporter, flag)
 
 
-def _describe(error: BaseException) -> events.Failed:
+def describe(error: BaseException) -> events.Failed:
     """The failure's kind and words; what nobody foresaw is infrastructure, which is tried again, with its traceback."""
     detail = "".join(traceback.format_exception(error))[-20_000:]
     if isinstance(error, TrainingError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,4 +174,4 @@ def _sample(parts: Parts, template: Template, step: int) -> None:
 
 def _result(loop: Loop) -> dict[str, float]:
     counts = {"tokens": float(loop.place.tokens), "trained_tokens": float(loop.place.trained_tokens)}
-    return loop.measured | counts
+    return {name: value for name, value in (loop.measured | counts).items() if math.isfinite(value)}

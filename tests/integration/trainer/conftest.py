@@ -8,8 +8,8 @@ import random
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +108,7 @@ class Trainer:
 
     folder: Path
     base_model: Path
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def job(self, name: str = "job", rows: list[dict[str, Any]] | None = None, **fields: Any) -> Path:
         """Writes rows and a job file; hyperparameters are keyword arguments named hp_…."""
@@ -129,7 +130,7 @@ class Trainer:
 
     def start(self, job: Path, output: str, **environment: str) -> subprocess.Popen[str]:
         """Starts one rank."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "services.training_service.trainer", str(job), str(self.folder / output)],
             cwd=ROOT,
             env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
@@ -137,6 +138,14 @@ class Trainer:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self.started.append(process)
+        return process
+
+    def end(self) -> None:
+        """Kills what a failed test left running."""
+        for process in self.started:
+            process.kill()
+            process.communicate()
 
     def wait(self, process: subprocess.Popen[str], output: str) -> Finished:
         """Waits for the end of a rank."""
@@ -157,8 +166,7 @@ class Trainer:
 
 
 @pytest.fixture
-def trainer(tmp_path: Path, base_model: Path) -> Trainer:
-    return Trainer(tmp_path, base_model)
-
-
-StartTrainer = Callable[..., Finished]
+def trainer(tmp_path: Path, base_model: Path) -> Iterator[Trainer]:
+    made = Trainer(tmp_path, base_model)
+    yield made
+    made.end()
