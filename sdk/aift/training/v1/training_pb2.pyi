@@ -446,7 +446,7 @@ class TrainingJob(google.protobuf.message.Message):
     state: global___TrainingJobState.ValueType
     """Where it stands. Output only."""
     priority: builtins.int
-    """Higher ones go first; 0 to 100. Default 50."""
+    """Higher ones go first; 1 to 100, and 0 means 50."""
     attempt: builtins.int
     """Attempts so far; the current one is "{name}/attempts/{attempt}"."""
     worker: builtins.str

@@ -118,7 +118,8 @@ class TrainingServiceServicer(object):
     def CreateTrainingJob(self, request, context):
         """Accepts a job: data set, base model and hyperparameters are resolved and pinned first. With validate_only
         nothing is stored. Safe to retry with the same request_id.
-        Errors: NOT_FOUND (data set, base model), FAILED_PRECONDITION (they do not fit each other), ALREADY_EXISTS.
+        Errors: NOT_FOUND (data set, base model), FAILED_PRECONDITION (BASE_MODEL_NOT_READY; SPEC_DOES_NOT_FIT: base
+        model, data and hyperparameters are not for each other, BadRequest names the fields), ALREADY_EXISTS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -140,29 +141,32 @@ class TrainingServiceServicer(object):
 
     def DeleteTrainingJob(self, request, context):
         """Deletes a job that has ended, with its events and checkpoints; the model version stays. Safe to retry.
-        Errors: NOT_FOUND, FAILED_PRECONDITION (it has not ended).
+        Errors: NOT_FOUND, FAILED_PRECONDITION (JOB_HAS_NOT_ENDED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelTrainingJob(self, request, context):
-        """Ends a job without a model. Safe to retry. Errors: NOT_FOUND, FAILED_PRECONDITION (already ended otherwise).
+        """Ends a job without a model. Safe to retry. Errors: NOT_FOUND, FAILED_PRECONDITION (JOB_HAS_ENDED otherwise;
+        JOB_IS_PUBLISHING: the registry is taking the result over).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PauseTrainingJob(self, request, context):
-        """Saves a checkpoint and frees the hardware. Safe to retry. Errors: NOT_FOUND, FAILED_PRECONDITION (ended).
+        """Saves a checkpoint and frees the hardware. Safe to retry. Errors: NOT_FOUND, FAILED_PRECONDITION (JOB_HAS_ENDED;
+        JOB_IS_PUBLISHING; JOB_IS_STOPPING: it is being cancelled).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResumeTrainingJob(self, request, context):
-        """Puts a paused job back into the queue; it goes on from its checkpoint. Safe to retry.
-        Errors: NOT_FOUND, FAILED_PRECONDITION (not paused).
+        """Puts a paused job back into the queue; it goes on from its checkpoint. Safe to retry; a job that waits or runs
+        is left as it is. Errors: NOT_FOUND, FAILED_PRECONDITION (JOB_HAS_ENDED; JOB_IS_PUBLISHING; JOB_IS_STOPPING: wait
+        until it rests).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -194,7 +198,7 @@ class TrainingServiceServicer(object):
 
     def PlanTraining(self, request, context):
         """Says what a job would take: parameters trained, memory by part, steps, and whether it fits. Safe to retry.
-        Errors: NOT_FOUND (data set, base model).
+        Errors: those of CreateTrainingJob.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

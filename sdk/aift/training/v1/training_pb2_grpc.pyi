@@ -33,7 +33,8 @@ class TrainingServiceStub:
     ]
     """Accepts a job: data set, base model and hyperparameters are resolved and pinned first. With validate_only
     nothing is stored. Safe to retry with the same request_id.
-    Errors: NOT_FOUND (data set, base model), FAILED_PRECONDITION (they do not fit each other), ALREADY_EXISTS.
+    Errors: NOT_FOUND (data set, base model), FAILED_PRECONDITION (BASE_MODEL_NOT_READY; SPEC_DOES_NOT_FIT: base
+    model, data and hyperparameters are not for each other, BadRequest names the fields), ALREADY_EXISTS.
     """
 
     GetTrainingJob: grpc.UnaryUnaryMultiCallable[
@@ -53,27 +54,32 @@ class TrainingServiceStub:
         google.protobuf.empty_pb2.Empty,
     ]
     """Deletes a job that has ended, with its events and checkpoints; the model version stays. Safe to retry.
-    Errors: NOT_FOUND, FAILED_PRECONDITION (it has not ended).
+    Errors: NOT_FOUND, FAILED_PRECONDITION (JOB_HAS_NOT_ENDED).
     """
 
     CancelTrainingJob: grpc.UnaryUnaryMultiCallable[
         aift.training.v1.training_pb2.CancelTrainingJobRequest,
         aift.training.v1.training_pb2.TrainingJob,
     ]
-    """Ends a job without a model. Safe to retry. Errors: NOT_FOUND, FAILED_PRECONDITION (already ended otherwise)."""
+    """Ends a job without a model. Safe to retry. Errors: NOT_FOUND, FAILED_PRECONDITION (JOB_HAS_ENDED otherwise;
+    JOB_IS_PUBLISHING: the registry is taking the result over).
+    """
 
     PauseTrainingJob: grpc.UnaryUnaryMultiCallable[
         aift.training.v1.training_pb2.PauseTrainingJobRequest,
         aift.training.v1.training_pb2.TrainingJob,
     ]
-    """Saves a checkpoint and frees the hardware. Safe to retry. Errors: NOT_FOUND, FAILED_PRECONDITION (ended)."""
+    """Saves a checkpoint and frees the hardware. Safe to retry. Errors: NOT_FOUND, FAILED_PRECONDITION (JOB_HAS_ENDED;
+    JOB_IS_PUBLISHING; JOB_IS_STOPPING: it is being cancelled).
+    """
 
     ResumeTrainingJob: grpc.UnaryUnaryMultiCallable[
         aift.training.v1.training_pb2.ResumeTrainingJobRequest,
         aift.training.v1.training_pb2.TrainingJob,
     ]
-    """Puts a paused job back into the queue; it goes on from its checkpoint. Safe to retry.
-    Errors: NOT_FOUND, FAILED_PRECONDITION (not paused).
+    """Puts a paused job back into the queue; it goes on from its checkpoint. Safe to retry; a job that waits or runs
+    is left as it is. Errors: NOT_FOUND, FAILED_PRECONDITION (JOB_HAS_ENDED; JOB_IS_PUBLISHING; JOB_IS_STOPPING: wait
+    until it rests).
     """
 
     WatchTrainingJob: grpc.UnaryStreamMultiCallable[
@@ -103,7 +109,7 @@ class TrainingServiceStub:
         aift.training.v1.training_pb2.TrainingPlan,
     ]
     """Says what a job would take: parameters trained, memory by part, steps, and whether it fits. Safe to retry.
-    Errors: NOT_FOUND (data set, base model).
+    Errors: those of CreateTrainingJob.
     """
 
     ListWorkers: grpc.UnaryUnaryMultiCallable[
@@ -132,7 +138,8 @@ class TrainingServiceAsyncStub:
     ]
     """Accepts a job: data set, base model and hyperparameters are resolved and pinned first. With validate_only
     nothing is stored. Safe to retry with the same request_id.
-    Errors: NOT_FOUND (data set, base model), FAILED_PRECONDITION (they do not fit each other), ALREADY_EXISTS.
+    Errors: NOT_FOUND (data set, base model), FAILED_PRECONDITION (BASE_MODEL_NOT_READY; SPEC_DOES_NOT_FIT: base
+    model, data and hyperparameters are not for each other, BadRequest names the fields), ALREADY_EXISTS.
     """
 
     GetTrainingJob: grpc.aio.UnaryUnaryMultiCallable[
@@ -152,27 +159,32 @@ class TrainingServiceAsyncStub:
         google.protobuf.empty_pb2.Empty,
     ]
     """Deletes a job that has ended, with its events and checkpoints; the model version stays. Safe to retry.
-    Errors: NOT_FOUND, FAILED_PRECONDITION (it has not ended).
+    Errors: NOT_FOUND, FAILED_PRECONDITION (JOB_HAS_NOT_ENDED).
     """
 
     CancelTrainingJob: grpc.aio.UnaryUnaryMultiCallable[
         aift.training.v1.training_pb2.CancelTrainingJobRequest,
         aift.training.v1.training_pb2.TrainingJob,
     ]
-    """Ends a job without a model. Safe to retry. Errors: NOT_FOUND, FAILED_PRECONDITION (already ended otherwise)."""
+    """Ends a job without a model. Safe to retry. Errors: NOT_FOUND, FAILED_PRECONDITION (JOB_HAS_ENDED otherwise;
+    JOB_IS_PUBLISHING: the registry is taking the result over).
+    """
 
     PauseTrainingJob: grpc.aio.UnaryUnaryMultiCallable[
         aift.training.v1.training_pb2.PauseTrainingJobRequest,
         aift.training.v1.training_pb2.TrainingJob,
     ]
-    """Saves a checkpoint and frees the hardware. Safe to retry. Errors: NOT_FOUND, FAILED_PRECONDITION (ended)."""
+    """Saves a checkpoint and frees the hardware. Safe to retry. Errors: NOT_FOUND, FAILED_PRECONDITION (JOB_HAS_ENDED;
+    JOB_IS_PUBLISHING; JOB_IS_STOPPING: it is being cancelled).
+    """
 
     ResumeTrainingJob: grpc.aio.UnaryUnaryMultiCallable[
         aift.training.v1.training_pb2.ResumeTrainingJobRequest,
         aift.training.v1.training_pb2.TrainingJob,
     ]
-    """Puts a paused job back into the queue; it goes on from its checkpoint. Safe to retry.
-    Errors: NOT_FOUND, FAILED_PRECONDITION (not paused).
+    """Puts a paused job back into the queue; it goes on from its checkpoint. Safe to retry; a job that waits or runs
+    is left as it is. Errors: NOT_FOUND, FAILED_PRECONDITION (JOB_HAS_ENDED; JOB_IS_PUBLISHING; JOB_IS_STOPPING: wait
+    until it rests).
     """
 
     WatchTrainingJob: grpc.aio.UnaryStreamMultiCallable[
@@ -202,7 +214,7 @@ class TrainingServiceAsyncStub:
         aift.training.v1.training_pb2.TrainingPlan,
     ]
     """Says what a job would take: parameters trained, memory by part, steps, and whether it fits. Safe to retry.
-    Errors: NOT_FOUND (data set, base model).
+    Errors: those of CreateTrainingJob.
     """
 
     ListWorkers: grpc.aio.UnaryUnaryMultiCallable[
@@ -233,7 +245,8 @@ class TrainingServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[aift.training.v1.training_pb2.TrainingJob, collections.abc.Awaitable[aift.training.v1.training_pb2.TrainingJob]]:
         """Accepts a job: data set, base model and hyperparameters are resolved and pinned first. With validate_only
         nothing is stored. Safe to retry with the same request_id.
-        Errors: NOT_FOUND (data set, base model), FAILED_PRECONDITION (they do not fit each other), ALREADY_EXISTS.
+        Errors: NOT_FOUND (data set, base model), FAILED_PRECONDITION (BASE_MODEL_NOT_READY; SPEC_DOES_NOT_FIT: base
+        model, data and hyperparameters are not for each other, BadRequest names the fields), ALREADY_EXISTS.
         """
 
     @abc.abstractmethod
@@ -259,7 +272,7 @@ class TrainingServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[google.protobuf.empty_pb2.Empty, collections.abc.Awaitable[google.protobuf.empty_pb2.Empty]]:
         """Deletes a job that has ended, with its events and checkpoints; the model version stays. Safe to retry.
-        Errors: NOT_FOUND, FAILED_PRECONDITION (it has not ended).
+        Errors: NOT_FOUND, FAILED_PRECONDITION (JOB_HAS_NOT_ENDED).
         """
 
     @abc.abstractmethod
@@ -268,7 +281,9 @@ class TrainingServiceServicer(metaclass=abc.ABCMeta):
         request: aift.training.v1.training_pb2.CancelTrainingJobRequest,
         context: _ServicerContext,
     ) -> typing.Union[aift.training.v1.training_pb2.TrainingJob, collections.abc.Awaitable[aift.training.v1.training_pb2.TrainingJob]]:
-        """Ends a job without a model. Safe to retry. Errors: NOT_FOUND, FAILED_PRECONDITION (already ended otherwise)."""
+        """Ends a job without a model. Safe to retry. Errors: NOT_FOUND, FAILED_PRECONDITION (JOB_HAS_ENDED otherwise;
+        JOB_IS_PUBLISHING: the registry is taking the result over).
+        """
 
     @abc.abstractmethod
     def PauseTrainingJob(
@@ -276,7 +291,9 @@ class TrainingServiceServicer(metaclass=abc.ABCMeta):
         request: aift.training.v1.training_pb2.PauseTrainingJobRequest,
         context: _ServicerContext,
     ) -> typing.Union[aift.training.v1.training_pb2.TrainingJob, collections.abc.Awaitable[aift.training.v1.training_pb2.TrainingJob]]:
-        """Saves a checkpoint and frees the hardware. Safe to retry. Errors: NOT_FOUND, FAILED_PRECONDITION (ended)."""
+        """Saves a checkpoint and frees the hardware. Safe to retry. Errors: NOT_FOUND, FAILED_PRECONDITION (JOB_HAS_ENDED;
+        JOB_IS_PUBLISHING; JOB_IS_STOPPING: it is being cancelled).
+        """
 
     @abc.abstractmethod
     def ResumeTrainingJob(
@@ -284,8 +301,9 @@ class TrainingServiceServicer(metaclass=abc.ABCMeta):
         request: aift.training.v1.training_pb2.ResumeTrainingJobRequest,
         context: _ServicerContext,
     ) -> typing.Union[aift.training.v1.training_pb2.TrainingJob, collections.abc.Awaitable[aift.training.v1.training_pb2.TrainingJob]]:
-        """Puts a paused job back into the queue; it goes on from its checkpoint. Safe to retry.
-        Errors: NOT_FOUND, FAILED_PRECONDITION (not paused).
+        """Puts a paused job back into the queue; it goes on from its checkpoint. Safe to retry; a job that waits or runs
+        is left as it is. Errors: NOT_FOUND, FAILED_PRECONDITION (JOB_HAS_ENDED; JOB_IS_PUBLISHING; JOB_IS_STOPPING: wait
+        until it rests).
         """
 
     @abc.abstractmethod
@@ -323,7 +341,7 @@ class TrainingServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[aift.training.v1.training_pb2.TrainingPlan, collections.abc.Awaitable[aift.training.v1.training_pb2.TrainingPlan]]:
         """Says what a job would take: parameters trained, memory by part, steps, and whether it fits. Safe to retry.
-        Errors: NOT_FOUND (data set, base model).
+        Errors: those of CreateTrainingJob.
         """
 
     @abc.abstractmethod

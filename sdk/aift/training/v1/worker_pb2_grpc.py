@@ -31,7 +31,8 @@ class WorkerServiceStub(object):
     compared in the same transaction that writes, and an older one is refused with ABORTED, reason STALE_FENCE:
     the agent then stops its ranks and ends. All calls are safe to retry.
 
-    Every RPC may end with UNAUTHENTICATED, PERMISSION_DENIED, INVALID_ARGUMENT, UNAVAILABLE or DEADLINE_EXCEEDED.
+    Every RPC may end with UNAUTHENTICATED, PERMISSION_DENIED (NOT_YOUR_ATTEMPT: the token is another attempt's),
+    INVALID_ARGUMENT, UNAVAILABLE or DEADLINE_EXCEEDED.
     """
 
     def __init__(self, channel):
@@ -87,7 +88,8 @@ class WorkerServiceServicer(object):
     compared in the same transaction that writes, and an older one is refused with ABORTED, reason STALE_FENCE:
     the agent then stops its ranks and ends. All calls are safe to retry.
 
-    Every RPC may end with UNAUTHENTICATED, PERMISSION_DENIED, INVALID_ARGUMENT, UNAVAILABLE or DEADLINE_EXCEEDED.
+    Every RPC may end with UNAUTHENTICATED, PERMISSION_DENIED (NOT_YOUR_ATTEMPT: the token is another attempt's),
+    INVALID_ARGUMENT, UNAVAILABLE or DEADLINE_EXCEEDED.
     """
 
     def ReportWorker(self, request, context):
@@ -113,7 +115,7 @@ class WorkerServiceServicer(object):
 
     def ReportEvents(self, request, context):
         """Adds the attempt's events, in order; what was there already is left. Errors: ABORTED (stale fence),
-        OUT_OF_RANGE (a gap; the answer's metadata "next_attempt_sequence" says where to go on).
+        OUT_OF_RANGE (a gap; metadata "expected" says where to go on).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -129,7 +131,7 @@ class WorkerServiceServicer(object):
 
     def CommitCheckpoint(self, request, context):
         """Makes a checkpoint visible once all of its files are there. The same step again by a newer fence wins.
-        Errors: ABORTED (stale fence), FAILED_PRECONDITION (a file is missing or has another length).
+        Errors: ABORTED (stale fence), FAILED_PRECONDITION (FILE_MISSING: one is not there or has another length).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -137,7 +139,7 @@ class WorkerServiceServicer(object):
 
     def FinishAttempt(self, request, context):
         """Ends the attempt: with a result, paused, cancelled, released, or with a failure that is retried or final.
-        Errors: ABORTED (stale fence), FAILED_PRECONDITION (a file of the result is missing).
+        Errors: ABORTED (stale fence), FAILED_PRECONDITION (FILE_MISSING: one of the result is not there).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -206,7 +208,8 @@ class WorkerService(object):
     compared in the same transaction that writes, and an older one is refused with ABORTED, reason STALE_FENCE:
     the agent then stops its ranks and ends. All calls are safe to retry.
 
-    Every RPC may end with UNAUTHENTICATED, PERMISSION_DENIED, INVALID_ARGUMENT, UNAVAILABLE or DEADLINE_EXCEEDED.
+    Every RPC may end with UNAUTHENTICATED, PERMISSION_DENIED (NOT_YOUR_ATTEMPT: the token is another attempt's),
+    INVALID_ARGUMENT, UNAVAILABLE or DEADLINE_EXCEEDED.
     """
 
     @staticmethod

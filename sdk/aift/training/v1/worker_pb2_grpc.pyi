@@ -23,7 +23,8 @@ class WorkerServiceStub:
     compared in the same transaction that writes, and an older one is refused with ABORTED, reason STALE_FENCE:
     the agent then stops its ranks and ends. All calls are safe to retry.
 
-    Every RPC may end with UNAUTHENTICATED, PERMISSION_DENIED, INVALID_ARGUMENT, UNAVAILABLE or DEADLINE_EXCEEDED.
+    Every RPC may end with UNAUTHENTICATED, PERMISSION_DENIED (NOT_YOUR_ATTEMPT: the token is another attempt's),
+    INVALID_ARGUMENT, UNAVAILABLE or DEADLINE_EXCEEDED.
     """
 
     def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
@@ -50,7 +51,7 @@ class WorkerServiceStub:
         aift.training.v1.worker_pb2.ReportEventsResponse,
     ]
     """Adds the attempt's events, in order; what was there already is left. Errors: ABORTED (stale fence),
-    OUT_OF_RANGE (a gap; the answer's metadata "next_attempt_sequence" says where to go on).
+    OUT_OF_RANGE (a gap; metadata "expected" says where to go on).
     """
 
     PrepareFiles: grpc.UnaryUnaryMultiCallable[
@@ -66,7 +67,7 @@ class WorkerServiceStub:
         aift.training.v1.training_pb2.Checkpoint,
     ]
     """Makes a checkpoint visible once all of its files are there. The same step again by a newer fence wins.
-    Errors: ABORTED (stale fence), FAILED_PRECONDITION (a file is missing or has another length).
+    Errors: ABORTED (stale fence), FAILED_PRECONDITION (FILE_MISSING: one is not there or has another length).
     """
 
     FinishAttempt: grpc.UnaryUnaryMultiCallable[
@@ -74,7 +75,7 @@ class WorkerServiceStub:
         aift.training.v1.worker_pb2.FinishAttemptResponse,
     ]
     """Ends the attempt: with a result, paused, cancelled, released, or with a failure that is retried or final.
-    Errors: ABORTED (stale fence), FAILED_PRECONDITION (a file of the result is missing).
+    Errors: ABORTED (stale fence), FAILED_PRECONDITION (FILE_MISSING: one of the result is not there).
     """
 
     RefreshInputs: grpc.UnaryUnaryMultiCallable[
@@ -88,7 +89,8 @@ class WorkerServiceAsyncStub:
     compared in the same transaction that writes, and an older one is refused with ABORTED, reason STALE_FENCE:
     the agent then stops its ranks and ends. All calls are safe to retry.
 
-    Every RPC may end with UNAUTHENTICATED, PERMISSION_DENIED, INVALID_ARGUMENT, UNAVAILABLE or DEADLINE_EXCEEDED.
+    Every RPC may end with UNAUTHENTICATED, PERMISSION_DENIED (NOT_YOUR_ATTEMPT: the token is another attempt's),
+    INVALID_ARGUMENT, UNAVAILABLE or DEADLINE_EXCEEDED.
     """
 
     ReportWorker: grpc.aio.UnaryUnaryMultiCallable[
@@ -114,7 +116,7 @@ class WorkerServiceAsyncStub:
         aift.training.v1.worker_pb2.ReportEventsResponse,
     ]
     """Adds the attempt's events, in order; what was there already is left. Errors: ABORTED (stale fence),
-    OUT_OF_RANGE (a gap; the answer's metadata "next_attempt_sequence" says where to go on).
+    OUT_OF_RANGE (a gap; metadata "expected" says where to go on).
     """
 
     PrepareFiles: grpc.aio.UnaryUnaryMultiCallable[
@@ -130,7 +132,7 @@ class WorkerServiceAsyncStub:
         aift.training.v1.training_pb2.Checkpoint,
     ]
     """Makes a checkpoint visible once all of its files are there. The same step again by a newer fence wins.
-    Errors: ABORTED (stale fence), FAILED_PRECONDITION (a file is missing or has another length).
+    Errors: ABORTED (stale fence), FAILED_PRECONDITION (FILE_MISSING: one is not there or has another length).
     """
 
     FinishAttempt: grpc.aio.UnaryUnaryMultiCallable[
@@ -138,7 +140,7 @@ class WorkerServiceAsyncStub:
         aift.training.v1.worker_pb2.FinishAttemptResponse,
     ]
     """Ends the attempt: with a result, paused, cancelled, released, or with a failure that is retried or final.
-    Errors: ABORTED (stale fence), FAILED_PRECONDITION (a file of the result is missing).
+    Errors: ABORTED (stale fence), FAILED_PRECONDITION (FILE_MISSING: one of the result is not there).
     """
 
     RefreshInputs: grpc.aio.UnaryUnaryMultiCallable[
@@ -152,7 +154,8 @@ class WorkerServiceServicer(metaclass=abc.ABCMeta):
     compared in the same transaction that writes, and an older one is refused with ABORTED, reason STALE_FENCE:
     the agent then stops its ranks and ends. All calls are safe to retry.
 
-    Every RPC may end with UNAUTHENTICATED, PERMISSION_DENIED, INVALID_ARGUMENT, UNAVAILABLE or DEADLINE_EXCEEDED.
+    Every RPC may end with UNAUTHENTICATED, PERMISSION_DENIED (NOT_YOUR_ATTEMPT: the token is another attempt's),
+    INVALID_ARGUMENT, UNAVAILABLE or DEADLINE_EXCEEDED.
     """
 
     @abc.abstractmethod
@@ -186,7 +189,7 @@ class WorkerServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[aift.training.v1.worker_pb2.ReportEventsResponse, collections.abc.Awaitable[aift.training.v1.worker_pb2.ReportEventsResponse]]:
         """Adds the attempt's events, in order; what was there already is left. Errors: ABORTED (stale fence),
-        OUT_OF_RANGE (a gap; the answer's metadata "next_attempt_sequence" says where to go on).
+        OUT_OF_RANGE (a gap; metadata "expected" says where to go on).
         """
 
     @abc.abstractmethod
@@ -206,7 +209,7 @@ class WorkerServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[aift.training.v1.training_pb2.Checkpoint, collections.abc.Awaitable[aift.training.v1.training_pb2.Checkpoint]]:
         """Makes a checkpoint visible once all of its files are there. The same step again by a newer fence wins.
-        Errors: ABORTED (stale fence), FAILED_PRECONDITION (a file is missing or has another length).
+        Errors: ABORTED (stale fence), FAILED_PRECONDITION (FILE_MISSING: one is not there or has another length).
         """
 
     @abc.abstractmethod
@@ -216,7 +219,7 @@ class WorkerServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[aift.training.v1.worker_pb2.FinishAttemptResponse, collections.abc.Awaitable[aift.training.v1.worker_pb2.FinishAttemptResponse]]:
         """Ends the attempt: with a result, paused, cancelled, released, or with a failure that is retried or final.
-        Errors: ABORTED (stale fence), FAILED_PRECONDITION (a file of the result is missing).
+        Errors: ABORTED (stale fence), FAILED_PRECONDITION (FILE_MISSING: one of the result is not there).
         """
 
     @abc.abstractmethod
