@@ -38,7 +38,7 @@ def test_the_job_tells_all_that_happened(client: Client, tuned: registry_pb2.Mod
     assert losses[-1] < losses[0]
     assert any(event.sample.text for event in events)
     job = client.training.get("first")
-    assert job.metrics["bits_per_character"] < job.metrics["base_bits_per_character"]
+    assert job.metrics["eval_bits_per_character"] < job.metrics["base_eval_bits_per_character"]
 
 
 def test_base_and_tuned_answer_differently_at_the_same_time(client: Client, tuned: registry_pb2.ModelVersion) -> None:
