@@ -78,16 +78,18 @@ class Importing:
         keeper = asyncio.create_task(self._keep(claim, progress))
         try:
             await asyncio.wait({work, keeper}, return_when=asyncio.FIRST_COMPLETED)
-            keeper.cancel()
             if work.done():
                 await self._record(work.result())
             else:
+                keeper.result()
                 log.warning("import was taken away or deleted", extra={"base_model": claim.id})
         except asyncio.CancelledError:
+            keeper.cancel()
             await self._record(partial(self._queue.release, claim, after_s=0))
             raise
         finally:
             work.cancel()
+            keeper.cancel()
             await asyncio.gather(work, keeper, return_exceptions=True)
 
     async def _outcome(self, claim: Claim, progress: ImportProgress) -> Ending:
