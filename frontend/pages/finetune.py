@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 from aift import Client
+from aift.hyperparameters import as_settings, hyperparameters
 from aift.registry.v1 import registry_pb2
 from aift.training.v1 import training_pb2
 from google.protobuf.json_format import MessageToDict
@@ -158,7 +159,7 @@ def _method_label(method: str) -> str:
 
 def _starting_point(base: registry_pb2.BaseModel) -> dict[str, object]:
     """The settings that the fields begin with: the manual's, those of the model's card, or a preset."""
-    recommended = MessageToDict(base.recommended)
+    recommended = as_settings(hyperparameters(MessageToDict(base.recommended)))
     card = say("モデルカードの推奨値", "The model card's")
     usual = say("標準", "Usual")
     options = ([card] if recommended else []) + [usual, *(preset.label for preset in PRESETS)]

@@ -65,10 +65,10 @@ def test_data_page_shows_rows_and_report(open_page: Open, tuned: registry_pb2.Mo
 def test_data_page_takes_a_file(open_page: Open, client: Client, tmp_path: Path) -> None:
     rows = "".join(f'{{"text": "質問: {n}番は？\\n回答: {n}です。"}}\n' for n in range(30))
     page = open_page("data")
-    page.file_uploader[0].upload(("faq-page.jsonl", rows.encode(), "application/json"))
+    page.file_uploader[0].upload("faq-page.jsonl", rows.encode(), "application/json")
     button(page, "アップロード")
     assert page.query_params["job"]
-    client.datasets.wait(page.query_params["job"][0])
+    client.datasets.wait(page.query_params["job"])
     assert any("アップロード完了" in success.value for success in page.run().success)
     assert client.datasets.version("datasets/faq-page/versions/1").statistics.rows == 30
 
