@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 from rich.panel import Panel
@@ -13,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aift.cli import session
-from aift.cli.output import Json, notes, out, print_json
+from aift.cli.output import Json, notes, print_json
 from aift.client import Client
 from aift.errors import invalid
 from aift.generation import SamplingOptions
@@ -149,8 +150,7 @@ def _compare(asked: _Asked, model: str, *, json_form: bool) -> None:
         for message in asked.pieces(name):
             answers[name] += message.text
 
-    console = out()
-    live = Live(get_renderable=lambda: _side_by_side(answers), console=console, refresh_per_second=10)
+    live = Live(get_renderable=lambda: _side_by_side(answers), console=Console(), refresh_per_second=10)
     with live, ThreadPoolExecutor(2) as pool:
         list(pool.map(collect, answers))
 

@@ -665,7 +665,7 @@ class ModelVersion(google.protobuf.message.Message):
     """The model card, Markdown."""
     @property
     def metrics(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.float]:
-        """What the trainer measured, such as "eval_loss", "bits_per_character", "base_bits_per_character"."""
+        """What the trainer measured, such as "eval_loss", "eval_bits_per_character", "base_eval_bits_per_character"."""
 
     @property
     def hyperparameters(self) -> google.protobuf.struct_pb2.Struct:
