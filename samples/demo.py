@@ -17,11 +17,9 @@ from aift.language import text
 from aift.registry.v1 import registry_pb2
 from aift.training.v1 import training_pb2
 from rich.console import Console
-from rich.panel import Panel
-from rich.text import Text
 
 from samples.demo_answers import read_questions
-from samples.demo_steps import HELD_OUT_DATA, Demo
+from samples.demo_steps import HELD_OUT_DATA, Demo, print_paragraph
 from samples.demo_system import DemoSystem, DemoSystemError, explain
 
 STATE = Path(__file__).resolve().parents[1] / "build" / "demo"
@@ -30,17 +28,17 @@ STATE = Path(__file__).resolve().parents[1] / "build" / "demo"
 def run(console: Console) -> None:
     """The whole demonstration."""
     begin = time.monotonic()
-    console.print(
-        Panel(
-            text(
-                "AIFT fine-tunes Japanese language models on your own machines. This is the whole of it, once, on a "
-                "tiny model: data in, training, a registered model, answers before and after.",
-                "AIFT は日本語の大規模言語モデルを自分のマシンでファインチューニングします。ここでは小さなモデルを使い、"
-                "データの投入、学習、モデルの登録、学習前後の回答までをひととおり行います。",
-            ),
-            title="AIFT",
-        )
+    console.rule("AIFT")
+    print_paragraph(
+        console,
+        text(
+            "AIFT fine-tunes Japanese language models on your own machines. This is the whole of it, once, on a "
+            "tiny model: data in, training, a registered model, answers before and after.",
+            "AIFT は日本語の大規模言語モデルを自分のマシンでファインチューニングします。ここでは小さなモデルを使い、"
+            "データの投入、学習、モデルの登録、学習前後の回答までをひととおり行います。",
+        ),
     )
+    console.print()
     console.print(
         text(
             "Starting PostgreSQL, four services and a worker …", "PostgreSQL、4 つのサービス、ワーカーを起動しています…"
@@ -66,33 +64,37 @@ def run(console: Console) -> None:
             version = demo.registered(job)
             before, after = demo.compare(version)
             demo.verdict(job, before, after)
-    console.print()
-    console.print(Panel(_summary(data, job, version), title=text("Done", "完了")))
+    _summarise(console, data, job, version)
     spent = in_time(time.monotonic() - begin)
-    console.print(text(f"Everything is stopped again. {spent} in all.", f"すべて停止しました。全体で {spent}。"))
+    console.print(text(f"\nEverything is stopped again. {spent} in all.", f"\nすべて停止しました。全体で {spent}。"))
 
 
-def _summary(data: data_pb2.DatasetVersion, job: training_pb2.TrainingJob, version: registry_pb2.ModelVersion) -> Text:
-    state = _short(STATE)
-    aift = f"{_short(Path(sys.executable).parent / 'aift')} --state-dir {state}"
+def _summarise(
+    console: Console,
+    data: data_pb2.DatasetVersion,
+    job: training_pb2.TrainingJob,
+    version: registry_pb2.ModelVersion,
+) -> None:
+    """What was made, where it lies, and what to type next; lines are not wrapped, so that they can be copied."""
+    aift = _short(Path(sys.executable).parent / "aift")
     question = read_questions(HELD_OUT_DATA, 1)[0].question
-    made = text("What was made", "作成されたもの")
-    where = text("All of it lies in", "保存場所")
-    type_next = text("What to type next", "次に試すコマンド")
-    keep = text("keep it running, with the page (in another terminal: the rest)", "起動し続ける(以下は別の端末で)")
-    lines: list[str | tuple[str, str]] = [
-        (f"{made}\n", "bold"),
-        f"  {data.name}\n  {job.name}\n  {version.name}\n",
-        (f"{where}\n", "bold"),
-        f"  {state}\n",
-        (f"{type_next}\n", "bold"),
-        f"  {_short(Path(sys.executable).parent / 'aift')} up --state-dir {state}",
-        (f"   # {keep}\n", "dim"),
-        f"  {aift} generate {version.name} --base-and-tuned '{question}'\n",
-        f"  {aift} models lineage {version.name}\n",
-        f"  {aift} train --help",
-    ]
-    return Text.assemble(*lines)
+    keep_running = text("keep it running; the rest in another terminal", "起動し続ける。以下は別の端末で")
+    console.print()
+    console.rule(text("Done", "完了"))
+    console.print(text("What was made", "作成されたもの"), style="bold")
+    for name in (data.name, job.name, version.name):
+        console.print(f"  {name}", soft_wrap=True, markup=False)
+    console.print(text("Where it lies", "保存場所"), style="bold")
+    console.print(f"  {_short(STATE)}", soft_wrap=True, markup=False)
+    console.print(text("What to type next", "次に試すコマンド"), style="bold")
+    for line in (
+        f"export AIFT_STATE_DIR={_short(STATE)}",
+        f"{aift} up    # {keep_running}",
+        f"{aift} generate {version.name} --base-and-tuned '{question}'",
+        f"{aift} models lineage {version.name}",
+        f"{aift} train --help",
+    ):
+        console.print(f"  {line}", soft_wrap=True, markup=False)
 
 
 def _short(path: Path) -> str:

@@ -10,10 +10,11 @@ from aift.cli.output import in_bytes
 from aift.cli.report import render_report
 from aift.cli.training_display import TrainingDisplay
 from aift.data.v1 import data_pb2
-from aift.language import text
+from aift.language import language, text
 from aift.registry.v1 import registry_pb2
 from aift.training.v1 import training_pb2
 from google.protobuf.json_format import MessageToDict
+from rich.cells import chop_cells
 from rich.console import Console
 from rich.padding import Padding
 from rich.progress import Progress
@@ -27,7 +28,7 @@ BASE_MODEL = SAMPLES / "models" / "tiny-ja"
 TRAINING_DATA = SAMPLES / "data" / "sample_training_data.jsonl"
 HELD_OUT_DATA = SAMPLES / "data" / "sample_heldout_data.jsonl"
 HELD_OUT_ROWS = 100
-SHOWN_ROWS = 4
+SHOWN_ROWS = 3
 STEPS = 7
 
 
@@ -55,14 +56,17 @@ class Demo:
         """Uploads the training rows and shows what the check found."""
         self._begin("Upload data and have it checked", "データをアップロードして検証する")
         version = self._client.datasets.upload(TRAINING_DATA)
-        self._console.print(f"  {TRAINING_DATA.name} ({in_bytes(version.size_bytes)}) → {version.name}", markup=False)
+        self._console.print(
+            f"  {TRAINING_DATA.name} ({in_bytes(version.size_bytes)}) → {version.name}", markup=False, soft_wrap=True
+        )
         render_report(self._client.datasets.report(version.name), self._console)
         row = self._client.datasets.preview(version.name, limit=1).rows[0]
         self._say(
             "A row as the model sees it; only the green part is learnt:",
             "モデルから見た 1 行。緑の部分だけを学習します:",
         )
-        self._console.print(Text.assemble("  ", row.prompt.replace("\n", "\n  "), (row.completion, "green")))
+        print_paragraph(self._console, row.prompt)
+        print_paragraph(self._console, row.completion, style="green")
         return version
 
     def plan(self, base: registry_pb2.BaseModel, data: data_pb2.DatasetVersion) -> training_pb2.TrainingSpec:
@@ -93,8 +97,13 @@ class Demo:
         self._begin("Fine-tune", "ファインチューニングする")
         job = self._client.training.create(spec)
         self._console.print(f"  {job.name}", style="dim", markup=False)
-        with TrainingDisplay(self._console) as display:
-            ended = self._client.training.wait(job.name, on_event=display.show)
+        try:
+            with TrainingDisplay(self._console) as display:
+                ended = self._client.training.wait(job.name, on_event=display.show)
+        except KeyboardInterrupt:
+            # Otherwise it would go on, and hold up the next demo, as soon as the system is started again.
+            self._client.training.cancel(job.name)
+            raise
         self._say("Fine-tuning is complete.", "ファインチューニング完了。", style="green")
         return ended
 
@@ -178,7 +187,15 @@ class Demo:
         self._step += 1
 
     def _say(self, en: str, ja: str, style: str = "") -> None:
-        self._console.print(Padding(Text(text(en, ja), style=style), (0, 0, 0, 2)))
+        print_paragraph(self._console, text(en, ja), style=style)
+
+
+def print_paragraph(console: Console, words: str, style: str = "") -> None:
+    """Prose with an indent. Japanese is broken anywhere: at its few spaces only it would leave ragged lines."""
+    width = console.width - 2
+    if language() == "ja":
+        words = "\n".join(part for line in words.splitlines() for part in chop_cells(line, width))
+    console.print(Padding(Text(words, style=style), (0, 0, 0, 2)))
 
 
 def take_in(client: Client) -> registry_pb2.BaseModel:
