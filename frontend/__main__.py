@@ -1,13 +1,5 @@
 """``python -m frontend`` serves the page at AIFT_PAGE_HOST:AIFT_PAGE_PORT, by default 127.0.0.1:8050."""
 
-import os
-
-# Read by Streamlit when it is imported.
-os.environ.setdefault("STREAMLIT_BROWSER_GATHER_USAGE_STATS", "false")
-os.environ.setdefault("STREAMLIT_CLIENT_TOOLBAR_MODE", "minimal")
-os.environ.setdefault("STREAMLIT_SERVER_MAX_UPLOAD_SIZE", "512")
-os.environ.setdefault("STREAMLIT_THEME_PRIMARY_COLOR", "#1f6feb")
-
 import uvicorn
 
 from frontend.server import make_app

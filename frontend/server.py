@@ -14,6 +14,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
+from streamlit import config
 from streamlit.starlette import App
 
 from frontend.settings import PageSettings
@@ -23,6 +24,13 @@ LANGUAGE_COOKIE = "aift_lang"
 _YEAR_S = 365 * 24 * 3600
 _MAX_FORM_BYTES = 8192
 _LOOPBACK_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
+
+_OPTIONS = {
+    "browser.gatherUsageStats": False,
+    "client.toolbarMode": "minimal",
+    "server.maxUploadSize": 512,
+    "theme.primaryColor": "#1f6feb",
+}
 
 _SIGN_IN = """<!doctype html><html lang="ja"><meta charset="utf-8"><title>AIFT</title>
 <style>body{{font-family:sans-serif;max-width:28rem;margin:15vh auto;padding:0 1rem}}
@@ -37,6 +45,8 @@ aria-label="token" placeholder="token"><button>サインイン · Sign in</butto
 
 def make_app(settings: PageSettings) -> App:
     """The application. On loopback only loopback host names are answered, so that no other site can pose as us."""
+    for name, value in _OPTIONS.items():
+        config.set_option(name, value)
     middleware = [Middleware(TrustedHostMiddleware, allowed_hosts=_LOOPBACK_HOSTS)] if settings.opens_at_once else []
     return App(
         Path(__file__).parent / "script.py",

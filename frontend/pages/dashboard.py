@@ -51,13 +51,18 @@ def _worker(worker: training_pb2.Worker) -> None:
         st.markdown(f"**{worker.name}**")
         cpu, memory, disk = st.columns(3)
         cpu.metric(
-            say("CPU使用率", "CPU"), f"{machine.cpu_utilization:.0%}", f"{machine.cpu_count} cores", delta_color="off"
+            say("CPU使用率", "CPU"),
+            f"{machine.cpu_utilization:.0%}",
+            f"{machine.cpu_count} cores",
+            delta_arrow="off",
+            delta_color="off",
         )
         used = machine.memory_used_bytes / max(machine.memory_total_bytes, 1)
         memory.metric(
             say("メモリ使用量", "Memory"),
             f"{used:.0%}",
             f"{wording.size(machine.memory_used_bytes)} / {wording.size(machine.memory_total_bytes)}",
+            delta_arrow="off",
             delta_color="off",
         )
         disk.metric(say("空きディスク", "Free disk"), wording.size(machine.disk_free_bytes))

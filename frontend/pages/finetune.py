@@ -200,9 +200,12 @@ def _show_plan(plan: training_pb2.TrainingPlan) -> None:
         say("学習するパラメータ", "Trained parameters"),
         f"{plan.trainable_parameters:,}",
         f"{share:.2%}",
+        delta_arrow="off",
         delta_color="off",
     )
-    steps.metric(say("ステップ数", "Steps"), f"{plan.steps:,}", f"{plan.train_rows:,} rows", delta_color="off")
+    steps.metric(
+        say("ステップ数", "Steps"), f"{plan.steps:,}", f"{plan.train_rows:,} rows", delta_arrow="off", delta_color="off"
+    )
     batch.metric(say("実効バッチサイズ", "Effective batch"), f"{plan.effective_batch_size:,}")
     memory.metric(say("メモリ見積り（1台あたり）", "Memory per device"), wording.size(plan.memory_bytes))
     parts = [{"part": part.part, "GiB": part.size_bytes / 2**30} for part in plan.memory]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import streamlit as st
 from aift import AiftError, Client
 from aift.inference.v1 import inference_pb2
@@ -118,27 +116,25 @@ def _ask(client: Client, models: list[str], options: dict[str, object]) -> None:
 
 def _answer(client: Client, model: str, prompt: str, options: dict[str, object]) -> None:
     st.caption(model)
-    ends: list[inference_pb2.GenerateStreamResponse] = []
     sampling = {name: value for name, value in options.items() if value is not None}
-
-    def pieces() -> Iterator[str]:
-        for piece in client.generate_stream(model, prompt, **sampling):  # type: ignore[arg-type]
-            if piece.finish_reason:
-                ends.append(piece)
-            yield piece.text
-
+    text = ""
+    end: inference_pb2.GenerateStreamResponse | None = None
     try:
         with st.container(border=True):
-            st.write_stream(pieces())
+            shown = st.empty()
+            for piece in client.generate_stream(model, prompt, **sampling):  # type: ignore[arg-type]
+                text += piece.text
+                shown.text(text)  # as it is: what a model writes is not Markdown of ours
+                end = piece if piece.finish_reason else end
     except AiftError as error:
         show_problem(error)
         return
-    if ends:
-        usage = ends[-1].usage
+    if end:
+        usage = end.usage
         speed = usage.completion_tokens / usage.total_seconds if usage.total_seconds else 0.0
-        cut = ends[-1].finish_reason == inference_pb2.FINISH_REASON_LENGTH
-        end = say("最大長で終了", "ended at the max length") if cut else say("終了", "complete")
-        st.caption(f"{usage.completion_tokens} tokens · {speed:.0f} tokens/s · {end}")
+        cut = end.finish_reason == inference_pb2.FINISH_REASON_LENGTH
+        how = say("最大長で終了", "ended at the max length") if cut else say("終了", "complete")
+        st.caption(f"{usage.completion_tokens} tokens · {speed:.0f} tokens/s · {how}")
 
 
 show()

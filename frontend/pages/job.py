@@ -70,7 +70,8 @@ def _state(job: training_pb2.TrainingJob) -> None:
             text += " · " + say("残り ", "left ") + wording.duration(progress.remaining.seconds)
         st.progress(min(done, 1.0), text=text)
     loss, speed, elapsed, attempt = st.columns(4)
-    loss.metric(say("損失", "Loss"), f"{progress.loss:.4f}" if progress.loss else "–")
+    newest = progress.loss or job.metrics.get("loss", 0.0)
+    loss.metric(say("損失", "Loss"), f"{newest:.4f}" if newest else "–")
     speed.metric(
         say("トークン/秒", "Tokens/s"), f"{progress.tokens_per_second:,.0f}" if progress.tokens_per_second else "–"
     )

@@ -29,7 +29,7 @@ def browser_page(system: System) -> Iterator[Page]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=options)
         context = browser.new_context(
-            locale="ja-JP", viewport={"width": 1280, "height": 900}, base_url=f"http://{system.addresses['page']}"
+            locale="ja-JP", viewport={"width": 1280, "height": 1300}, base_url=f"http://{system.addresses['page']}"
         )
         context.set_default_timeout(_PATIENCE_MS)
         expect.set_options(timeout=_PATIENCE_MS)
