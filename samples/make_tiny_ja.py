@@ -22,8 +22,8 @@ TOKENIZER_PASSAGES = 20_000
 # What the card recommends for fine-tuning on samples/data/sample_training_data.jsonl.
 RECOMMENDED = {
     "method": "lora",
-    "learning_rate": 2e-3,
-    "num_train_epochs": 3,
+    "learning_rate": 3e-3,
+    "num_train_epochs": 2,
     "per_device_train_batch_size": 4,
     "lora_r": 16,
     "lora_alpha": 32,

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -27,12 +28,13 @@ class Recipe:
     """What the run does; rows are counted over all ranks, a row has `length` tokens."""
 
     tokens: int = 4_800_000
-    length: int = 128
-    rows_per_step: int = 16
+    length: int = 256
+    rows_per_step: int = 8
     learning_rate: float = 3e-3
     warm_up_steps: int = 100
     falling_share: float = 0.4
     curriculum_share: float = 0.125
+    given_weight: float = 0.2
     seed: int = 0
 
     @property
@@ -67,17 +69,44 @@ def build(tokenizer: Tokenizer) -> LlamaForCausalLM:
     )
 
 
-def rows(tokenizer: Tokenizer, recipe: Recipe, rank: int, ranks: int) -> Iterator[list[int]]:
-    """Yield this rank's rows for the whole run: passages, each with its end mark, cut at `length`."""
+class Row(NamedTuple):
+    """Whole passages one after the other, filled up with padding to the recipe's length."""
+
+    tokens: list[int]
+    positions: list[int]
+    """Start again at nought with each passage: that is what keeps passages from seeing each other."""
+    weights: list[float]
+    """How much a token counts in the loss: the made-up part little, since nothing foretells it."""
+
+
+def rows(tokenizer: Tokenizer, recipe: Recipe, rank: int) -> Iterator[Row]:
+    """Yield this rank's rows for the whole run."""
     rng = random.Random(f"{recipe.seed}/{rank}")
-    total = recipe.steps * recipe.rows_per_step // ranks
-    end = tokenizer.encode(END).ids
-    for number in range(total):
-        make = passages.listed_twice if number < recipe.curriculum_share * total else passages.passage
-        row: list[int] = []
-        while len(row) < recipe.length:
-            row += [*tokenizer.encode(make(rng)).ids, *end]
-        yield row[: recipe.length]
+    total = recipe.steps * recipe.rows_per_step // RANKS
+    row = Row([], [], [])
+    made = 0
+    while made < total:
+        listing = made < recipe.curriculum_share * total
+        given, following = (passages.listed_twice if listing else passages.passage)(rng)
+        start, end = tokenizer.encode(given).ids, tokenizer.encode(following + END).ids
+        length = len(start) + len(end)
+        if len(row.tokens) + length > recipe.length:
+            yield _filled(row, recipe.length)
+            made += 1
+            row = Row([], [], [])
+        row.tokens.extend(start + end)
+        row.positions.extend(range(length))
+        row.weights.extend([recipe.given_weight] * len(start) + [1.0] * len(end))
+
+
+def _filled(row: Row, length: int) -> Row:
+    """Pad; a passage longer than a whole row, which no maker makes, would be cut."""
+    rest = max(0, length - len(row.tokens))
+    return Row(
+        [*row.tokens, *[0] * rest][:length],
+        [*row.positions, *range(rest)][:length],
+        [*row.weights, *[0.0] * rest][:length],
+    )
 
 
 class LookUp:
@@ -117,7 +146,7 @@ class Rank:
         self.model = build(tokenizer)
         self._recipe = recipe
         self._rank = rank
-        self._rows = rows(tokenizer, recipe, rank, RANKS)
+        self._rows = rows(tokenizer, recipe, rank)
         self._look_up = LookUp(tokenizer)
         self._optimizer = torch.optim.AdamW(self.model.parameters(), betas=(0.9, 0.95), weight_decay=0.01)
 
@@ -130,9 +159,14 @@ class Rank:
                 self._tell(step + 1, loss, time.monotonic() - began)
 
     def _step(self, step: int) -> float:
-        batch = torch.tensor(list(itertools.islice(self._rows, self._recipe.rows_per_step // RANKS)))
-        logits = self.model(batch, use_cache=False).logits
-        loss = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), batch[:, 1:].flatten())
+        rows_here = list(itertools.islice(self._rows, self._recipe.rows_per_step // RANKS))
+        tokens, positions, weights = (torch.tensor(part) for part in zip(*rows_here, strict=True))
+        logits = self.model(input_ids=tokens, position_ids=positions, use_cache=False).logits
+        losses = torch.nn.functional.cross_entropy(
+            logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten(), reduction="none"
+        )
+        weights = weights * (positions > 0)  # the first token of a passage follows from nothing
+        loss = (losses * weights[:, 1:].flatten()).sum() / weights.sum()
         loss.backward()  # type: ignore[no-untyped-call]
         self._average_gradients()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)

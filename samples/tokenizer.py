@@ -21,7 +21,7 @@ _MARKERS = "質問: 回答: 指示: 応答: 入力: 出力: ### システム"
 def train(passages_read: int, seed: int) -> Tokenizer:
     """Train on `passages_read` passages; pieces for all 256 bytes make every text encodable."""
     rng = random.Random(seed)
-    texts = [passages.passage(rng) for _ in range(passages_read)]
+    texts = [passages.passage(rng).text for _ in range(passages_read)]
     learner = Tokenizer(models.BPE())
     learner.pre_tokenizer = pre_tokenizers.Split(_RUN, "isolated")
     trainer = trainers.BpeTrainer(

@@ -13,7 +13,7 @@ _REFERENCE = re.compile(r"[A-Z]{2}-\d{4}")
 
 def _stream(seed: int, number: int) -> list[str]:
     rng = random.Random(seed)
-    return [passages.passage(rng) for _ in range(number)]
+    return [passages.passage(rng).text for _ in range(number)]
 
 
 def test_passages_are_a_function_of_the_seed() -> None:
