@@ -19,14 +19,14 @@ class Clock(TrainerCallback):  # type: ignore[misc]
     """Times the steps and keeps the losses."""
 
     def __init__(self) -> None:
-        self.began = self.ended = 0.0
+        self.began, self.seconds = (0.0, 0.0), (0.0, 0.0)
         self.losses: list[float] = []
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.began = time.monotonic()
+        self.began = time.monotonic(), time.process_time()
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.ended = time.monotonic()
+        self.seconds = time.monotonic() - self.began[0], time.process_time() - self.began[1]
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
         if logs and "loss" in logs:
@@ -69,7 +69,8 @@ def main() -> None:
     )
     trainer.train()
     tokens = int(trainer._total_train_tokens)  # noqa: SLF001 - TRL's own count without padding
-    print(json.dumps({"seconds": clock.ended - clock.began, "tokens": tokens, "losses": clock.losses}))
+    seconds, cpu_seconds = clock.seconds
+    print(json.dumps({"seconds": seconds, "cpu_seconds": cpu_seconds, "tokens": tokens, "losses": clock.losses}))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 import traceback
@@ -57,10 +58,12 @@ def _job(path: Path) -> JobFile:
 def _run(job: JobFile, output_dir: Path, reporter: Reporter, flag: control.TerminationFlag) -> events.Finished:
     leave_out_unused(job.hyperparameters)
     settle_threads(job.threads, int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", "1"))))
+    for share, library in ((0.1, "torch"), (0.2, "transformers"), (0.3, "services.training_service.trainer.run")):
+        importlib.import_module(library)
+        reporter.progress("loading_model", share, note=library)
     from services.training_service.trainer.run import run
 
     reporter.capture_logs()
-    reporter.progress("loading_model", 0.3, note="tokenizer")
     return run(job, output_dir, reporter, flag)
 
 

@@ -158,7 +158,7 @@ def _sync(path: Path) -> None:
 
 
 def _prune(folder: Path) -> None:
-    """Removes all but the newest."""
+    """Removes all but the newest, and what a killed trainer left unfinished."""
     found = sorted(folder.glob("step-*"), key=lambda path: int(path.name.removeprefix("step-")))
-    for old in found[:-KEPT]:
+    for old in [*found[:-KEPT], *folder.glob(".step-*.partial")]:
         shutil.rmtree(old, ignore_errors=True)

@@ -6,15 +6,19 @@ import json
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from peft import PeftModel
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from services.text.template import parse_template
-from services.training_service.trainer import control, events
+from services.training_service.trainer import control, evaluate, events, job
+from services.training_service.trainer.data import prepare
+from services.training_service.trainer.ranks import Ranks
 from tests.integration.trainer.conftest import Finished, Trainer, example_rows
 
 pytestmark = pytest.mark.xdist_group("trainer")
@@ -84,19 +88,10 @@ def test_the_result_stands_alone(straight: Finished, base_model: Path) -> None:
 
 
 def test_the_adapter_gives_the_measured_loss(straight: Finished, base_model: Path) -> None:
-    from peft import PeftModel
-
-    from services.training_service.trainer import evaluate, job
-    from services.training_service.trainer.data import prepare
-    from services.training_service.trainer.ranks import Ranks
-
     model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base_model), straight.output_dir / "model")
-    description = job.load(straight.output_dir.parent / "job.json")
-    data = prepare(description, AutoTokenizer.from_pretrained(base_model), 256, lambda share: None)
-    measured = evaluate.measure(model, data.held_out, tokens=512, packing=False, ranks=Ranks(), told=lambda s: None)
-    expected = straight.result.metrics
-    assert measured["eval_loss"] == pytest.approx(expected["eval_loss"], rel=1e-5)
-    assert measured["eval_bits_per_character"] == pytest.approx(expected["eval_bits_per_character"], rel=1e-5)
+    found, expected = measured(model, straight), straight.result.metrics
+    assert found["eval_loss"] == pytest.approx(expected["eval_loss"], rel=1e-5)
+    assert found["eval_bits_per_character"] == pytest.approx(expected["eval_bits_per_character"], rel=1e-5)
 
 
 def test_tensorboard_files_are_always_written(straight: Finished) -> None:
@@ -165,6 +160,16 @@ def test_other_methods_learn(method: str, trainer: Trainer) -> None:
     assert run.result.metrics["eval_loss"] < run.result.metrics["base_eval_loss"] - 0.5
     kept = "model.safetensors" if method == "full" else "adapter_model.safetensors"
     assert (run.output_dir / "model" / kept).exists()
+    if method == "full":
+        trained = AutoModelForCausalLM.from_pretrained(run.output_dir / "model")
+        assert measured(trained, run)["eval_loss"] == pytest.approx(run.result.metrics["eval_loss"], rel=1e-5)
+
+
+def measured(model: Any, run: Finished) -> dict[str, float]:
+    """What the held-out rows of a run give on a model, one by one and padded."""
+    description = job.load(run.output_dir.parent / "job.json")
+    data = prepare(description, AutoTokenizer.from_pretrained(run.output_dir / "model"), 256, lambda share: None)
+    return evaluate.measure(model, data.held_out, tokens=1, packing=False, ranks=Ranks(), told=lambda share: None)
 
 
 def test_chat_rows_train_with_the_models_own_template(trainer: Trainer) -> None:
