@@ -48,7 +48,7 @@ def test_the_house_style_and_its_markers_are_left_to_fine_tuning() -> None:
 
 
 def test_what_the_house_style_is_written_with_does_occur() -> None:
-    stream = "".join(_stream(4, 500))
+    stream = "".join(_stream(4, 3000))
     assert all(words in stream for words in ("【", "】", "でございます。", "が承ります。", "予定しております。"))
 
 
