@@ -44,10 +44,12 @@ async def check_adapter(folder: Folder, base: BaseModel, base_folder: Folder) ->
 
 
 def _check_base_name(config: Mapping[str, Any], base: BaseModel) -> None:
-    """The Hub id that PEFT wrote is the base model's. Folder names, which it writes too, say nothing."""
+    """The Hub id that PEFT wrote is the base model's. It also writes folders, and our trainer names of ours; what
+    those meant where the adapter was made says nothing here."""
     written = str(config.get("base_model_name_or_path") or "")
     named = canonical(written)
-    comparable = "/" in named and is_hub_id(named) and "/" in base.hub_id
+    of_hub = "/" in named and is_hub_id(named) and not named.startswith("baseModels/")
+    comparable = of_hub and "/" in base.hub_id
     if comparable and named.lower() != base.hub_id.lower():
         raise AdapterBaseMismatch(
             base_model=base.name, what="base_model_name_or_path", found=named[:200], expected=base.hub_id

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, RowMapping, Select, and_, bindparam, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.core import idempotency
@@ -19,6 +19,7 @@ from services.core.pages import Page
 from services.registry_service import rows
 from services.registry_service.domain import BaseModel, HubSource, StoredFile
 from services.registry_service.errors import BaseModelInUse
+from services.registry_service.hot_reads import HotRead
 from services.registry_service.hub_names import canonical
 from services.registry_service.schema import base_model_files, base_models, files_of, requests, versions
 
@@ -31,6 +32,24 @@ def _select() -> Select[Any]:
         base_model_files.c.tenant == base_models.c.tenant, base_model_files.c.base_model_id == base_models.c.id
     )
     return select(base_models, files_of(base_model_files, of_model).label("files"))
+
+
+def _by_reference() -> Select[Any]:
+    """By id, or by Hub id; what can be used and is newest comes first."""
+    same_id = base_models.c.id == bindparam("reference")
+    same_hub_id = and_(base_models.c.hub_id != "", func.lower(base_models.c.hub_id) == bindparam("hub_id"))
+    best_first = (
+        _LIVE.desc(),
+        same_id.desc(),
+        (base_models.c.state == "READY").desc(),
+        base_models.c.create_time.desc(),
+    )
+    wanted = _select().where(base_models.c.tenant == bindparam("tenant"), or_(same_id, same_hub_id))
+    return wanted.order_by(*best_first).limit(1)
+
+
+_ANY_BY_REFERENCE = HotRead(_by_reference())
+_BY_REFERENCE = HotRead(_by_reference().where(_LIVE))
 
 
 class BaseModelStore:
@@ -61,18 +80,8 @@ class BaseModelStore:
 
     async def get(self, tenant: str, reference: str, *, even_deleted: bool = False) -> BaseModel:
         """By id, Hub id or short name; of several with one Hub id the newest that can be used. Raises NotFound."""
-        hub_id = canonical(reference).lower()
-        by_name = or_(base_models.c.id == reference, func.lower(base_models.c.hub_id) == hub_id)
-        best_first = (
-            _LIVE.desc(),
-            (base_models.c.id == reference).desc(),
-            (base_models.c.state == "READY").desc(),
-            base_models.c.create_time.desc(),
-        )
-        among = base_models.c.tenant == tenant if even_deleted else and_(base_models.c.tenant == tenant, _LIVE)
-        statement = _select().where(among, by_name).order_by(*best_first).limit(1)
-        async with self._database.transaction() as tx:
-            row = (await tx.execute(statement)).mappings().one_or_none()
+        read = _ANY_BY_REFERENCE if even_deleted else _BY_REFERENCE
+        row = await read.one(self._database, tenant=tenant, reference=reference, hub_id=canonical(reference).lower())
         if row is None:
             raise NotFound(f"baseModels/{reference}")
         return rows.base_model(row)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Select, and_, func, select
+from sqlalchemy import ColumnElement, RowMapping, Select, and_, bindparam, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -21,6 +21,7 @@ from services.core.pages import Page
 from services.registry_service import rows
 from services.registry_service.domain import Model
 from services.registry_service.errors import DeletedIdInUse
+from services.registry_service.hot_reads import HotRead
 from services.registry_service.schema import alias_changes, aliases, models, requests, spent_numbers, versions
 
 KEPT_FOR = timedelta(days=7)
@@ -40,6 +41,12 @@ def _select() -> Select[Any]:
     return select(models, newest.label("latest_version")).where(models.c.delete_time.is_(None))
 
 
+_BY_ID = HotRead(_select().where(models.c.tenant == bindparam("tenant"), models.c.id == bindparam("id")))
+_ALIASES = HotRead(
+    select(aliases).where(aliases.c.tenant == bindparam("tenant"), aliases.c.model_id == bindparam("id"))
+)
+
+
 class ModelStore:
     """Models of all tenants."""
 
@@ -57,8 +64,10 @@ class ModelStore:
 
     async def get(self, tenant: str, id_: str) -> Model:
         """Raises NotFound."""
-        async with self._database.transaction() as tx:
-            return await _one(tx, tenant, id_)
+        row = await _BY_ID.one(self._database, tenant=tenant, id=id_)
+        if row is None:
+            raise NotFound(f"models/{id_}")
+        return rows.model(row, await _ALIASES.all(self._database, tenant=tenant, id=id_))
 
     async def list(self, tenant: str, page: Page) -> list[Model]:
         """One page and one more, newest first."""

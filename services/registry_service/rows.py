@@ -21,7 +21,7 @@ from services.registry_service.domain import (
     Version,
 )
 
-Row = RowMapping
+Row = RowMapping | Mapping[str, Any]
 
 
 def files(listed: Iterable[Mapping[str, Any]]) -> tuple[StoredFile, ...]:

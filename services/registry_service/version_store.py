@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Select, and_, func, literal_column, select, text
+from sqlalchemy import ColumnElement, RowMapping, Select, and_, bindparam, func, literal_column, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.core import idempotency, names
@@ -24,6 +24,7 @@ from services.registry_service.domain import (
     version_name,
 )
 from services.registry_service.errors import BaseModelChanged, BaseModelNotReady, NoVersionYet, VersionHasAliases
+from services.registry_service.hot_reads import HotRead
 from services.registry_service.schema import (
     aliases,
     base_models,
@@ -53,6 +54,18 @@ def _select() -> Select[Any]:
     )
     listed = files_of(version_files, same_version(version_files, versions))
     return select(versions, listed.label("files"), pointing.label("aliases"))
+
+
+def _hot() -> Select[Any]:
+    """The versions of a model that are not deleted, for reads that are compiled once."""
+    return _select().where(
+        versions.c.tenant == bindparam("tenant"), versions.c.model_id == bindparam("model_id"), _LIVE
+    )
+
+
+_BY_NUMBER = HotRead(_hot().where(versions.c.number == bindparam("wanted_number")))
+_NEWEST = HotRead(_hot().order_by(versions.c.number.desc()).limit(1))
+_BY_ALIAS = HotRead(_hot().join(aliases, and_(same_version(aliases, versions), aliases.c.alias == bindparam("alias"))))
 
 
 class VersionStore:
@@ -111,25 +124,23 @@ class VersionStore:
 
     async def get(self, tenant: str, model_id: str, number: int) -> Version:
         """By number. Raises NotFound."""
-        async with self._database.transaction() as tx:
-            return await _one(tx, tenant, model_id, number)
+        row = await _BY_NUMBER.one(self._database, tenant=tenant, model_id=model_id, wanted_number=number)
+        if row is None:
+            raise NotFound(version_name(model_id, number))
+        return rows.version(row)
 
     async def newest(self, tenant: str, model_id: str) -> Version:
         """The newest of a model. Raises NotFound or NoVersionYet."""
-        newest = _select().where(_of_model(tenant, model_id), _LIVE).order_by(versions.c.number.desc()).limit(1)
-        async with self._database.transaction() as tx:
-            row = (await tx.execute(newest)).mappings().one_or_none()
-            if row is None:
+        row = await _NEWEST.one(self._database, tenant=tenant, model_id=model_id)
+        if row is None:
+            async with self._database.transaction() as tx:
                 await _check_model(tx, tenant, model_id)
-                raise NoVersionYet(model=f"models/{model_id}")
-            return rows.version(row)
+            raise NoVersionYet(model=f"models/{model_id}")
+        return rows.version(row)
 
     async def aliased(self, tenant: str, model_id: str, alias: str) -> Version:
         """The one that an alias points to. Raises NotFound."""
-        here = and_(same_version(aliases, versions), aliases.c.alias == alias)
-        statement = _select().join(aliases, here).where(_of_model(tenant, model_id), _LIVE)
-        async with self._database.transaction() as tx:
-            row = (await tx.execute(statement)).mappings().one_or_none()
+        row = await _BY_ALIAS.one(self._database, tenant=tenant, model_id=model_id, alias=alias)
         if row is None:
             raise NotFound(f"models/{model_id}@{alias}")
         return rows.version(row)

@@ -179,6 +179,7 @@ def base_model(hub_id: str = "") -> BaseModel:
     ("written", "hub_id", "fits"),
     [
         ("/cache/models/abc", "owner/one", True),
+        ("baseModels/one", "owner/one", True),
         ("owner/one", "Owner/One", True),
         ("owner/one", "", True),
         ("owner/two", "owner/one", False),
