@@ -69,7 +69,8 @@ def render_all(examples: Sequence[Example], template: Template, tokenizer: Any, 
 def differs_when_served(example: Example, template: Template, tokenizer: Any) -> bool:
     """Whether the prompt alone, as serving encodes it, has other tokens than the prompt in training.
 
-    It has where a token straddles prompt and answer. The model then answers from a start that it was not trained on.
+    It has where a token straddles prompt and answer, or where the chat template opens answers with more than it keeps
+    of them (such as <think>). The model then answers from a start that it was not trained on.
     """
     whole = render(example, template, tokenizer, 2**30)
     if isinstance(example, Plain) or True not in whole.trained:

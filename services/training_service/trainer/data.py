@@ -239,7 +239,8 @@ def _warn_of_serving(rows: Sequence[Example], template: Template, tokenizer: Any
         raise DataError(*error.problems) from error
     if differing:
         log.warning(
-            "in %d of %d rows a token straddles prompt and answer; serving will see other tokens at the prompt's end",
+            "in %d of %d rows the prompt ends with other tokens than when it is served: a token straddles prompt and"
+            " answer, or the chat template opens answers in another way",
             differing,
             len(checked),
         )

@@ -6,7 +6,11 @@ from typing import Any
 
 import pytest
 
-SPECIAL = ("<s>", "</s>", "<unk>", "<pad>", "<|im_start|>", "<|im_end|>", "<|user|>", "<|assistant|>", "[INST]")
+SPECIAL = (
+    *("<s>", "</s>", "<unk>", "<pad>", "<|im_start|>", "<|im_end|>", "<|user|>", "<|assistant|>", "[INST]"),
+    *("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<start_of_turn>", "<end_of_turn>"),
+    *("<｜User｜>", "<｜Assistant｜>"),
+)
 SENTENCES = (
     "質問: 日本の首都はどこですか？\n回答: 日本の首都は東京です。",
     "質問: 山の高さは何メートルですか？\n回答: 山の高さは3,776メートルです。",

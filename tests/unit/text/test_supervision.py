@@ -56,6 +56,21 @@ CALM_2 = (
     "{% elif m.role == 'assistant' %}ASSISTANT: {{ m.content }}{{ eos_token }}\n{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}ASSISTANT: {% endif %}"
 )
+LLAMA_3 = (
+    "{{ bos_token }}{% for m in messages %}<|start_header_id|>{{ m.role }}<|end_header_id|>{{ '\\n\\n' }}"
+    "{{ m.content | trim }}<|eot_id|>{% endfor %}"
+    "{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>{{ '\\n\\n' }}{% endif %}"
+)
+GEMMA = (
+    "{{ bos_token }}{% for m in messages %}<start_of_turn>{{ 'model' if m.role == 'assistant' else m.role }}\n"
+    "{{ m.content | trim }}<end_of_turn>{{ '\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
+)
+DEEPSEEK = (
+    "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}<｜User｜>{{ m.content }}"
+    "{% else %}<｜Assistant｜>{{ m.content }}{{ eos_token }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<｜Assistant｜><think>\n{% endif %}"
+)
 ENDLESS = "{# <|user|> #}{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}{# <|assistant|> #}"
 STRANGE = "{% for m in messages %}{{ m.role }}> {{ m.content }}\n{% endfor %}"
 
@@ -114,6 +129,20 @@ def test_text(text: str, expected: str, tokenizer: Any) -> None:
             "<|im_start|>user\n訳して<|im_end|>\n<|im_start|>assistant\n⟦<think>\n\n</think>\n\nYes<|im_end|>⟧\n",
         ),
         (INSTRUCTION, LLAMA_2, "<s>[INST] 訳して [/INST]⟦ Yes </s>⟧"),
+        (
+            INSTRUCTION,
+            LLAMA_3,
+            (
+                "<s><|start_header_id|>user<|end_header_id|>\n\n訳して<|eot_id|>"
+                "<|start_header_id|>assistant<|end_header_id|>\n\n⟦Yes<|eot_id|>⟧"
+            ),
+        ),
+        (
+            INSTRUCTION,
+            GEMMA,
+            "<s><start_of_turn>user\n訳して<end_of_turn>\n<start_of_turn>model\n⟦Yes<end_of_turn>⟧\n",
+        ),
+        (INSTRUCTION, DEEPSEEK, "<s><｜User｜>訳して<｜Assistant｜>⟦Yes</s>⟧"),
         (INSTRUCTION, SARASHINA, "<|user|>訳して</s><|assistant|>⟦Yes</s>⟧"),
         (INSTRUCTION, LLM_JP, "<s>\n\n### 指示:\n訳して\n\n### 応答:\n⟦Yes</s>⟧"),
         (INSTRUCTION, CALM_2, "USER: 訳して\nASSISTANT: ⟦Yes</s>⟧\n"),
@@ -124,7 +153,21 @@ def test_text(text: str, expected: str, tokenizer: Any) -> None:
             "<s>丁寧に。\n\n### 指示:\n一\n\n### 応答:\n⟦二</s>⟧### 指示:\n三\n\n### 応答:\n⟦四</s>⟧",
         ),
     ],
-    ids=["marks", "ChatML", "stop after mark", "thinking", "Llama 2", "sarashina", "llm-jp", "calm2", "none", "turns"],
+    ids=[
+        "marks",
+        "ChatML",
+        "stop after mark",
+        "thinking",
+        "Llama 2",
+        "Llama 3",
+        "Gemma",
+        "DeepSeek",
+        "sarashina",
+        "llm-jp",
+        "calm2",
+        "none",
+        "turns",
+    ],
 )
 def test_chat(row: Any, chat_template: str | None, expected: str, tokenizer: Any) -> None:
     marked = rendered(row, tokenizer, chat_template).marked()
