@@ -23,8 +23,8 @@ def ask(model: str = "baseModels/tiny", prompt: str = PROMPT, sampling: pb.Sampl
     return pb.GenerateRequest(model=model, prompt=prompt, raw=True, sampling=sampling)
 
 
-async def generate(running: Running, request: pb.GenerateRequest, timeout: float = 120) -> pb.GenerateResponse:
-    answer = await running.stub.Generate(request, metadata=running.metadata, timeout=timeout)
+async def generate(running: Running, request: pb.GenerateRequest, timeout_s: float = 120) -> pb.GenerateResponse:
+    answer = await running.stub.Generate(request, metadata=running.metadata, timeout=timeout_s)
     assert isinstance(answer, pb.GenerateResponse)
     return answer
 
