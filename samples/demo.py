@@ -19,7 +19,7 @@ from aift.training.v1 import training_pb2
 from rich.console import Console
 
 from samples.demo_answers import read_questions
-from samples.demo_steps import HELD_OUT_DATA, Demo, print_paragraph
+from samples.demo_steps import HELD_OUT_DATA, Demo, cancel_leftovers, print_paragraph
 from samples.demo_system import DemoSystem, DemoSystemError, explain
 
 STATE = Path(__file__).resolve().parents[1] / "build" / "demo"
@@ -56,6 +56,7 @@ def run(console: Console) -> None:
             style="green",
         )
         with system.client() as client:
+            cancel_leftovers(client)
             demo = Demo(client, console)
             base = demo.base_model()
             data = demo.data()

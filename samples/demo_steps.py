@@ -10,6 +10,7 @@ from aift.cli.output import in_bytes
 from aift.cli.report import render_report
 from aift.cli.training_display import TrainingDisplay
 from aift.data.v1 import data_pb2
+from aift.jobs import ENDED
 from aift.language import language, text
 from aift.registry.v1 import registry_pb2
 from aift.training.v1 import training_pb2
@@ -30,6 +31,7 @@ HELD_OUT_DATA = SAMPLES / "data" / "sample_heldout_data.jsonl"
 HELD_OUT_ROWS = 100
 SHOWN_ROWS = 3
 STEPS = 7
+MODEL_PREFIX = "lora-demo-"
 
 
 class Demo:
@@ -73,7 +75,7 @@ class Demo:
         """Decides the hyperparameters and says what the training will take."""
         self._begin("Plan the training", "学習を計画する")
         settings = {**MessageToDict(base.recommended), "method": "lora", "lora_r": 16, "per_device_train_batch_size": 4}
-        name = datetime.now().astimezone().strftime("lora-demo-%Y%m%d-%H%M%S")
+        name = datetime.now().astimezone().strftime(f"{MODEL_PREFIX}%Y%m%d-%H%M%S")
         spec = self._client.training.spec(base.name, data.name, settings, model=name)
         plan = self._client.training.plan(spec)
         resolved = plan.spec.hyperparameters
@@ -188,6 +190,13 @@ class Demo:
 
     def _say(self, en: str, ja: str, style: str = "") -> None:
         print_paragraph(self._console, text(en, ja), style=style)
+
+
+def cancel_leftovers(client: Client) -> None:
+    """Ends the jobs of demos that were killed; they would go on now and slow this one down."""
+    for job in client.training.list():
+        if job.state not in ENDED and job.spec.model.startswith(f"models/{MODEL_PREFIX}"):
+            client.training.cancel(job.name)
 
 
 def print_paragraph(console: Console, words: str, style: str = "") -> None:
