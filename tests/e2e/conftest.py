@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,9 +52,9 @@ def aift(*arguments: str | Path, state: Path, timeout_s: float = 120) -> subproc
     )
 
 
-@pytest.fixture(scope="session")
-def system() -> Iterator[System]:
-    """Everything but a terminal: services, worker, page."""
+@contextmanager
+def running_system() -> Iterator[System]:
+    """Everything but a terminal: services, worker, page, with nothing in it."""
     state = short_dir()
     started = aift("up", "--detach", "--ports", "auto", state=state)
     assert started.returncode == 0, started.stdout + started.stderr
@@ -63,6 +64,13 @@ def system() -> Iterator[System]:
         stopped = aift("down", state=state)
         shutil.rmtree(state, ignore_errors=True)
     assert stopped.returncode == 0, stopped.stderr
+
+
+@pytest.fixture(scope="session")
+def system() -> Iterator[System]:
+    """The system that most tests share."""
+    with running_system() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

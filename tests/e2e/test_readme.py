@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from aift.registry.v1 import registry_pb2
 
 from tests import programs
-from tests.e2e.conftest import ROOT, System, aift
+from tests.e2e.conftest import ROOT, System, running_system
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e")]
 
@@ -38,21 +38,23 @@ def test_both_languages_show_the_same_commands() -> None:
     assert [(kind, code(text)) for kind, text in english] == [(kind, code(text)) for kind, text in japanese]
 
 
+@pytest.fixture(scope="module")
+def fresh_system() -> Iterator[System]:
+    """The system of a newcomer who types the blocks one after the other."""
+    with running_system() as running:
+        yield running
+
+
 @pytest.mark.parametrize(("number", "kind"), list(enumerate(kind for kind, _ in blocks("README.md"))))
-def test_block_works_as_written(
-    system: System, base_model: registry_pb2.BaseModel, number: int, kind: str, tmp_path: Path
-) -> None:
-    if "grpcurl" in blocks("README.md")[number][1]:
+def test_block_works_as_written(fresh_system: System, number: int, kind: str, tmp_path: Path) -> None:
+    text = at_the_real_ports(blocks("README.md")[number][1], fresh_system)
+    if "grpcurl" in text:
         programs.need("grpcurl")
-    text = at_the_real_ports(blocks("README.md")[number][1], system)
-    if "aift base-models import" in text:
-        assert base_model.name == "baseModels/tiny-ja"  # imported by the fixture; the block imports it anew
-        assert aift("base-models", "delete", "tiny-ja", state=system.state).returncode in (0, 1)
     script = tmp_path / "block"
     script.write_text(f"set -euo pipefail\n{text}" if kind == "bash" else text, encoding="utf-8")
     done = subprocess.run(
         ["bash" if kind == "bash" else "python", script],
-        env=system.environment(),
+        env=fresh_system.environment(),
         capture_output=True,
         text=True,
         timeout=240,
