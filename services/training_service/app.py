@@ -138,7 +138,7 @@ class TrainingApp:
             group.create_task(self.changes.run())
             group.create_task(
                 repeat(
-                    "publisher", self.publisher.deliver_one, every_s=1.0, changes=self.changes, channel=OUTBOX_CHANNEL
+                    "publisher", self.publisher.deliver_one, every_s=5.0, changes=self.changes, channel=OUTBOX_CHANNEL
                 )
             )
             group.create_task(repeat("sweeper", self.caretaker.end_lost_attempts, every_s=sweep_every_s))

@@ -129,8 +129,9 @@ class Attempts:
         *,
         failure: Failure | None = None,
         metrics: Mapping[str, float] | None = None,
+        wait_s: float = 0.0,
     ) -> Job:
-        """Ends a locked job's attempt and brings the job where that leads."""
+        """Ends a locked job's attempt and brings the job where that leads; the next one waits `wait_s` or longer."""
         verdict = after_attempt(
             job.state,
             outcome,
@@ -143,7 +144,7 @@ class Attempts:
         await self._close(tx, job, outcome, failure)
         await files.drop_leftovers(tx, job, after_s=self._leftovers_after_s)
         events = await _recovery(tx, job, outcome, verdict, failure or LOST)
-        columns = _columns(verdict, metrics)
+        columns = _columns(verdict, metrics, wait_s)
         return await self._jobs.move(tx, job, verdict.state, before=events, failure=verdict.failure, **columns)
 
     async def sweep(self, *, serving_since: datetime) -> int:
@@ -164,12 +165,13 @@ class Attempts:
         )
 
 
-def _columns(verdict: Verdict, metrics: Mapping[str, float] | None) -> dict[str, Any]:
+def _columns(verdict: Verdict, metrics: Mapping[str, float] | None, wait_s: float) -> dict[str, Any]:
     columns: dict[str, Any] = {"lost_attempts": verdict.lost_attempts}
     if verdict.adjustments is not None:
         columns["adjustments"] = dict(verdict.adjustments)
-    if verdict.delay_s > 0:
-        columns["not_before"] = func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, verdict.delay_s)
+    wait_s = max(wait_s, verdict.delay_s)
+    if wait_s > 0:
+        columns["not_before"] = func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, wait_s)
     if metrics is not None:
         columns["metrics"] = dict(metrics)
     return columns

@@ -83,9 +83,10 @@ class Changes:
         while True:
             try:
                 await self._listen()
-            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            except psycopg.Error as error:
                 log.warning("not listening for changes: %s", error)
-            self._listening = False
+            finally:
+                self._listening = False
             await asyncio.sleep(_RECONNECT_AFTER_S)
 
     async def _listen(self) -> None:

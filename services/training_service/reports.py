@@ -32,8 +32,8 @@ class Reports:
         self._jobs = jobs
         self._attempts = attempts
 
-    async def take(self, hold: Hold, events: Sequence[worker_pb2.AttemptEvent]) -> int:
-        """Stores what is new and returns the next number expected.
+    async def take(self, hold: Hold, events: Sequence[worker_pb2.AttemptEvent]) -> tuple[Job, int]:
+        """Stores what is new; returns the job as it is now and the next number that is expected.
 
         Raises StaleFence, OutOfRange for a gap, InvalidArgument for too many or an event without content.
         """
@@ -43,8 +43,8 @@ class Reports:
             fresh = list(_fresh(job, events))
             if fresh:
                 await record_steps(tx, job, [_figures(e) for e in fresh if e.WhichOneof("content") == "metric"])
-                await self._jobs.append(tx, job.tenant, job.id, _rows(job, fresh), **_columns(job, fresh))
-        return job.attempt_sequence + len(fresh) + 1
+                job = await self._jobs.append(tx, job.tenant, job.id, _rows(job, fresh), **_columns(job, fresh))
+        return job, job.attempt_sequence + 1
 
 
 def _check(events: Sequence[worker_pb2.AttemptEvent]) -> None:

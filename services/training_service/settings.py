@@ -61,7 +61,14 @@ class AgentSettings(ProcessSettings):
     stop_seconds: float = Field(
         default=60.0,
         gt=0,
-        description="How long an attempt may take to stop when told to, before it is killed, in seconds.",
+        description="How long a trainer may take to end when its job is cancelled or the worker stops, before it is "
+        "killed, in seconds.",
+    )
+    pause_seconds: float = Field(
+        default=1800.0,
+        gt=0,
+        description="How long a trainer may take to end its step and save when its job is paused, before it is killed, "
+        "in seconds.",
     )
     log_lines_per_second: int = Field(
         default=200, ge=1, description="Lines of the trainer's log that are kept per second; the rest is counted."

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 _MAX_WAIT_S = 60.0
 _MAX_WORKER_CHARS = 128
 _MAX_GPUS = 1024
+_ASK_AGAIN_AFTER_S = 3.0
 _OUTCOMES = {worker_pb2.AttemptOutcome.Value(f"ATTEMPT_OUTCOME_{outcome}"): outcome for outcome in Outcome}
 _COMMANDS = {JobState.PAUSING: worker_pb2.AGENT_COMMAND_PAUSE, JobState.CANCELLING: worker_pb2.AGENT_COMMAND_CANCEL}
 # What the other services say when the job's inputs cannot come back.
@@ -80,14 +81,13 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
     async def Heartbeat(self, request: worker_pb2.HeartbeatRequest, _: Any) -> worker_pb2.HeartbeatResponse:
         """Extends the lease."""
         job = await self._attempts.renew(_hold(request.attempt))
-        command = _COMMANDS.get(job.state, worker_pb2.AGENT_COMMAND_UNSPECIFIED)
         token = self._tokens.renewed(job, context.current().claims)
-        return worker_pb2.HeartbeatResponse(command=command, token=token)
+        return worker_pb2.HeartbeatResponse(command=_command(job), token=token)
 
     async def ReportEvents(self, request: worker_pb2.ReportEventsRequest, _: Any) -> worker_pb2.ReportEventsResponse:
         """Takes in an attempt's events."""
-        expected = await self._reports.take(_hold(request.attempt), request.events)
-        return worker_pb2.ReportEventsResponse(next_attempt_sequence=expected)
+        job, expected = await self._reports.take(_hold(request.attempt), request.events)
+        return worker_pb2.ReportEventsResponse(next_attempt_sequence=expected, command=_command(job))
 
     async def PrepareFiles(self, request: worker_pb2.PrepareFilesRequest, _: Any) -> worker_pb2.PrepareFilesResponse:
         """Says where files are written."""
@@ -152,10 +152,17 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
         failure = _failure(error)
         log.warning("inputs of a job cannot be had: %s", failure.en, extra={"job": job.id})
         gone = isinstance(error, InputsGone) or error.code() in _GONE
-        outcome = Outcome.INVALID if gone else Outcome.INFRASTRUCTURE_FAILURE
+        # Another service that is away costs the job time, not one of its tries.
+        outcome, wait_s = (Outcome.INVALID, 0.0) if gone else (Outcome.RELEASED, _ASK_AGAIN_AFTER_S)
         async with self._database.transaction() as tx:
             hold = Hold(tenant=job.tenant, job_id=job.id, attempt=job.attempt, fence=job.fence)
-            await self._attempts.end(tx, await self._attempts.held(tx, hold), outcome, failure=failure)
+            held = await self._attempts.held(tx, hold)
+            await self._attempts.end(tx, held, outcome, failure=failure, wait_s=wait_s)
+
+
+def _command(job: Job) -> "worker_pb2.AgentCommand.ValueType":
+    """What the job's agent is to do."""
+    return _COMMANDS.get(job.state, worker_pb2.AGENT_COMMAND_UNSPECIFIED)
 
 
 def _failure(error: InputsGone | grpc.aio.AioRpcError) -> Failure:

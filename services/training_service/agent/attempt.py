@@ -25,8 +25,8 @@ from services.training_service.settings import AgentSettings
 
 log = logging.getLogger(__name__)
 
-_COMMANDS = {worker_pb2.AGENT_COMMAND_PAUSE: Order.PAUSE, worker_pb2.AGENT_COMMAND_CANCEL: Order.CANCEL}
 _TEMPLATE = "template.json"
+_BEAT_AT_LEAST_EVERY_S = 5.0
 # Whoever looks whether a device is free holds it for a moment; ranks of a lost attempt take a few seconds to die.
 _DEVICE_WITHIN_S = 15.0
 
@@ -40,8 +40,8 @@ class Attempt:
         self._assignment = handover.assignment
         self._settings = settings
         self._link = Link(settings.training_address, handover.assignment)
-        self._reporter = Reporter(self._link, lines_per_second=settings.log_lines_per_second)
         self._orders = Orders()
+        self._reporter = Reporter(self._link, lines_per_second=settings.log_lines_per_second, obey=self._orders.take)
         self._output = handover.directory / "output"
 
     async def run(self, stop: asyncio.Event) -> int:
@@ -66,14 +66,12 @@ class Attempt:
         return status
 
     async def _beat(self) -> None:
-        """Three heartbeats in each lease."""
-        every_s = self._assignment.lease.ToTimedelta().total_seconds() / 3
+        """Three heartbeats in each lease or more: they bring commands where no events do."""
+        every_s = min(self._assignment.lease.ToTimedelta().total_seconds() / 3, _BEAT_AT_LEAST_EVERY_S)
         while True:
             started = time.monotonic()
-            order = _COMMANDS.get(await self._link.heartbeat())
+            self._orders.take(await self._link.heartbeat())
             self._handover.started.touch()
-            if order is not None:
-                self._orders.give(order)
             await asyncio.sleep(max(every_s - (time.monotonic() - started), 0.05))
 
     async def _release(self, stop: asyncio.Event) -> None:
@@ -120,6 +118,7 @@ class Attempt:
             orders=self._orders,
             output=self._output,
             stop_s=self._settings.stop_seconds,
+            pause_s=self._settings.pause_seconds,
         )
         return await training.run(ranks, count)
 
@@ -129,9 +128,9 @@ class Attempt:
         ordered = asyncio.create_task(self._orders.next())
         try:
             await asyncio.wait({fetching, ordered}, return_when=asyncio.FIRST_COMPLETED)
-            if fetching.done():
-                return fetching.result()
-            return Ending(outcome=ordered.result().outcome)
+            if self._orders.given is not None:
+                return Ending(outcome=self._orders.given.outcome)
+            return fetching.result()
         finally:
             fetching.cancel()
             ordered.cancel()

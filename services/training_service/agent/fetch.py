@@ -47,7 +47,9 @@ class Fetcher:
 
     def __init__(self, link: Link, cache: Path, own: Path, progress: Callable[[int, int], None]) -> None:
         self._link = link
-        self._cache = FileCache(cache)
+        # Engines keep base models in the same folder, so that a machine has each once.
+        self._models = FileCache(cache / "models")
+        self._rows = FileCache(cache / "data")
         self._own = FileCache(own)
         self._root = cache
         self._progress = progress
@@ -74,7 +76,7 @@ class Fetcher:
         self._done, self._total = 0, sum(file.size_bytes for file in [*base, *rows, *held_out, *checkpoint])
         self._check_disk(inputs.base_model.digest)
         return LocalInputs(
-            base_model=await self._folder(self._cache, inputs.base_model.digest, base),
+            base_model=await self._folder(self._models, inputs.base_model.digest, base),
             dataset=await self._file(rows),
             eval_dataset=await self._file(held_out) if held_out else None,
             checkpoint=await self._folder(self._own, inputs.checkpoint.digest, checkpoint) if checkpoint else None,
@@ -82,7 +84,7 @@ class Fetcher:
         )
 
     async def _file(self, files: Sequence[RemoteFile]) -> Path:
-        folder = await self._folder(self._cache, _digest(files), files)
+        folder = await self._folder(self._rows, _digest(files), files)
         return folder / files[0].path
 
     async def _folder(self, cache: FileCache, digest: str, files: Sequence[RemoteFile]) -> Path:
@@ -94,7 +96,7 @@ class Fetcher:
 
     def _check_disk(self, base_digest: str) -> None:
         self._root.mkdir(parents=True, exist_ok=True)
-        if (self._root / base_digest).exists():
+        if (self._root / "models" / base_digest).exists():
             return
         needed, free = self._total + _SPARE_BYTES, shutil.disk_usage(self._root).free
         if free < needed:

@@ -1,7 +1,11 @@
 """What the agent is told to do from outside: by the service with a heartbeat's answer, or by SIGTERM."""
 
+from __future__ import annotations
+
 import asyncio
 from enum import Enum
+
+from aift.training.v1 import worker_pb2
 
 from services.training_service.domain import Outcome
 
@@ -19,6 +23,9 @@ class Order(Enum):
         return {Order.RELEASE: Outcome.RELEASED, Order.PAUSE: Outcome.PAUSED, Order.CANCEL: Outcome.CANCELLED}[self]
 
 
+_COMMANDS = {worker_pb2.AGENT_COMMAND_PAUSE: Order.PAUSE, worker_pb2.AGENT_COMMAND_CANCEL: Order.CANCEL}
+
+
 class Orders:
     """The order that holds, and the wait for a new one."""
 
@@ -31,6 +38,12 @@ class Orders:
         if self.given is None or order.value > self.given.value:
             self.given = order
             self._news.set()
+
+    def take(self, command: worker_pb2.AgentCommand.ValueType) -> None:
+        """Takes what the service says; nothing where it says nothing."""
+        order = _COMMANDS.get(command)
+        if order is not None:
+            self.give(order)
 
     async def next(self) -> Order:
         """Waits for an order that was not there at the last call."""

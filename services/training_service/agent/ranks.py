@@ -74,7 +74,7 @@ class Ranks:
             # A rank 0 that is gone already has no group to join; `wait` then tells why it went.
             with path.open("wb") as log, suppress(PermissionError, ProcessLookupError):
                 rank_process = await lifeline.spawn(
-                    argv, env=env, stdout=log, stderr=log, process_group=group, pass_fds=locks
+                    argv, env=env, cwd=logs, stdout=log, stderr=log, process_group=group, pass_fds=locks
                 )
                 processes.append(rank_process)
         return cls(processes, paths)

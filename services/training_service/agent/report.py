@@ -1,8 +1,11 @@
 """What the agent tells the service: numbered, bundled, repeated until it has arrived."""
 
+from __future__ import annotations
+
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from aift.training.v1 import training_pb2 as pb
@@ -25,8 +28,11 @@ _PROGRESS_STEP = 0.002
 class Reporter:
     """Collects events and sends them. Progress is thinned, log lines are bundled and limited; nothing else is lost."""
 
-    def __init__(self, link: Link, *, lines_per_second: int) -> None:
+    def __init__(
+        self, link: Link, *, lines_per_second: int, obey: Callable[[worker_pb2.AgentCommand.ValueType], None]
+    ) -> None:
         self._link = link
+        self._obey = obey
         self._waiting: deque[worker_pb2.AttemptEvent] = deque()
         self._sequence = 0
         self._log = LogBundle(lines_per_second)
@@ -91,6 +97,7 @@ class Reporter:
                 batch = self._batch()
                 request = worker_pb2.ReportEventsRequest(attempt=self._link.attempt, events=batch)
                 answer = await self._link.call(self._link.stub.ReportEvents, request)
+                self._obey(answer.command)
                 while self._waiting and self._waiting[0].attempt_sequence < answer.next_attempt_sequence:
                     self._waiting.popleft()
 

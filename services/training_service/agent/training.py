@@ -30,12 +30,14 @@ _LAST_LOG_LINES = 50
 class Training:
     """One run of the trainer, from its start until everything that it said has been taken over."""
 
-    def __init__(self, *, link: Link, reporter: Reporter, orders: Orders, output: Path, stop_s: float) -> None:
+    def __init__(
+        self, *, link: Link, reporter: Reporter, orders: Orders, output: Path, stop_s: float, pause_s: float
+    ) -> None:
         self._link = link
         self._reporter = reporter
         self._orders = orders
         self._output = output
-        self._stop_s = stop_s
+        self._patience_s = {Order.RELEASE: stop_s, Order.PAUSE: pause_s, Order.CANCEL: stop_s}
         self._newest: events.Checkpoint | None = None
         self._news = asyncio.Event()
         self._ended = False
@@ -127,10 +129,10 @@ class Training:
             else:
                 control.send(self._output, "pause" if order is Order.PAUSE else "stop")
             try:
-                async with asyncio.timeout(self._stop_s):
+                async with asyncio.timeout(self._patience_s[order]):
                     order = await self._orders.next()
             except TimeoutError:
-                log.warning("the trainer did not stop within %.0f s and is killed", self._stop_s)
+                log.warning("the trainer did not stop within %.0f s and is killed", self._patience_s[order])
                 self._overdue = True
                 ranks.kill()
                 return

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, and_, func, insert, select, text, update
+from sqlalchemy import ColumnElement, RowMapping, and_, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.core.db import Database
@@ -66,9 +67,6 @@ class Jobs:
 
     async def insert(self, tx: AsyncConnection, job: Job) -> Job | None:
         """Stores a new job, QUEUED, with its first event. None when the id is taken."""
-        taken = await tx.execute(select(JOBS.c.id).where(row_is(job.tenant, job.id)))
-        if taken.first() is not None:
-            return None
         values = {
             "tenant": job.tenant,
             "id": job.id,
@@ -79,7 +77,9 @@ class Jobs:
             "template_json": job.template_json,
             "priority": job.priority,
         }
-        await tx.execute(insert(JOBS).values(values))
+        made = await tx.execute(insert(JOBS).values(values).on_conflict_do_nothing().returning(JOBS.c.id))
+        if made.first() is None:
+            return None
         return await self.append(tx, job.tenant, job.id, [state_changed(JobState.QUEUED)])
 
     async def lock(self, tx: AsyncConnection, tenant: str, job_id: str) -> Job:

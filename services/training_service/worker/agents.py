@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import fnmatch
 import logging
 import os
 import shutil
@@ -31,8 +32,8 @@ _DIED = Failure(
     en="The agent of the attempt ended without telling how.",
     ja="試行のエージェントが結果を報告せずに終了しました。",
 )
-# The worker's own identity; agents have their attempt's token instead.
-_SECRETS = frozenset({"AIFT_SERVICE_TOKEN_FILE"})
+# The worker's own identity and whatever else looks like a secret; agents have their attempt's token instead.
+_SECRET = ("AIFT_SERVICE_TOKEN_FILE", "*TOKEN", "*SECRET*", "*PASSWORD*", "*_KEY", "*_URL")
 _LOCK = "agent.lock"
 
 
@@ -135,4 +136,8 @@ def clear_leftovers(directory: Path) -> None:
 
 
 def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name not in _SECRETS}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not any(fnmatch.fnmatchcase(name, pattern) for pattern in _SECRET)
+    }

@@ -38,6 +38,7 @@ class Data(data_pb2_grpc.DataServiceServicer):
     def reset(self) -> None:
         """As at first."""
         self.gone = False
+        self.away = False
         self.rows = ROWS
 
     async def GetDatasetVersion(self, request: data_pb2.GetDatasetVersionRequest, _: Any) -> data_pb2.DatasetVersion:
@@ -60,6 +61,8 @@ class Data(data_pb2_grpc.DataServiceServicer):
     ) -> data_pb2.GetDatasetFilesResponse:
         if self.gone:
             raise NotFound(request.name)
+        if self.away:
+            raise Unavailable("data service's database", retry_after_s=0.1)
         return data_pb2.GetDatasetFilesResponse(files=self.files)
 
 

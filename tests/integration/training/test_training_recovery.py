@@ -22,7 +22,7 @@ from tests.integration.training.conftest import (
 
 # Short, so that a lost lease is noticed soon; long enough for a busy machine's heartbeats.
 SETTINGS = {"AIFT_LEASE_SECONDS": "6"}
-HOW = {"steps": 40, "step_s": 0.1, "save_every": 5}
+HOW = {"steps": 40, "step_s": 0.25, "save_every": 5}
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 

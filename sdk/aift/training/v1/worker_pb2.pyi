@@ -425,14 +425,18 @@ class ReportEventsResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     NEXT_ATTEMPT_SEQUENCE_FIELD_NUMBER: builtins.int
+    COMMAND_FIELD_NUMBER: builtins.int
     next_attempt_sequence: builtins.int
     """The next attempt_sequence that is expected."""
+    command: global___AgentCommand.ValueType
+    """What to do: the same as the next heartbeat would say, sooner."""
     def __init__(
         self,
         *,
         next_attempt_sequence: builtins.int = ...,
+        command: global___AgentCommand.ValueType = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["next_attempt_sequence", b"next_attempt_sequence"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["command", b"command", "next_attempt_sequence", b"next_attempt_sequence"]) -> None: ...
 
 global___ReportEventsResponse = ReportEventsResponse
 
