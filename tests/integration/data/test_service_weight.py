@@ -21,7 +21,7 @@ async def test_a_light_process(make_service: Callable[..., DataService]) -> None
     service.start()
     async with User(service, "acme") as user:
         version = (await user.validate(qa(2000), dataset=(await user.dataset("one")).name)).dataset_version
-        await user.upload(os.urandom(96 * MIB))
+        await user.upload(os.urandom(48 * MIB))
         for offset in range(0, 2000, 100):
             await user.stub.PreviewRows(pb.PreviewRowsRequest(name=version, offset=offset, limit=100))
         for _ in range(50):
