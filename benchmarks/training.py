@@ -1,6 +1,6 @@
 """Training speed beside a bare TRL script: same model, rows, rank, effective batch, precision and threads.
 
-    python -m benchmarks.training [--steps 150] [--rounds 2] [--threads 1] [--model DIR]
+    python -m benchmarks.training [--steps 300] [--rounds 2] [--threads 1] [--model DIR]
 
 Runs the trainer as workers run it (a process of its own, events and all) and, in turns with it, TRL's SFTTrainer as
 its documentation shows it, and prints tokens of rows (padding not counted) per second of training, and per second of
@@ -27,6 +27,7 @@ from services.training_service.trainer import events
 
 ROOT = Path(__file__).resolve().parents[1]
 ROWS = ROOT / "samples" / "data" / "sample_training_data.jsonl"
+HELD_OUT = ROOT / "samples" / "data" / "sample_heldout_data.jsonl"
 TINY = ROOT / "samples" / "models" / "tiny-ja"
 
 
@@ -37,13 +38,13 @@ class Result:
     tokens_per_second: float
     tokens_per_cpu_second: float
     tokens: int
-    loss: float
-    """Mean of the last tenth of the steps."""
+    eval_loss: float
+    """On held-out rows, measured the same way on both sides."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--model", type=Path, default=TINY)
@@ -65,15 +66,17 @@ def report(ours: list[Result], bare: list[Result], model: Path) -> None:
     for name, unit in (("tokens_per_second", "tokens/s"), ("tokens_per_cpu_second", "tokens/CPU s")):
         mine, theirs = (statistics.median(getattr(result, name) for result in side) for side in (ours, bare))
         print(f"{unit:14} ours {mine:8.0f}   bare TRL SFTTrainer {theirs:8.0f}   ratio {mine / theirs:.2f} (aim 1.0)")
-    print(f"loss at the end ours {ours[-1].loss:.4f}   bare TRL SFTTrainer {bare[-1].loss:.4f}")
+    mine, theirs = (statistics.median(result.eval_loss for result in side) for side in (ours, bare))
+    print(f"held-out loss  ours {mine:8.4f}   bare TRL SFTTrainer {theirs:8.4f}")
 
 
 def write_job(folder: Path, model: Path, steps: int, threads: int) -> Path:
     path = folder / "job.json"
-    hyperparameters = {"max_steps": steps, "learning_rate": 2e-3, "eval_split": 0.0}
+    hyperparameters = {"max_steps": steps, "learning_rate": 2e-3}
     description = {
         "base_model": {"path": str(model)},
         "dataset": {"path": str(ROWS)},
+        "eval_dataset": {"path": str(HELD_OUT)},
         "hyperparameters": hyperparameters,
         "threads": threads,
     }
@@ -84,25 +87,31 @@ def write_job(folder: Path, model: Path, steps: int, threads: int) -> Path:
 def run_ours(job: Path, output: Path) -> Result:
     argv = [sys.executable, "-m", "services.training_service.trainer", str(job), str(output)]
     with subprocess.Popen(argv, cwd=ROOT, stderr=subprocess.DEVNULL) as process:
-        began = _cpu_at_first(events.Metric, output, process)
-        ended = _cpu_at_first(events.Finished, output, process)
+        cpu_seconds = _cpu_while_training(output / "events.jsonl", process)
     metrics = [line.event for line in events.read(output / "events.jsonl") if isinstance(line.event, events.Metric)]
-    values = [event.values for event in metrics if "loss" in event.values][1:]  # the clocks start with the first
-    seconds = sum(v["step_seconds"] for v in values)
-    tokens = int(values[-1]["tokens"])
-    counted = tokens * len(values) / (len(values) + 1)
-    return Result(counted / seconds, counted / (ended - began), tokens, _end([v["loss"] for v in values]))
+    values = [event.values for event in metrics if "loss" in event.values]
+    seconds = sum(v["step_seconds"] for v in values[1:])  # the clocks start with the first step told
+    tokens = values[-1]["tokens"]
+    counted = tokens - values[0]["tokens"]
+    return Result(counted / seconds, counted / cpu_seconds, int(tokens), metrics[-1].values["eval_loss"])
 
 
-def _cpu_at_first(kind: type[events.Event], output: Path, process: subprocess.Popen[bytes]) -> float:
-    """Processor seconds of the trainer when it first told something of this kind about a step."""
-    watched = psutil.Process(process.pid)
+def _cpu_while_training(path: Path, process: subprocess.Popen[bytes]) -> float:
+    """Processor seconds of the trainer between the first step that it tells and the evaluation at the end."""
+    watched, began, read = psutil.Process(process.pid), 0.0, 0
     while process.poll() is None:
+        time.sleep(0.05)
         used = sum(watched.cpu_times()[:2])
-        for line in events.read(output / "events.jsonl"):
-            if isinstance(line.event, kind) and getattr(line.event, "step", 0) > 0:
-                return used
-        time.sleep(0.02)
+        content = path.read_bytes()[read:] if path.exists() else b""
+        whole = content[: content.rfind(b"\n") + 1]
+        read += len(whole)
+        for line in whole.decode("utf-8").splitlines():
+            event = events.decode(line).event
+            if isinstance(event, events.Metric) and event.step > 0 and began == 0:
+                began = used
+            if isinstance(event, events.Progress) and event.phase == "evaluating" and event.step > 0:
+                process.wait()
+                return used - began
     raise SystemExit("the trainer ended early; run it by hand to see why")
 
 
@@ -111,11 +120,7 @@ def run_bare(job: Path) -> Result:
     ended = subprocess.run(argv, cwd=ROOT, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     told: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
     tokens = told["tokens"]
-    return Result(tokens / told["seconds"], tokens / told["cpu_seconds"], tokens, _end(told["losses"]))
-
-
-def _end(losses: list[float]) -> float:
-    return statistics.mean(losses[-max(1, len(losses) // 10) :])
+    return Result(tokens / told["seconds"], tokens / told["cpu_seconds"], tokens, told["eval_loss"])
 
 
 if __name__ == "__main__":

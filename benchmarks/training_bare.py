@@ -14,23 +14,23 @@ from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
+from services.training_service.trainer.data import prepare
+from services.training_service.trainer.evaluate import measure
+from services.training_service.trainer.job import parse
+from services.training_service.trainer.ranks import Ranks
+
 
 class Clock(TrainerCallback):  # type: ignore[misc]
-    """Times the steps and keeps the losses."""
+    """Times the steps."""
 
     def __init__(self) -> None:
         self.began, self.seconds = (0.0, 0.0), (0.0, 0.0)
-        self.losses: list[float] = []
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.began = time.monotonic(), time.process_time()
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.seconds = time.monotonic() - self.began[0], time.process_time() - self.began[1]
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
-        if logs and "loss" in logs:
-            self.losses.append(logs["loss"])
 
 
 def rows(path: Path) -> Dataset:
@@ -70,7 +70,16 @@ def main() -> None:
     trainer.train()
     tokens = int(trainer._total_train_tokens)  # noqa: SLF001 - TRL's own count without padding
     seconds, cpu_seconds = clock.seconds
-    print(json.dumps({"seconds": seconds, "cpu_seconds": cpu_seconds, "tokens": tokens, "losses": clock.losses}))
+    told = {"seconds": seconds, "cpu_seconds": cpu_seconds, "tokens": tokens, "eval_loss": held_out_loss(trainer, job)}
+    print(json.dumps(told))
+
+
+def held_out_loss(trainer: SFTTrainer, job: dict[str, Any]) -> float:
+    """By the same yardstick as ours."""
+    tokenizer = AutoTokenizer.from_pretrained(job["base_model"]["path"])
+    held_out = prepare(parse(job), tokenizer, 512, lambda share: None).held_out
+    measured = measure(trainer.model, held_out, tokens=2048, packing=False, ranks=Ranks(), told=lambda share: None)
+    return measured["eval_loss"]
 
 
 if __name__ == "__main__":
