@@ -117,6 +117,7 @@ class Attempt:
             reporter=self._reporter,
             orders=self._orders,
             output=self._output,
+            resumed_from=fetched.checkpoint_step,
             stop_s=self._settings.stop_seconds,
             pause_s=self._settings.pause_seconds,
         )

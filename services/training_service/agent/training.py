@@ -31,7 +31,15 @@ class Training:
     """One run of the trainer, from its start until everything that it said has been taken over."""
 
     def __init__(
-        self, *, link: Link, reporter: Reporter, orders: Orders, output: Path, stop_s: float, pause_s: float
+        self,
+        *,
+        link: Link,
+        reporter: Reporter,
+        orders: Orders,
+        output: Path,
+        resumed_from: int,
+        stop_s: float,
+        pause_s: float,
     ) -> None:
         self._link = link
         self._reporter = reporter
@@ -41,7 +49,7 @@ class Training:
         self._newest: events.Checkpoint | None = None
         self._news = asyncio.Event()
         self._ended = False
-        self._committed = 0
+        self._committed = resumed_from
         self._finished: events.Finished | None = None
         self._failures: list[events.Failed] = []
         self._overdue = False
