@@ -211,13 +211,13 @@ def _discard(file: BinaryIO) -> None:
 
 def _move(source: Path, target: Path) -> None:
     """Renames into a folder that is made when missing; a delete may take it away again in between."""
-    for left in reversed(range(10)):
-        target.parent.mkdir(parents=True, exist_ok=True)
+    for left in reversed(range(100)):
         try:
+            target.parent.mkdir(parents=True, exist_ok=True)
             source.replace(target)
             break
-        except FileNotFoundError:
-            if not left:
+        except (FileNotFoundError, FileExistsError):  # also mkdir sees its parent, or what it found, go
+            if not left or not source.exists():
                 raise
 
 
