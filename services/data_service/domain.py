@@ -39,6 +39,44 @@ class RowForm(StrEnum):
     TEXT = "TEXT"
     INSTRUCTION = "INSTRUCTION"
     MESSAGES = "MESSAGES"
+    PROMPT_COMPLETION = "PROMPT_COMPLETION"
+    CONVERSATIONS = "CONVERSATIONS"
+    PREFERENCE = "PREFERENCE"
+    LABELED = "LABELED"
+
+
+class FileFormat(StrEnum):
+    """How rows are written in a file; DETECT only in a request."""
+
+    DETECT = "DETECT"
+    JSONL = "JSONL"
+    JSON = "JSON"
+    CSV = "CSV"
+    TSV = "TSV"
+    PARQUET = "PARQUET"
+    TEXT = "TEXT"
+
+
+class TextEncoding(StrEnum):
+    """How characters are written; DETECT means UTF-8, or UTF-16 where a byte order mark says so."""
+
+    DETECT = "DETECT"
+    CP932 = "CP932"
+    EUC_JP = "EUC_JP"
+
+
+class BadRows(StrEnum):
+    """What becomes of rows with an error."""
+
+    REFUSE = "REFUSE"
+    SET_ASIDE = "SET_ASIDE"
+
+
+class ToolTurns(StrEnum):
+    """What becomes of conversations with turns of tools."""
+
+    REFUSE = "REFUSE"
+    KEEP = "KEEP"
 
 
 class TrainOn(StrEnum):
@@ -133,6 +171,18 @@ class Template:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReadOptions:
+    """How a file is to be read."""
+
+    format: FileFormat = FileFormat.DETECT
+    encoding: TextEncoding = TextEncoding.DETECT
+    # Fields of the form by the columns that hold them; empty for the rows' own names.
+    columns: dict[str, str] = field(default_factory=dict)
+    bad_rows: BadRows = BadRows.REFUSE
+    tool_turns: ToolTurns = ToolTurns.REFUSE
+
+
+@dataclass(frozen=True, kw_only=True)
 class Statistics:
     """Counts over the valid rows; lengths in characters of what the model is shown and learns."""
 
@@ -145,6 +195,9 @@ class Statistics:
     # Bucket i counts rows of [bounds[i-1], bounds[i]) characters.
     histogram_counts: list[int] = field(default_factory=list)
     histogram_bounds: list[int] = field(default_factory=list)
+    # Shares from 0 to 1 of characters by script and of rows by language.
+    script_shares: dict[str, float] = field(default_factory=dict)
+    language_shares: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

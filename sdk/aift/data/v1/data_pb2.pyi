@@ -64,6 +64,14 @@ class _RowFormEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTy
     """{"instruction": …, "response": …}, with an optional "input"."""
     ROW_FORM_MESSAGES: _RowForm.ValueType  # 3
     """{"messages": [{"role": "system" | "user" | "assistant", "content": …}, …]}."""
+    ROW_FORM_PROMPT_COMPLETION: _RowForm.ValueType  # 4
+    """{"prompt": …, "completion": …}."""
+    ROW_FORM_CONVERSATIONS: _RowForm.ValueType  # 5
+    """ShareGPT: {"conversations": [{"from": "system" | "human" | "gpt", "value": …}, …]}."""
+    ROW_FORM_PREFERENCE: _RowForm.ValueType  # 6
+    """{"prompt": …, "chosen": …, "rejected": …}, for preference training."""
+    ROW_FORM_LABELED: _RowForm.ValueType  # 7
+    """{"prompt": …, "completion": …, "label": true | false}, for KTO."""
 
 class RowForm(_RowForm, metaclass=_RowFormEnumTypeWrapper):
     """What the rows of a version look like."""
@@ -76,7 +84,127 @@ ROW_FORM_INSTRUCTION: RowForm.ValueType  # 2
 """{"instruction": …, "response": …}, with an optional "input"."""
 ROW_FORM_MESSAGES: RowForm.ValueType  # 3
 """{"messages": [{"role": "system" | "user" | "assistant", "content": …}, …]}."""
+ROW_FORM_PROMPT_COMPLETION: RowForm.ValueType  # 4
+"""{"prompt": …, "completion": …}."""
+ROW_FORM_CONVERSATIONS: RowForm.ValueType  # 5
+"""ShareGPT: {"conversations": [{"from": "system" | "human" | "gpt", "value": …}, …]}."""
+ROW_FORM_PREFERENCE: RowForm.ValueType  # 6
+"""{"prompt": …, "chosen": …, "rejected": …}, for preference training."""
+ROW_FORM_LABELED: RowForm.ValueType  # 7
+"""{"prompt": …, "completion": …, "label": true | false}, for KTO."""
 global___RowForm = RowForm
+
+class _FileFormat:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _FileFormatEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_FileFormat.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    FILE_FORMAT_UNSPECIFIED: _FileFormat.ValueType  # 0
+    """Detect it by the content, and tell it in the report."""
+    FILE_FORMAT_JSONL: _FileFormat.ValueType  # 1
+    """One JSON object a line."""
+    FILE_FORMAT_JSON: _FileFormat.ValueType  # 2
+    """One JSON array of objects."""
+    FILE_FORMAT_CSV: _FileFormat.ValueType  # 3
+    """Comma-separated values with a header line (RFC 4180)."""
+    FILE_FORMAT_TSV: _FileFormat.ValueType  # 4
+    """The same separated by tabs."""
+    FILE_FORMAT_PARQUET: _FileFormat.ValueType  # 5
+    """Apache Parquet."""
+    FILE_FORMAT_TEXT: _FileFormat.ValueType  # 6
+    """Plain text: rows are separated by blank lines."""
+
+class FileFormat(_FileFormat, metaclass=_FileFormatEnumTypeWrapper):
+    """How rows are written in a file."""
+
+FILE_FORMAT_UNSPECIFIED: FileFormat.ValueType  # 0
+"""Detect it by the content, and tell it in the report."""
+FILE_FORMAT_JSONL: FileFormat.ValueType  # 1
+"""One JSON object a line."""
+FILE_FORMAT_JSON: FileFormat.ValueType  # 2
+"""One JSON array of objects."""
+FILE_FORMAT_CSV: FileFormat.ValueType  # 3
+"""Comma-separated values with a header line (RFC 4180)."""
+FILE_FORMAT_TSV: FileFormat.ValueType  # 4
+"""The same separated by tabs."""
+FILE_FORMAT_PARQUET: FileFormat.ValueType  # 5
+"""Apache Parquet."""
+FILE_FORMAT_TEXT: FileFormat.ValueType  # 6
+"""Plain text: rows are separated by blank lines."""
+global___FileFormat = FileFormat
+
+class _TextEncoding:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _TextEncodingEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_TextEncoding.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    TEXT_ENCODING_UNSPECIFIED: _TextEncoding.ValueType  # 0
+    """UTF-8, or UTF-16 where a byte order mark says so; anything else is refused with what it looks like."""
+    TEXT_ENCODING_CP932: _TextEncoding.ValueType  # 1
+    """Shift_JIS as Windows writes it (code page 932)."""
+    TEXT_ENCODING_EUC_JP: _TextEncoding.ValueType  # 2
+    """EUC-JP."""
+
+class TextEncoding(_TextEncoding, metaclass=_TextEncodingEnumTypeWrapper):
+    """How characters are written in a file."""
+
+TEXT_ENCODING_UNSPECIFIED: TextEncoding.ValueType  # 0
+"""UTF-8, or UTF-16 where a byte order mark says so; anything else is refused with what it looks like."""
+TEXT_ENCODING_CP932: TextEncoding.ValueType  # 1
+"""Shift_JIS as Windows writes it (code page 932)."""
+TEXT_ENCODING_EUC_JP: TextEncoding.ValueType  # 2
+"""EUC-JP."""
+global___TextEncoding = TextEncoding
+
+class _BadRows:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _BadRowsEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_BadRows.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    BAD_ROWS_UNSPECIFIED: _BadRows.ValueType  # 0
+    """BAD_ROWS_REFUSE."""
+    BAD_ROWS_REFUSE: _BadRows.ValueType  # 1
+    """One of them is enough: no version is made."""
+    BAD_ROWS_SET_ASIDE: _BadRows.ValueType  # 2
+    """They are set aside in the version's file "set-aside.jsonl", each with its line and reason."""
+
+class BadRows(_BadRows, metaclass=_BadRowsEnumTypeWrapper):
+    """What becomes of rows with an error."""
+
+BAD_ROWS_UNSPECIFIED: BadRows.ValueType  # 0
+"""BAD_ROWS_REFUSE."""
+BAD_ROWS_REFUSE: BadRows.ValueType  # 1
+"""One of them is enough: no version is made."""
+BAD_ROWS_SET_ASIDE: BadRows.ValueType  # 2
+"""They are set aside in the version's file "set-aside.jsonl", each with its line and reason."""
+global___BadRows = BadRows
+
+class _ToolTurns:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _ToolTurnsEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ToolTurns.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    TOOL_TURNS_UNSPECIFIED: _ToolTurns.ValueType  # 0
+    """TOOL_TURNS_REFUSE."""
+    TOOL_TURNS_REFUSE: _ToolTurns.ValueType  # 1
+    """They are errors."""
+    TOOL_TURNS_KEEP: _ToolTurns.ValueType  # 2
+    """They are kept, and shown to the model without being trained."""
+
+class ToolTurns(_ToolTurns, metaclass=_ToolTurnsEnumTypeWrapper):
+    """What becomes of conversations with turns of the role "tool"."""
+
+TOOL_TURNS_UNSPECIFIED: ToolTurns.ValueType  # 0
+"""TOOL_TURNS_REFUSE."""
+TOOL_TURNS_REFUSE: ToolTurns.ValueType  # 1
+"""They are errors."""
+TOOL_TURNS_KEEP: ToolTurns.ValueType  # 2
+"""They are kept, and shown to the model without being trained."""
+global___ToolTurns = ToolTurns
 
 class _TrainOn:
     ValueType = typing.NewType("ValueType", builtins.int)
@@ -102,6 +230,66 @@ TRAIN_ON_ALL: TrainOn.ValueType  # 2
 """The whole text."""
 global___TrainOn = TrainOn
 
+class _Normalization:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _NormalizationEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Normalization.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    NORMALIZATION_UNSPECIFIED: _Normalization.ValueType  # 0
+    """NORMALIZATION_NONE."""
+    NORMALIZATION_NONE: _Normalization.ValueType  # 1
+    """Left alone."""
+    NORMALIZATION_HALFWIDTH_KANA: _Normalization.ValueType  # 2
+    """Half-width katakana become full width; nothing else changes."""
+    NORMALIZATION_NFKC: _Normalization.ValueType  # 3
+    """Unicode NFKC: also ①→1, ㈱→(株), full-width letters and digits → half width."""
+
+class Normalization(_Normalization, metaclass=_NormalizationEnumTypeWrapper):
+    """How characters are normalised."""
+
+NORMALIZATION_UNSPECIFIED: Normalization.ValueType  # 0
+"""NORMALIZATION_NONE."""
+NORMALIZATION_NONE: Normalization.ValueType  # 1
+"""Left alone."""
+NORMALIZATION_HALFWIDTH_KANA: Normalization.ValueType  # 2
+"""Half-width katakana become full width; nothing else changes."""
+NORMALIZATION_NFKC: Normalization.ValueType  # 3
+"""Unicode NFKC: also ①→1, ㈱→(株), full-width letters and digits → half width."""
+global___Normalization = Normalization
+
+class _DataJobPhase:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _DataJobPhaseEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_DataJobPhase.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    DATA_JOB_PHASE_UNSPECIFIED: _DataJobPhase.ValueType  # 0
+    """It waits or has ended."""
+    DATA_JOB_PHASE_FETCHING: _DataJobPhase.ValueType  # 1
+    """Bytes come in from elsewhere."""
+    DATA_JOB_PHASE_PREPARING: _DataJobPhase.ValueType  # 2
+    """Rows are changed."""
+    DATA_JOB_PHASE_CHECKING: _DataJobPhase.ValueType  # 3
+    """Rows are checked."""
+    DATA_JOB_PHASE_COUNTING: _DataJobPhase.ValueType  # 4
+    """Tokens are counted."""
+
+class DataJobPhase(_DataJobPhase, metaclass=_DataJobPhaseEnumTypeWrapper):
+    """What a data job is doing."""
+
+DATA_JOB_PHASE_UNSPECIFIED: DataJobPhase.ValueType  # 0
+"""It waits or has ended."""
+DATA_JOB_PHASE_FETCHING: DataJobPhase.ValueType  # 1
+"""Bytes come in from elsewhere."""
+DATA_JOB_PHASE_PREPARING: DataJobPhase.ValueType  # 2
+"""Rows are changed."""
+DATA_JOB_PHASE_CHECKING: DataJobPhase.ValueType  # 3
+"""Rows are checked."""
+DATA_JOB_PHASE_COUNTING: DataJobPhase.ValueType  # 4
+"""Tokens are counted."""
+global___DataJobPhase = DataJobPhase
+
 class _DataJobKind:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
@@ -112,6 +300,12 @@ class _DataJobKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """Never sent."""
     DATA_JOB_KIND_VALIDATION: _DataJobKind.ValueType  # 1
     """ValidateDataset."""
+    DATA_JOB_KIND_IMPORT: _DataJobKind.ValueType  # 2
+    """ImportDataset."""
+    DATA_JOB_KIND_PREPARATION: _DataJobKind.ValueType  # 3
+    """PrepareDataset."""
+    DATA_JOB_KIND_TOKEN_COUNT: _DataJobKind.ValueType  # 4
+    """CountDatasetTokens."""
 
 class DataJobKind(_DataJobKind, metaclass=_DataJobKindEnumTypeWrapper):
     """Kinds of data jobs."""
@@ -120,6 +314,12 @@ DATA_JOB_KIND_UNSPECIFIED: DataJobKind.ValueType  # 0
 """Never sent."""
 DATA_JOB_KIND_VALIDATION: DataJobKind.ValueType  # 1
 """ValidateDataset."""
+DATA_JOB_KIND_IMPORT: DataJobKind.ValueType  # 2
+"""ImportDataset."""
+DATA_JOB_KIND_PREPARATION: DataJobKind.ValueType  # 3
+"""PrepareDataset."""
+DATA_JOB_KIND_TOKEN_COUNT: DataJobKind.ValueType  # 4
+"""CountDatasetTokens."""
 global___DataJobKind = DataJobKind
 
 class _DataJobState:
@@ -531,16 +731,74 @@ class DeleteDatasetRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     NAME_FIELD_NUMBER: builtins.int
+    FORCE_FIELD_NUMBER: builtins.int
     name: builtins.str
     """"datasets/{dataset}"."""
+    force: builtins.bool
+    """Delete it although something depends on it."""
     def __init__(
         self,
         *,
         name: builtins.str = ...,
+        force: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["name", b"name"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["force", b"force", "name", b"name"]) -> None: ...
 
 global___DeleteDatasetRequest = DeleteDatasetRequest
+
+@typing.final
+class ReadOptions(google.protobuf.message.Message):
+    """How a file is to be read; everything that is unset is detected."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class ColumnsEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    FORMAT_FIELD_NUMBER: builtins.int
+    ENCODING_FIELD_NUMBER: builtins.int
+    COLUMNS_FIELD_NUMBER: builtins.int
+    BAD_ROWS_FIELD_NUMBER: builtins.int
+    TOOL_TURNS_FIELD_NUMBER: builtins.int
+    format: global___FileFormat.ValueType
+    """How rows are written. gzip and zstd around it are always detected."""
+    encoding: global___TextEncoding.ValueType
+    """How characters are written; anything but UTF-8 and UTF-16 has to be named."""
+    bad_rows: global___BadRows.ValueType
+    """What becomes of rows with an error."""
+    tool_turns: global___ToolTurns.ValueType
+    """What becomes of turns of tools."""
+    @property
+    def columns(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
+        """Fields of the form by the columns that hold them, such as {"instruction": "質問", "response": "回答"}.
+        Columns that are not named are dropped. Empty: the rows' own names.
+        """
+
+    def __init__(
+        self,
+        *,
+        format: global___FileFormat.ValueType = ...,
+        encoding: global___TextEncoding.ValueType = ...,
+        columns: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        bad_rows: global___BadRows.ValueType = ...,
+        tool_turns: global___ToolTurns.ValueType = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["bad_rows", b"bad_rows", "columns", b"columns", "encoding", b"encoding", "format", b"format", "tool_turns", b"tool_turns"]) -> None: ...
+
+global___ReadOptions = ReadOptions
 
 @typing.final
 class RowTemplate(google.protobuf.message.Message):
@@ -590,6 +848,7 @@ class ValidateDatasetRequest(google.protobuf.message.Message):
     FORM_FIELD_NUMBER: builtins.int
     TRAIN_ON_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
+    READ_FIELD_NUMBER: builtins.int
     dataset: builtins.str
     """"datasets/{dataset}" that gets the version."""
     upload: builtins.str
@@ -600,6 +859,10 @@ class ValidateDatasetRequest(google.protobuf.message.Message):
     """Which part is trained; UNSPECIFIED to decide by the form."""
     request_id: builtins.str
     """A fresh UUID per intent; the same one with the same payload returns the first result."""
+    @property
+    def read(self) -> global___ReadOptions:
+        """How the file is to be read."""
+
     def __init__(
         self,
         *,
@@ -608,10 +871,730 @@ class ValidateDatasetRequest(google.protobuf.message.Message):
         form: global___RowForm.ValueType = ...,
         train_on: global___TrainOn.ValueType = ...,
         request_id: builtins.str = ...,
+        read: global___ReadOptions | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["dataset", b"dataset", "form", b"form", "request_id", b"request_id", "train_on", b"train_on", "upload", b"upload"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["read", b"read"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["dataset", b"dataset", "form", b"form", "read", b"read", "request_id", b"request_id", "train_on", b"train_on", "upload", b"upload"]) -> None: ...
 
 global___ValidateDatasetRequest = ValidateDatasetRequest
+
+@typing.final
+class ImportDatasetRequest(google.protobuf.message.Message):
+    """Request of ImportDataset."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    DATASET_FIELD_NUMBER: builtins.int
+    DROPPED_FILE_FIELD_NUMBER: builtins.int
+    S3_URI_FIELD_NUMBER: builtins.int
+    URL_FIELD_NUMBER: builtins.int
+    HUB_FIELD_NUMBER: builtins.int
+    FORM_FIELD_NUMBER: builtins.int
+    TRAIN_ON_FIELD_NUMBER: builtins.int
+    READ_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    dataset: builtins.str
+    """"datasets/{dataset}" that gets the version."""
+    dropped_file: builtins.str
+    """Name of a file or folder in the server's drop directory, as ListDroppedFiles shows it."""
+    s3_uri: builtins.str
+    """"s3://{bucket}/{key}" in the configured object store; the bucket must be allowed."""
+    url: builtins.str
+    """"https://…"; the host must be on the allow-list."""
+    form: global___RowForm.ValueType
+    """The rows' form; UNSPECIFIED to detect it."""
+    train_on: global___TrainOn.ValueType
+    """Which part is trained; UNSPECIFIED to decide by the form."""
+    request_id: builtins.str
+    """A fresh UUID per intent; the same one with the same payload returns the first result."""
+    @property
+    def hub(self) -> global___HubDataset:
+        """A data set of the Hugging Face Hub."""
+
+    @property
+    def read(self) -> global___ReadOptions:
+        """How the file is to be read."""
+
+    def __init__(
+        self,
+        *,
+        dataset: builtins.str = ...,
+        dropped_file: builtins.str = ...,
+        s3_uri: builtins.str = ...,
+        url: builtins.str = ...,
+        hub: global___HubDataset | None = ...,
+        form: global___RowForm.ValueType = ...,
+        train_on: global___TrainOn.ValueType = ...,
+        read: global___ReadOptions | None = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["dropped_file", b"dropped_file", "hub", b"hub", "read", b"read", "s3_uri", b"s3_uri", "source", b"source", "url", b"url"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["dataset", b"dataset", "dropped_file", b"dropped_file", "form", b"form", "hub", b"hub", "read", b"read", "request_id", b"request_id", "s3_uri", b"s3_uri", "source", b"source", "train_on", b"train_on", "url", b"url"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["source", b"source"]) -> typing.Literal["dropped_file", "s3_uri", "url", "hub"] | None: ...
+
+global___ImportDatasetRequest = ImportDatasetRequest
+
+@typing.final
+class HubDataset(google.protobuf.message.Message):
+    """A data set of the Hugging Face Hub."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ID_FIELD_NUMBER: builtins.int
+    REVISION_FIELD_NUMBER: builtins.int
+    PATH_FIELD_NUMBER: builtins.int
+    id: builtins.str
+    """Such as "kunishou/databricks-dolly-15k-ja"."""
+    revision: builtins.str
+    """Branch, tag or commit; empty for "main". The commit that it stood for is kept."""
+    path: builtins.str
+    """The file in it, such as "data/train.parquet"; empty where it has only one that we can read."""
+    def __init__(
+        self,
+        *,
+        id: builtins.str = ...,
+        revision: builtins.str = ...,
+        path: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["id", b"id", "path", b"path", "revision", b"revision"]) -> None: ...
+
+global___HubDataset = HubDataset
+
+@typing.final
+class ListDroppedFilesRequest(google.protobuf.message.Message):
+    """Request of ListDroppedFiles."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    page_size: builtins.int
+    """1 to 1000; 0 means 50."""
+    page_token: builtins.str
+    """next_page_token of the page before; empty for the first."""
+    def __init__(
+        self,
+        *,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["page_size", b"page_size", "page_token", b"page_token"]) -> None: ...
+
+global___ListDroppedFilesRequest = ListDroppedFilesRequest
+
+@typing.final
+class DroppedFile(google.protobuf.message.Message):
+    """A file or folder in the drop directory."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    SIZE_BYTES_FIELD_NUMBER: builtins.int
+    FILES_FIELD_NUMBER: builtins.int
+    SETTLED_FIELD_NUMBER: builtins.int
+    UPDATE_TIME_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Its name."""
+    size_bytes: builtins.int
+    """Length in bytes; of a folder, of all files in it."""
+    files: builtins.int
+    """Files; 1 unless it is a folder."""
+    settled: builtins.bool
+    """Whether nothing was written to it for a few seconds."""
+    @property
+    def update_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When it was written to last."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        size_bytes: builtins.int = ...,
+        files: builtins.int = ...,
+        settled: builtins.bool = ...,
+        update_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["update_time", b"update_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["files", b"files", "name", b"name", "settled", b"settled", "size_bytes", b"size_bytes", "update_time", b"update_time"]) -> None: ...
+
+global___DroppedFile = DroppedFile
+
+@typing.final
+class ListDroppedFilesResponse(google.protobuf.message.Message):
+    """Response of ListDroppedFiles."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FILES_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Empty on the last page."""
+    @property
+    def files(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___DroppedFile]:
+        """By name."""
+
+    def __init__(
+        self,
+        *,
+        files: collections.abc.Iterable[global___DroppedFile] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["files", b"files", "next_page_token", b"next_page_token"]) -> None: ...
+
+global___ListDroppedFilesResponse = ListDroppedFilesResponse
+
+@typing.final
+class Recipe(google.protobuf.message.Message):
+    """What is done to a version's rows, in this order: chunk, convert, normalise, redact, filter, deduplicate, split."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CHUNKING_FIELD_NUMBER: builtins.int
+    FORM_FIELD_NUMBER: builtins.int
+    NORMALIZATION_FIELD_NUMBER: builtins.int
+    REDACTION_FIELD_NUMBER: builtins.int
+    FILTER_FIELD_NUMBER: builtins.int
+    DEDUPLICATION_FIELD_NUMBER: builtins.int
+    SPLIT_FIELD_NUMBER: builtins.int
+    form: global___RowForm.ValueType
+    """The form that rows shall have; UNSPECIFIED to leave it."""
+    normalization: global___Normalization.ValueType
+    """How characters are normalised."""
+    @property
+    def chunking(self) -> global___Chunking:
+        """Cut long texts into rows of their own, for continued pretraining; TEXT rows only."""
+
+    @property
+    def redaction(self) -> global___Redaction:
+        """What personal data is replaced by a mark such as [EMAIL]."""
+
+    @property
+    def filter(self) -> global___RowFilter:
+        """Which rows stay."""
+
+    @property
+    def deduplication(self) -> global___Deduplication:
+        """Which repetitions go."""
+
+    @property
+    def split(self) -> global___Split:
+        """Which rows are held out."""
+
+    def __init__(
+        self,
+        *,
+        chunking: global___Chunking | None = ...,
+        form: global___RowForm.ValueType = ...,
+        normalization: global___Normalization.ValueType = ...,
+        redaction: global___Redaction | None = ...,
+        filter: global___RowFilter | None = ...,
+        deduplication: global___Deduplication | None = ...,
+        split: global___Split | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["chunking", b"chunking", "deduplication", b"deduplication", "filter", b"filter", "redaction", b"redaction", "split", b"split"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["chunking", b"chunking", "deduplication", b"deduplication", "filter", b"filter", "form", b"form", "normalization", b"normalization", "redaction", b"redaction", "split", b"split"]) -> None: ...
+
+global___Recipe = Recipe
+
+@typing.final
+class Chunking(google.protobuf.message.Message):
+    """Cutting long texts."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MAX_CHARACTERS_FIELD_NUMBER: builtins.int
+    OVERLAP_CHARACTERS_FIELD_NUMBER: builtins.int
+    max_characters: builtins.int
+    """Longest chunk in characters, 1 to 100,000; cut at the end of a sentence or line where there is one."""
+    overlap_characters: builtins.int
+    """Characters that a chunk shares with the one before, 0 up to half of max_characters."""
+    def __init__(
+        self,
+        *,
+        max_characters: builtins.int = ...,
+        overlap_characters: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["max_characters", b"max_characters", "overlap_characters", b"overlap_characters"]) -> None: ...
+
+global___Chunking = Chunking
+
+@typing.final
+class Redaction(google.protobuf.message.Message):
+    """Personal data that is replaced."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    EMAILS_FIELD_NUMBER: builtins.int
+    PHONE_NUMBERS_FIELD_NUMBER: builtins.int
+    MY_NUMBERS_FIELD_NUMBER: builtins.int
+    emails: builtins.bool
+    """E-mail addresses become [EMAIL]."""
+    phone_numbers: builtins.bool
+    """Telephone numbers become [PHONE]."""
+    my_numbers: builtins.bool
+    """12-digit numbers whose check digit is that of a My Number become [MY_NUMBER]."""
+    def __init__(
+        self,
+        *,
+        emails: builtins.bool = ...,
+        phone_numbers: builtins.bool = ...,
+        my_numbers: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["emails", b"emails", "my_numbers", b"my_numbers", "phone_numbers", b"phone_numbers"]) -> None: ...
+
+global___Redaction = Redaction
+
+@typing.final
+class RowFilter(google.protobuf.message.Message):
+    """Which rows stay."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MIN_CHARACTERS_FIELD_NUMBER: builtins.int
+    MAX_CHARACTERS_FIELD_NUMBER: builtins.int
+    DROP_PATTERNS_FIELD_NUMBER: builtins.int
+    KEEP_PATTERNS_FIELD_NUMBER: builtins.int
+    min_characters: builtins.int
+    """Fewest characters of prompt and completion together; 0 for no bound."""
+    max_characters: builtins.int
+    """Most characters of prompt and completion together; 0 for no bound."""
+    @property
+    def drop_patterns(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Rows in which one of these regular expressions matches are dropped; at most 20. A row on which one takes over
+        a second is dropped too, and counted as such.
+        """
+
+    @property
+    def keep_patterns(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Where given, rows in which none of these matches are dropped; at most 20."""
+
+    def __init__(
+        self,
+        *,
+        min_characters: builtins.int = ...,
+        max_characters: builtins.int = ...,
+        drop_patterns: collections.abc.Iterable[builtins.str] | None = ...,
+        keep_patterns: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["drop_patterns", b"drop_patterns", "keep_patterns", b"keep_patterns", "max_characters", b"max_characters", "min_characters", b"min_characters"]) -> None: ...
+
+global___RowFilter = RowFilter
+
+@typing.final
+class Deduplication(google.protobuf.message.Message):
+    """Which repetitions go; the first of them stays."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    EXACT_FIELD_NUMBER: builtins.int
+    NEAR_THRESHOLD_FIELD_NUMBER: builtins.int
+    exact: builtins.bool
+    """Rows with the same content."""
+    near_threshold: builtins.float
+    """Rows whose estimated Jaccard similarity of character 5-grams (MinHash) is at least this, above 0.5 up to 1;
+    0 to leave similar rows.
+    """
+    def __init__(
+        self,
+        *,
+        exact: builtins.bool = ...,
+        near_threshold: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["exact", b"exact", "near_threshold", b"near_threshold"]) -> None: ...
+
+global___Deduplication = Deduplication
+
+@typing.final
+class Split(google.protobuf.message.Message):
+    """Which rows are held out. Where a row goes depends on its content alone, so that it never moves when data are added."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    VALIDATION_SHARE_FIELD_NUMBER: builtins.int
+    TEST_SHARE_FIELD_NUMBER: builtins.int
+    SALT_FIELD_NUMBER: builtins.int
+    validation_share: builtins.float
+    """Share of the rows for validation, 0 up to 0.5."""
+    test_share: builtins.float
+    """Share of the rows for testing, 0 up to 0.5."""
+    salt: builtins.str
+    """Another salt gives another split."""
+    def __init__(
+        self,
+        *,
+        validation_share: builtins.float = ...,
+        test_share: builtins.float = ...,
+        salt: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["salt", b"salt", "test_share", b"test_share", "validation_share", b"validation_share"]) -> None: ...
+
+global___Split = Split
+
+@typing.final
+class PrepareDatasetRequest(google.protobuf.message.Message):
+    """Request of PrepareDataset."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: builtins.int
+    DATASET_FIELD_NUMBER: builtins.int
+    RECIPE_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    source: builtins.str
+    """The version to start from, "datasets/{dataset}/versions/{n}"."""
+    dataset: builtins.str
+    """"datasets/{dataset}" that gets the new version; empty for the source's own. Held-out rows become versions of
+    "datasets/{dataset}-validation" and "datasets/{dataset}-test", which are made where they are missing.
+    """
+    request_id: builtins.str
+    """A fresh UUID per intent; the same one with the same payload returns the first result."""
+    @property
+    def recipe(self) -> global___Recipe:
+        """What to do."""
+
+    def __init__(
+        self,
+        *,
+        source: builtins.str = ...,
+        dataset: builtins.str = ...,
+        recipe: global___Recipe | None = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["recipe", b"recipe"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["dataset", b"dataset", "recipe", b"recipe", "request_id", b"request_id", "source", b"source"]) -> None: ...
+
+global___PrepareDatasetRequest = PrepareDatasetRequest
+
+@typing.final
+class PreviewPreparationRequest(google.protobuf.message.Message):
+    """Request of PreviewPreparation."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    RECIPE_FIELD_NUMBER: builtins.int
+    OFFSET_FIELD_NUMBER: builtins.int
+    LIMIT_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """"datasets/{dataset}/versions/{n}", or "datasets/{dataset}" for the newest."""
+    offset: builtins.int
+    """The first row, from 0."""
+    limit: builtins.int
+    """Rows to look at: 1 to 1000; 0 means 100."""
+    @property
+    def recipe(self) -> global___Recipe:
+        """What would be done. Duplicates are looked for among the previewed rows only."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        recipe: global___Recipe | None = ...,
+        offset: builtins.int = ...,
+        limit: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["recipe", b"recipe"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["limit", b"limit", "name", b"name", "offset", b"offset", "recipe", b"recipe"]) -> None: ...
+
+global___PreviewPreparationRequest = PreviewPreparationRequest
+
+@typing.final
+class PreviewPreparationResponse(google.protobuf.message.Message):
+    """Response of PreviewPreparation."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CHANGES_FIELD_NUMBER: builtins.int
+    ROWS_FIELD_NUMBER: builtins.int
+    UNCHANGED_ROWS_FIELD_NUMBER: builtins.int
+    DROPPED_ROWS_FIELD_NUMBER: builtins.int
+    rows: builtins.int
+    """Rows that were looked at."""
+    unchanged_rows: builtins.int
+    """Of these, unchanged."""
+    dropped_rows: builtins.int
+    """Of these, dropped."""
+    @property
+    def changes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___RowChange]:
+        """Rows that change, are dropped or are new."""
+
+    def __init__(
+        self,
+        *,
+        changes: collections.abc.Iterable[global___RowChange] | None = ...,
+        rows: builtins.int = ...,
+        unchanged_rows: builtins.int = ...,
+        dropped_rows: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["changes", b"changes", "dropped_rows", b"dropped_rows", "rows", b"rows", "unchanged_rows", b"unchanged_rows"]) -> None: ...
+
+global___PreviewPreparationResponse = PreviewPreparationResponse
+
+@typing.final
+class PreviewSupervisionRequest(google.protobuf.message.Message):
+    """Request of PreviewSupervision."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    BASE_MODEL_FIELD_NUMBER: builtins.int
+    OFFSET_FIELD_NUMBER: builtins.int
+    LIMIT_FIELD_NUMBER: builtins.int
+    MAX_LENGTH_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """"datasets/{dataset}/versions/{n}", or "datasets/{dataset}" for the newest."""
+    base_model: builtins.str
+    """"baseModels/{base_model}"."""
+    offset: builtins.int
+    """The first row, from 0."""
+    limit: builtins.int
+    """1 to 50; 0 means 10."""
+    max_length: builtins.int
+    """Longest sequence in tokens, 1 to 1,048,576; 0 means 512."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        base_model: builtins.str = ...,
+        offset: builtins.int = ...,
+        limit: builtins.int = ...,
+        max_length: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["base_model", b"base_model", "limit", b"limit", "max_length", b"max_length", "name", b"name", "offset", b"offset"]) -> None: ...
+
+global___PreviewSupervisionRequest = PreviewSupervisionRequest
+
+@typing.final
+class PreviewSupervisionResponse(google.protobuf.message.Message):
+    """Response of PreviewSupervision."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: builtins.int
+    TOTAL_ROWS_FIELD_NUMBER: builtins.int
+    TOKENS_FIELD_NUMBER: builtins.int
+    TRAINED_TOKENS_FIELD_NUMBER: builtins.int
+    TRUNCATED_ROWS_FIELD_NUMBER: builtins.int
+    TRUNCATED_TOKENS_FIELD_NUMBER: builtins.int
+    UNTRAINED_ROWS_FIELD_NUMBER: builtins.int
+    FINDINGS_FIELD_NUMBER: builtins.int
+    total_rows: builtins.int
+    """Rows of the version."""
+    tokens: builtins.int
+    """Tokens of these rows."""
+    trained_tokens: builtins.int
+    """Of these, trained."""
+    truncated_rows: builtins.int
+    """Rows that were cut at max_length."""
+    truncated_tokens: builtins.int
+    """Tokens that were cut off."""
+    untrained_rows: builtins.int
+    """Rows in which nothing is trained."""
+    @property
+    def rows(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___SupervisedRow]:
+        """The rows."""
+
+    @property
+    def findings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Finding]:
+        """What is wrong with them, such as a double BOS."""
+
+    def __init__(
+        self,
+        *,
+        rows: collections.abc.Iterable[global___SupervisedRow] | None = ...,
+        total_rows: builtins.int = ...,
+        tokens: builtins.int = ...,
+        trained_tokens: builtins.int = ...,
+        truncated_rows: builtins.int = ...,
+        truncated_tokens: builtins.int = ...,
+        untrained_rows: builtins.int = ...,
+        findings: collections.abc.Iterable[global___Finding] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["findings", b"findings", "rows", b"rows", "tokens", b"tokens", "total_rows", b"total_rows", "trained_tokens", b"trained_tokens", "truncated_rows", b"truncated_rows", "truncated_tokens", b"truncated_tokens", "untrained_rows", b"untrained_rows"]) -> None: ...
+
+global___PreviewSupervisionResponse = PreviewSupervisionResponse
+
+@typing.final
+class SupervisedRow(google.protobuf.message.Message):
+    """One row as the model sees it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: builtins.int
+    TOKENS_FIELD_NUMBER: builtins.int
+    TRUNCATED_TOKENS_FIELD_NUMBER: builtins.int
+    STOP_TRAINED_FIELD_NUMBER: builtins.int
+    PROBLEM_FIELD_NUMBER: builtins.int
+    index: builtins.int
+    """Position in the version, from 0."""
+    truncated_tokens: builtins.int
+    """Tokens beyond max_length, which were cut off."""
+    stop_trained: builtins.bool
+    """Whether the token that ends the answer is trained."""
+    @property
+    def tokens(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___SupervisedToken]:
+        """The tokens in order."""
+
+    @property
+    def problem(self) -> aift.common.v1.blob_pb2.LocalizedText:
+        """Why the row cannot be rendered; empty when it can."""
+
+    def __init__(
+        self,
+        *,
+        index: builtins.int = ...,
+        tokens: collections.abc.Iterable[global___SupervisedToken] | None = ...,
+        truncated_tokens: builtins.int = ...,
+        stop_trained: builtins.bool = ...,
+        problem: aift.common.v1.blob_pb2.LocalizedText | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["problem", b"problem"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["index", b"index", "problem", b"problem", "stop_trained", b"stop_trained", "tokens", b"tokens", "truncated_tokens", b"truncated_tokens"]) -> None: ...
+
+global___SupervisedRow = SupervisedRow
+
+@typing.final
+class SupervisedToken(google.protobuf.message.Message):
+    """One token."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ID_FIELD_NUMBER: builtins.int
+    TEXT_FIELD_NUMBER: builtins.int
+    TRAINED_FIELD_NUMBER: builtins.int
+    id: builtins.int
+    """Its number in the vocabulary."""
+    text: builtins.str
+    """Its characters; empty where several tokens share one character."""
+    trained: builtins.bool
+    """Whether it counts in the loss."""
+    def __init__(
+        self,
+        *,
+        id: builtins.int = ...,
+        text: builtins.str = ...,
+        trained: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["id", b"id", "text", b"text", "trained", b"trained"]) -> None: ...
+
+global___SupervisedToken = SupervisedToken
+
+@typing.final
+class CountDatasetTokensRequest(google.protobuf.message.Message):
+    """Request of CountDatasetTokens."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    BASE_MODEL_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """"datasets/{dataset}/versions/{n}"."""
+    base_model: builtins.str
+    """"baseModels/{base_model}" whose tokenizer and template are used."""
+    request_id: builtins.str
+    """A fresh UUID per intent; the same one with the same payload returns the first result."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        base_model: builtins.str = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["base_model", b"base_model", "name", b"name", "request_id", b"request_id"]) -> None: ...
+
+global___CountDatasetTokensRequest = CountDatasetTokensRequest
+
+@typing.final
+class GetTokenStatisticsRequest(google.protobuf.message.Message):
+    """Request of GetTokenStatistics."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    BASE_MODEL_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """"datasets/{dataset}/versions/{n}"."""
+    base_model: builtins.str
+    """"baseModels/{base_model}"."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        base_model: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["base_model", b"base_model", "name", b"name"]) -> None: ...
+
+global___GetTokenStatisticsRequest = GetTokenStatisticsRequest
+
+@typing.final
+class TokenStatistics(google.protobuf.message.Message):
+    """Lengths of a version's rows in tokens, special tokens included."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    BASE_MODEL_FIELD_NUMBER: builtins.int
+    ROWS_FIELD_NUMBER: builtins.int
+    TOKENS_FIELD_NUMBER: builtins.int
+    TRAINED_TOKENS_FIELD_NUMBER: builtins.int
+    MIN_TOKENS_FIELD_NUMBER: builtins.int
+    MEDIAN_TOKENS_FIELD_NUMBER: builtins.int
+    P95_TOKENS_FIELD_NUMBER: builtins.int
+    MAX_TOKENS_FIELD_NUMBER: builtins.int
+    HISTOGRAM_COUNTS_FIELD_NUMBER: builtins.int
+    HISTOGRAM_BOUNDS_FIELD_NUMBER: builtins.int
+    CREATE_TIME_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """"datasets/{dataset}/versions/{n}"."""
+    base_model: builtins.str
+    """"baseModels/{base_model}"."""
+    rows: builtins.int
+    """Rows."""
+    tokens: builtins.int
+    """Tokens of all rows."""
+    trained_tokens: builtins.int
+    """Of these, trained."""
+    min_tokens: builtins.int
+    """Shortest row."""
+    median_tokens: builtins.int
+    """Median row."""
+    p95_tokens: builtins.int
+    """95 of 100 rows are not longer."""
+    max_tokens: builtins.int
+    """Longest row."""
+    @property
+    def histogram_counts(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Rows by length: bucket i counts rows of [bounds[i-1], bounds[i]) tokens."""
+
+    @property
+    def histogram_bounds(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Upper bounds of the buckets, ascending, in tokens."""
+
+    @property
+    def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When it was counted."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        base_model: builtins.str = ...,
+        rows: builtins.int = ...,
+        tokens: builtins.int = ...,
+        trained_tokens: builtins.int = ...,
+        min_tokens: builtins.int = ...,
+        median_tokens: builtins.int = ...,
+        p95_tokens: builtins.int = ...,
+        max_tokens: builtins.int = ...,
+        histogram_counts: collections.abc.Iterable[builtins.int] | None = ...,
+        histogram_bounds: collections.abc.Iterable[builtins.int] | None = ...,
+        create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["create_time", b"create_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["base_model", b"base_model", "create_time", b"create_time", "histogram_bounds", b"histogram_bounds", "histogram_counts", b"histogram_counts", "max_tokens", b"max_tokens", "median_tokens", b"median_tokens", "min_tokens", b"min_tokens", "name", b"name", "p95_tokens", b"p95_tokens", "rows", b"rows", "tokens", b"tokens", "trained_tokens", b"trained_tokens"]) -> None: ...
+
+global___TokenStatistics = TokenStatistics
 
 @typing.final
 class DataJob(google.protobuf.message.Message):
@@ -633,6 +1616,12 @@ class DataJob(google.protobuf.message.Message):
     CREATE_TIME_FIELD_NUMBER: builtins.int
     START_TIME_FIELD_NUMBER: builtins.int
     END_TIME_FIELD_NUMBER: builtins.int
+    PHASE_FIELD_NUMBER: builtins.int
+    SOURCE_FIELD_NUMBER: builtins.int
+    SOURCE_VERSION_FIELD_NUMBER: builtins.int
+    VALIDATION_VERSION_FIELD_NUMBER: builtins.int
+    TEST_VERSION_FIELD_NUMBER: builtins.int
+    STEPS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """"dataJobs/{job}"."""
     uid: builtins.str
@@ -646,16 +1635,28 @@ class DataJob(google.protobuf.message.Message):
     upload: builtins.str
     """The upload that it reads, "uploads/{upload}"."""
     dataset_version: builtins.str
-    """The version that it made, once SUCCEEDED."""
+    """The version that it made, once SUCCEEDED; of CountDatasetTokens the version that it counted."""
     done_bytes: builtins.int
     """Bytes read so far."""
     total_bytes: builtins.int
     """Bytes to read."""
     rows: builtins.int
     """Rows seen so far."""
+    phase: global___DataJobPhase.ValueType
+    """What it is doing now."""
+    source: builtins.str
+    """Where an import comes from, such as "https://example.com/data.jsonl" or "hub:{id}@{commit}"."""
+    source_version: builtins.str
+    """The version that a preparation started from."""
+    validation_version: builtins.str
+    """The version of held-out rows for validation that a preparation with a split made."""
+    test_version: builtins.str
+    """The version of held-out rows for testing that a preparation with a split made."""
     @property
     def failure(self) -> aift.common.v1.blob_pb2.Failure:
-        """Why it failed; only when FAILED. DATA_INVALID (the report tells the rest), VALIDATION_CRASHED or DATASET_GONE."""
+        """Why it failed; only when FAILED, such as DATA_INVALID (the report tells the rest), VALIDATION_CRASHED, DATASET_GONE,
+        PREPARED_NOTHING (no row was left) or SOURCE_UNREACHABLE.
+        """
 
     @property
     def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
@@ -668,6 +1669,10 @@ class DataJob(google.protobuf.message.Message):
     @property
     def end_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When it ended; empty before."""
+
+    @property
+    def steps(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___PreparationStep]:
+        """What a preparation did to the rows, in the recipe's order; once it ended."""
 
     def __init__(
         self,
@@ -686,11 +1691,47 @@ class DataJob(google.protobuf.message.Message):
         create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         start_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         end_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        phase: global___DataJobPhase.ValueType = ...,
+        source: builtins.str = ...,
+        source_version: builtins.str = ...,
+        validation_version: builtins.str = ...,
+        test_version: builtins.str = ...,
+        steps: collections.abc.Iterable[global___PreparationStep] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["create_time", b"create_time", "end_time", b"end_time", "failure", b"failure", "start_time", b"start_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["create_time", b"create_time", "dataset", b"dataset", "dataset_version", b"dataset_version", "done_bytes", b"done_bytes", "end_time", b"end_time", "failure", b"failure", "kind", b"kind", "name", b"name", "rows", b"rows", "start_time", b"start_time", "state", b"state", "total_bytes", b"total_bytes", "uid", b"uid", "upload", b"upload"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["create_time", b"create_time", "dataset", b"dataset", "dataset_version", b"dataset_version", "done_bytes", b"done_bytes", "end_time", b"end_time", "failure", b"failure", "kind", b"kind", "name", b"name", "phase", b"phase", "rows", b"rows", "source", b"source", "source_version", b"source_version", "start_time", b"start_time", "state", b"state", "steps", b"steps", "test_version", b"test_version", "total_bytes", b"total_bytes", "uid", b"uid", "upload", b"upload", "validation_version", b"validation_version"]) -> None: ...
 
 global___DataJob = DataJob
+
+@typing.final
+class PreparationStep(google.protobuf.message.Message):
+    """What one step of a recipe did."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    ROWS_IN_FIELD_NUMBER: builtins.int
+    ROWS_OUT_FIELD_NUMBER: builtins.int
+    CHANGED_ROWS_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """The step, such as "redaction" or "deduplication.near"."""
+    rows_in: builtins.int
+    """Rows before it."""
+    rows_out: builtins.int
+    """Rows after it."""
+    changed_rows: builtins.int
+    """Rows that it changed."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        rows_in: builtins.int = ...,
+        rows_out: builtins.int = ...,
+        changed_rows: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["changed_rows", b"changed_rows", "name", b"name", "rows_in", b"rows_in", "rows_out", b"rows_out"]) -> None: ...
+
+global___PreparationStep = PreparationStep
 
 @typing.final
 class GetDataJobRequest(google.protobuf.message.Message):
@@ -809,6 +1850,11 @@ class ValidationReport(google.protobuf.message.Message):
     TEMPLATE_FIELD_NUMBER: builtins.int
     FINDINGS_FIELD_NUMBER: builtins.int
     STATISTICS_FIELD_NUMBER: builtins.int
+    FORMAT_FIELD_NUMBER: builtins.int
+    ENCODING_FIELD_NUMBER: builtins.int
+    COMPRESSION_FIELD_NUMBER: builtins.int
+    FORMAT_EVIDENCE_FIELD_NUMBER: builtins.int
+    SET_ASIDE_ROWS_FIELD_NUMBER: builtins.int
     data_job: builtins.str
     """The data job that wrote it."""
     valid: builtins.bool
@@ -817,6 +1863,14 @@ class ValidationReport(google.protobuf.message.Message):
     """Rows read."""
     valid_rows: builtins.int
     """Rows without an error."""
+    format: global___FileFormat.ValueType
+    """How the rows are written in the file."""
+    encoding: builtins.str
+    """How the characters are written, such as "UTF-8" or "UTF-16"."""
+    compression: builtins.str
+    """"gzip", "zstd", or empty."""
+    set_aside_rows: builtins.int
+    """Rows that were set aside."""
     @property
     def template(self) -> global___RowTemplate:
         """Form, markers and evidence."""
@@ -829,6 +1883,10 @@ class ValidationReport(google.protobuf.message.Message):
     def statistics(self) -> global___DatasetStatistics:
         """Counts and lengths."""
 
+    @property
+    def format_evidence(self) -> aift.common.v1.blob_pb2.LocalizedText:
+        """Why format, encoding and compression were chosen, for people."""
+
     def __init__(
         self,
         *,
@@ -839,9 +1897,14 @@ class ValidationReport(google.protobuf.message.Message):
         template: global___RowTemplate | None = ...,
         findings: collections.abc.Iterable[global___Finding] | None = ...,
         statistics: global___DatasetStatistics | None = ...,
+        format: global___FileFormat.ValueType = ...,
+        encoding: builtins.str = ...,
+        compression: builtins.str = ...,
+        format_evidence: aift.common.v1.blob_pb2.LocalizedText | None = ...,
+        set_aside_rows: builtins.int = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["statistics", b"statistics", "template", b"template"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["data_job", b"data_job", "findings", b"findings", "rows", b"rows", "statistics", b"statistics", "template", b"template", "valid", b"valid", "valid_rows", b"valid_rows"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["format_evidence", b"format_evidence", "statistics", b"statistics", "template", b"template"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["compression", b"compression", "data_job", b"data_job", "encoding", b"encoding", "findings", b"findings", "format", b"format", "format_evidence", b"format_evidence", "rows", b"rows", "set_aside_rows", b"set_aside_rows", "statistics", b"statistics", "template", b"template", "valid", b"valid", "valid_rows", b"valid_rows"]) -> None: ...
 
 global___ValidationReport = ValidationReport
 
@@ -924,6 +1987,38 @@ class DatasetStatistics(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    @typing.final
+    class ScriptSharesEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.float
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.float = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    @typing.final
+    class LanguageSharesEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.float
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.float = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
     ROWS_FIELD_NUMBER: builtins.int
     CHARACTERS_FIELD_NUMBER: builtins.int
     MIN_CHARACTERS_FIELD_NUMBER: builtins.int
@@ -932,6 +2027,8 @@ class DatasetStatistics(google.protobuf.message.Message):
     DUPLICATE_ROWS_FIELD_NUMBER: builtins.int
     HISTOGRAM_COUNTS_FIELD_NUMBER: builtins.int
     HISTOGRAM_BOUNDS_FIELD_NUMBER: builtins.int
+    SCRIPT_SHARES_FIELD_NUMBER: builtins.int
+    LANGUAGE_SHARES_FIELD_NUMBER: builtins.int
     rows: builtins.int
     """Rows."""
     characters: builtins.int
@@ -952,6 +2049,16 @@ class DatasetStatistics(google.protobuf.message.Message):
     def histogram_bounds(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
         """Upper bounds of the buckets, ascending, in characters."""
 
+    @property
+    def script_shares(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.float]:
+        """Share of the characters by script, 0 to 1: "hiragana", "katakana", "han", "latin", "digit", "other"; white space
+        and punctuation are not counted.
+        """
+
+    @property
+    def language_shares(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.float]:
+        """Share of the rows by language, 0 to 1, told by their scripts: "ja", "zh", "en", "other"."""
+
     def __init__(
         self,
         *,
@@ -963,8 +2070,10 @@ class DatasetStatistics(google.protobuf.message.Message):
         duplicate_rows: builtins.int = ...,
         histogram_counts: collections.abc.Iterable[builtins.int] | None = ...,
         histogram_bounds: collections.abc.Iterable[builtins.int] | None = ...,
+        script_shares: collections.abc.Mapping[builtins.str, builtins.float] | None = ...,
+        language_shares: collections.abc.Mapping[builtins.str, builtins.float] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["characters", b"characters", "duplicate_rows", b"duplicate_rows", "histogram_bounds", b"histogram_bounds", "histogram_counts", b"histogram_counts", "max_characters", b"max_characters", "median_characters", b"median_characters", "min_characters", b"min_characters", "rows", b"rows"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["characters", b"characters", "duplicate_rows", b"duplicate_rows", "histogram_bounds", b"histogram_bounds", "histogram_counts", b"histogram_counts", "language_shares", b"language_shares", "max_characters", b"max_characters", "median_characters", b"median_characters", "min_characters", b"min_characters", "rows", b"rows", "script_shares", b"script_shares"]) -> None: ...
 
 global___DatasetStatistics = DatasetStatistics
 
@@ -984,6 +2093,9 @@ class DatasetVersion(google.protobuf.message.Message):
     FILENAME_FIELD_NUMBER: builtins.int
     CREATE_TIME_FIELD_NUMBER: builtins.int
     FILES_FIELD_NUMBER: builtins.int
+    PARENT_FIELD_NUMBER: builtins.int
+    RECIPE_FIELD_NUMBER: builtins.int
+    SOURCE_FIELD_NUMBER: builtins.int
     name: builtins.str
     """"datasets/{dataset}/versions/{n}"; n counts from 1 and is never used twice."""
     uid: builtins.str
@@ -996,6 +2108,10 @@ class DatasetVersion(google.protobuf.message.Message):
     """The data job that made it."""
     filename: builtins.str
     """The uploaded file's name, for display."""
+    parent: builtins.str
+    """The version that it was prepared from; empty for an uploaded or imported one."""
+    source: builtins.str
+    """Where it was imported from, such as "https://example.com/data.jsonl" or "hub:{id}@{commit}"; empty for an upload."""
     @property
     def template(self) -> global___RowTemplate:
         """How rows become prompt and completion."""
@@ -1010,7 +2126,11 @@ class DatasetVersion(google.protobuf.message.Message):
 
     @property
     def files(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[aift.common.v1.blob_pb2.FileEntry]:
-        """The files that it consists of: "original/…" and "rows.parquet"."""
+        """The files that it consists of: "original/…", "rows.parquet", and "set-aside.jsonl" where rows were set aside."""
+
+    @property
+    def recipe(self) -> global___Recipe:
+        """How it was prepared from its parent; unset without one."""
 
     def __init__(
         self,
@@ -1025,9 +2145,12 @@ class DatasetVersion(google.protobuf.message.Message):
         filename: builtins.str = ...,
         create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         files: collections.abc.Iterable[aift.common.v1.blob_pb2.FileEntry] | None = ...,
+        parent: builtins.str = ...,
+        recipe: global___Recipe | None = ...,
+        source: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["create_time", b"create_time", "statistics", b"statistics", "template", b"template"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["create_time", b"create_time", "data_job", b"data_job", "filename", b"filename", "files", b"files", "name", b"name", "sha256", b"sha256", "size_bytes", b"size_bytes", "statistics", b"statistics", "template", b"template", "uid", b"uid"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["create_time", b"create_time", "recipe", b"recipe", "statistics", b"statistics", "template", b"template"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["create_time", b"create_time", "data_job", b"data_job", "filename", b"filename", "files", b"files", "name", b"name", "parent", b"parent", "recipe", b"recipe", "sha256", b"sha256", "size_bytes", b"size_bytes", "source", b"source", "statistics", b"statistics", "template", b"template", "uid", b"uid"]) -> None: ...
 
 global___DatasetVersion = DatasetVersion
 
@@ -1106,16 +2229,246 @@ class DeleteDatasetVersionRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     NAME_FIELD_NUMBER: builtins.int
+    FORCE_FIELD_NUMBER: builtins.int
     name: builtins.str
     """"datasets/{dataset}/versions/{n}"."""
+    force: builtins.bool
+    """Delete it although something depends on it."""
     def __init__(
         self,
         *,
         name: builtins.str = ...,
+        force: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["name", b"name"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["force", b"force", "name", b"name"]) -> None: ...
 
 global___DeleteDatasetVersionRequest = DeleteDatasetVersionRequest
+
+@typing.final
+class ListDatasetReferencesRequest(google.protobuf.message.Message):
+    """Request of ListDatasetReferences."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """"datasets/{dataset}/versions/{n}", or "datasets/{dataset}" for all its versions."""
+    page_size: builtins.int
+    """1 to 1000; 0 means 50."""
+    page_token: builtins.str
+    """next_page_token of the page before; empty for the first."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "page_size", b"page_size", "page_token", b"page_token"]) -> None: ...
+
+global___ListDatasetReferencesRequest = ListDatasetReferencesRequest
+
+@typing.final
+class DatasetReference(google.protobuf.message.Message):
+    """Something that depends on a version."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    DATASET_VERSION_FIELD_NUMBER: builtins.int
+    REFERRER_FIELD_NUMBER: builtins.int
+    CREATE_TIME_FIELD_NUMBER: builtins.int
+    dataset_version: builtins.str
+    """"datasets/{dataset}/versions/{n}"."""
+    referrer: builtins.str
+    """What depends on it: "trainingJobs/{job}" or "datasets/{dataset}/versions/{n}"."""
+    @property
+    def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """Since when."""
+
+    def __init__(
+        self,
+        *,
+        dataset_version: builtins.str = ...,
+        referrer: builtins.str = ...,
+        create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["create_time", b"create_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["create_time", b"create_time", "dataset_version", b"dataset_version", "referrer", b"referrer"]) -> None: ...
+
+global___DatasetReference = DatasetReference
+
+@typing.final
+class ListDatasetReferencesResponse(google.protobuf.message.Message):
+    """Response of ListDatasetReferences."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REFERENCES_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Empty on the last page."""
+    @property
+    def references(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___DatasetReference]:
+        """Newest first."""
+
+    def __init__(
+        self,
+        *,
+        references: collections.abc.Iterable[global___DatasetReference] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["next_page_token", b"next_page_token", "references", b"references"]) -> None: ...
+
+global___ListDatasetReferencesResponse = ListDatasetReferencesResponse
+
+@typing.final
+class AddDatasetReferenceRequest(google.protobuf.message.Message):
+    """Request of AddDatasetReference."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    DATASET_VERSION_FIELD_NUMBER: builtins.int
+    REFERRER_FIELD_NUMBER: builtins.int
+    dataset_version: builtins.str
+    """"datasets/{dataset}/versions/{n}"."""
+    referrer: builtins.str
+    """What depends on it, such as "trainingJobs/{job}"."""
+    def __init__(
+        self,
+        *,
+        dataset_version: builtins.str = ...,
+        referrer: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["dataset_version", b"dataset_version", "referrer", b"referrer"]) -> None: ...
+
+global___AddDatasetReferenceRequest = AddDatasetReferenceRequest
+
+@typing.final
+class RemoveDatasetReferenceRequest(google.protobuf.message.Message):
+    """Request of RemoveDatasetReference."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    DATASET_VERSION_FIELD_NUMBER: builtins.int
+    REFERRER_FIELD_NUMBER: builtins.int
+    dataset_version: builtins.str
+    """"datasets/{dataset}/versions/{n}"."""
+    referrer: builtins.str
+    """What depended on it, such as "trainingJobs/{job}"."""
+    def __init__(
+        self,
+        *,
+        dataset_version: builtins.str = ...,
+        referrer: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["dataset_version", b"dataset_version", "referrer", b"referrer"]) -> None: ...
+
+global___RemoveDatasetReferenceRequest = RemoveDatasetReferenceRequest
+
+@typing.final
+class DiffDatasetVersionsRequest(google.protobuf.message.Message):
+    """Request of DiffDatasetVersions."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    BASE_FIELD_NUMBER: builtins.int
+    LIMIT_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """The version to look at, "datasets/{dataset}/versions/{n}"."""
+    base: builtins.str
+    """The version to compare it with, of the same data set or another, "datasets/{dataset}/versions/{n}"."""
+    limit: builtins.int
+    """How many rows of each kind to show: 1 to 100; 0 means 20."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        base: builtins.str = ...,
+        limit: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["base", b"base", "limit", b"limit", "name", b"name"]) -> None: ...
+
+global___DiffDatasetVersionsRequest = DiffDatasetVersionsRequest
+
+@typing.final
+class DiffDatasetVersionsResponse(google.protobuf.message.Message):
+    """Response of DiffDatasetVersions. A row is known by its digest; rows with the same prompt and another completion
+    count as changed.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    UNCHANGED_ROWS_FIELD_NUMBER: builtins.int
+    ADDED_ROWS_FIELD_NUMBER: builtins.int
+    REMOVED_ROWS_FIELD_NUMBER: builtins.int
+    CHANGED_ROWS_FIELD_NUMBER: builtins.int
+    ADDED_FIELD_NUMBER: builtins.int
+    REMOVED_FIELD_NUMBER: builtins.int
+    CHANGED_FIELD_NUMBER: builtins.int
+    unchanged_rows: builtins.int
+    """Rows that both have."""
+    added_rows: builtins.int
+    """Rows that only the version has, without the changed ones."""
+    removed_rows: builtins.int
+    """Rows that only the base has, without the changed ones."""
+    changed_rows: builtins.int
+    """Rows whose prompt stayed and whose completion changed."""
+    @property
+    def added(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Row]:
+        """The first added rows."""
+
+    @property
+    def removed(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Row]:
+        """The first removed rows."""
+
+    @property
+    def changed(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___RowChange]:
+        """The first changed rows."""
+
+    def __init__(
+        self,
+        *,
+        unchanged_rows: builtins.int = ...,
+        added_rows: builtins.int = ...,
+        removed_rows: builtins.int = ...,
+        changed_rows: builtins.int = ...,
+        added: collections.abc.Iterable[global___Row] | None = ...,
+        removed: collections.abc.Iterable[global___Row] | None = ...,
+        changed: collections.abc.Iterable[global___RowChange] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["added", b"added", "added_rows", b"added_rows", "changed", b"changed", "changed_rows", b"changed_rows", "removed", b"removed", "removed_rows", b"removed_rows", "unchanged_rows", b"unchanged_rows"]) -> None: ...
+
+global___DiffDatasetVersionsResponse = DiffDatasetVersionsResponse
+
+@typing.final
+class RowChange(google.protobuf.message.Message):
+    """A row before and after."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    BEFORE_FIELD_NUMBER: builtins.int
+    AFTER_FIELD_NUMBER: builtins.int
+    @property
+    def before(self) -> global___Row:
+        """In the base; unset in a preview's row that is new."""
+
+    @property
+    def after(self) -> global___Row:
+        """In the version; unset where the row is dropped."""
+
+    def __init__(
+        self,
+        *,
+        before: global___Row | None = ...,
+        after: global___Row | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["after", b"after", "before", b"before"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["after", b"after", "before", b"before"]) -> None: ...
+
+global___RowChange = RowChange
 
 @typing.final
 class PreviewRowsRequest(google.protobuf.message.Message):
@@ -1180,16 +2533,19 @@ class Row(google.protobuf.message.Message):
     JSON_FIELD_NUMBER: builtins.int
     PROMPT_FIELD_NUMBER: builtins.int
     COMPLETION_FIELD_NUMBER: builtins.int
+    REJECTED_FIELD_NUMBER: builtins.int
     index: builtins.int
     """Position in the version, from 0."""
     line: builtins.int
-    """Line in the original file, from 1."""
+    """Line in the original file, from 1; in a Parquet file the row."""
     json: builtins.str
-    """The original row as compact JSON."""
+    """The row as compact JSON, under the names of its form."""
     prompt: builtins.str
     """What the model is shown; empty when the whole text is trained."""
     completion: builtins.str
-    """What the model learns."""
+    """What the model learns; of a PREFERENCE row the chosen answer."""
+    rejected: builtins.str
+    """The rejected answer of a PREFERENCE row."""
     def __init__(
         self,
         *,
@@ -1198,8 +2554,9 @@ class Row(google.protobuf.message.Message):
         json: builtins.str = ...,
         prompt: builtins.str = ...,
         completion: builtins.str = ...,
+        rejected: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["completion", b"completion", "index", b"index", "json", b"json", "line", b"line", "prompt", b"prompt"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["completion", b"completion", "index", b"index", "json", b"json", "line", b"line", "prompt", b"prompt", "rejected", b"rejected"]) -> None: ...
 
 global___Row = Row
 

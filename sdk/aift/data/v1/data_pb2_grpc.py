@@ -96,6 +96,41 @@ class DataServiceStub(object):
                 request_serializer=aift_dot_data_dot_v1_dot_data__pb2.ValidateDatasetRequest.SerializeToString,
                 response_deserializer=aift_dot_data_dot_v1_dot_data__pb2.DataJob.FromString,
                 _registered_method=True)
+        self.ImportDataset = channel.unary_unary(
+                '/aift.data.v1.DataService/ImportDataset',
+                request_serializer=aift_dot_data_dot_v1_dot_data__pb2.ImportDatasetRequest.SerializeToString,
+                response_deserializer=aift_dot_data_dot_v1_dot_data__pb2.DataJob.FromString,
+                _registered_method=True)
+        self.ListDroppedFiles = channel.unary_unary(
+                '/aift.data.v1.DataService/ListDroppedFiles',
+                request_serializer=aift_dot_data_dot_v1_dot_data__pb2.ListDroppedFilesRequest.SerializeToString,
+                response_deserializer=aift_dot_data_dot_v1_dot_data__pb2.ListDroppedFilesResponse.FromString,
+                _registered_method=True)
+        self.PrepareDataset = channel.unary_unary(
+                '/aift.data.v1.DataService/PrepareDataset',
+                request_serializer=aift_dot_data_dot_v1_dot_data__pb2.PrepareDatasetRequest.SerializeToString,
+                response_deserializer=aift_dot_data_dot_v1_dot_data__pb2.DataJob.FromString,
+                _registered_method=True)
+        self.PreviewPreparation = channel.unary_unary(
+                '/aift.data.v1.DataService/PreviewPreparation',
+                request_serializer=aift_dot_data_dot_v1_dot_data__pb2.PreviewPreparationRequest.SerializeToString,
+                response_deserializer=aift_dot_data_dot_v1_dot_data__pb2.PreviewPreparationResponse.FromString,
+                _registered_method=True)
+        self.PreviewSupervision = channel.unary_unary(
+                '/aift.data.v1.DataService/PreviewSupervision',
+                request_serializer=aift_dot_data_dot_v1_dot_data__pb2.PreviewSupervisionRequest.SerializeToString,
+                response_deserializer=aift_dot_data_dot_v1_dot_data__pb2.PreviewSupervisionResponse.FromString,
+                _registered_method=True)
+        self.CountDatasetTokens = channel.unary_unary(
+                '/aift.data.v1.DataService/CountDatasetTokens',
+                request_serializer=aift_dot_data_dot_v1_dot_data__pb2.CountDatasetTokensRequest.SerializeToString,
+                response_deserializer=aift_dot_data_dot_v1_dot_data__pb2.DataJob.FromString,
+                _registered_method=True)
+        self.GetTokenStatistics = channel.unary_unary(
+                '/aift.data.v1.DataService/GetTokenStatistics',
+                request_serializer=aift_dot_data_dot_v1_dot_data__pb2.GetTokenStatisticsRequest.SerializeToString,
+                response_deserializer=aift_dot_data_dot_v1_dot_data__pb2.TokenStatistics.FromString,
+                _registered_method=True)
         self.GetDataJob = channel.unary_unary(
                 '/aift.data.v1.DataService/GetDataJob',
                 request_serializer=aift_dot_data_dot_v1_dot_data__pb2.GetDataJobRequest.SerializeToString,
@@ -130,6 +165,26 @@ class DataServiceStub(object):
                 '/aift.data.v1.DataService/DeleteDatasetVersion',
                 request_serializer=aift_dot_data_dot_v1_dot_data__pb2.DeleteDatasetVersionRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
+        self.ListDatasetReferences = channel.unary_unary(
+                '/aift.data.v1.DataService/ListDatasetReferences',
+                request_serializer=aift_dot_data_dot_v1_dot_data__pb2.ListDatasetReferencesRequest.SerializeToString,
+                response_deserializer=aift_dot_data_dot_v1_dot_data__pb2.ListDatasetReferencesResponse.FromString,
+                _registered_method=True)
+        self.AddDatasetReference = channel.unary_unary(
+                '/aift.data.v1.DataService/AddDatasetReference',
+                request_serializer=aift_dot_data_dot_v1_dot_data__pb2.AddDatasetReferenceRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
+        self.RemoveDatasetReference = channel.unary_unary(
+                '/aift.data.v1.DataService/RemoveDatasetReference',
+                request_serializer=aift_dot_data_dot_v1_dot_data__pb2.RemoveDatasetReferenceRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
+        self.DiffDatasetVersions = channel.unary_unary(
+                '/aift.data.v1.DataService/DiffDatasetVersions',
+                request_serializer=aift_dot_data_dot_v1_dot_data__pb2.DiffDatasetVersionsRequest.SerializeToString,
+                response_deserializer=aift_dot_data_dot_v1_dot_data__pb2.DiffDatasetVersionsResponse.FromString,
                 _registered_method=True)
         self.PreviewRows = channel.unary_unary(
                 '/aift.data.v1.DataService/PreviewRows',
@@ -232,16 +287,73 @@ class DataServiceServicer(object):
 
     def DeleteDataset(self, request, context):
         """Deletes a data set with its versions; its id is free again after seven days. Safe to retry.
-        Errors: NOT_FOUND.
+        Errors: NOT_FOUND, FAILED_PRECONDITION (DATASET_REFERENCED: something depends on it; the error names what).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ValidateDataset(self, request, context):
-        """Starts checking an upload. When every row holds, the job makes the next version of the data set; otherwise it
-        fails with DATA_INVALID, stores no version, and its report tells line, field, reason and remedy.
+        """Starts checking an upload. When every row holds, or bad rows are set aside, the job makes the next version of the
+        data set; otherwise it fails with DATA_INVALID, stores no version, and its report tells line, field, reason and
+        remedy.
         Safe to retry with the same request_id. Errors: NOT_FOUND, FAILED_PRECONDITION (UPLOAD_NOT_FINALIZED).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportDataset(self, request, context):
+        """Fetches a file from elsewhere and checks it like ValidateDataset, as one data job.
+        Safe to retry with the same request_id. Errors: NOT_FOUND (the data set, or a dropped file), PERMISSION_DENIED
+        (URL_NOT_ALLOWED: the host is not on the allow-list), FAILED_PRECONDITION (DROPPED_FILE_UNSETTLED: still written to).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDroppedFiles(self, request, context):
+        """Files in the server's drop directory, which ImportDataset can take; by name. Safe to retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PrepareDataset(self, request, context):
+        """Makes a new version out of an existing one by a recipe, as a data job: conversion, normalisation, filters,
+        redaction, duplicates, splits, chunks. The new version records recipe and parent.
+        Safe to retry with the same request_id. Errors: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreviewPreparation(self, request, context):
+        """What a recipe would do to the first rows of a version, before it is done. Safe to retry. Errors: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreviewSupervision(self, request, context):
+        """Which tokens of a version's rows would be trained with a base model, rendered by the code that the trainer uses.
+        Safe to retry. Errors: NOT_FOUND (version or base model), FAILED_PRECONDITION (BASE_MODEL_NOT_READY,
+        TEMPLATE_NOT_MARKED and the other reasons of templates).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CountDatasetTokens(self, request, context):
+        """Starts counting the tokens of all rows of a version with a base model's tokenizer, as a data job.
+        Safe to retry with the same request_id. Errors: NOT_FOUND (version or base model).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTokenStatistics(self, request, context):
+        """Token lengths that CountDatasetTokens found. Safe to retry. Errors: NOT_FOUND (also while nothing was counted).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -292,7 +404,37 @@ class DataServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteDatasetVersion(self, request, context):
-        """Deletes one version; its number is never used again. Safe to retry. Errors: NOT_FOUND.
+        """Deletes one version; its number is never used again. Safe to retry. Errors: NOT_FOUND,
+        FAILED_PRECONDITION (DATASET_REFERENCED: something depends on it; the error names what).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDatasetReferences(self, request, context):
+        """What depends on a version or on the versions of a data set, such as training jobs and prepared versions.
+        Safe to retry. Errors: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddDatasetReference(self, request, context):
+        """Notes that something depends on a version, for the service that keeps it. Safe to retry. Errors: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveDatasetReference(self, request, context):
+        """Notes that it depends on it no longer. Safe to retry; an unknown reference is no error.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DiffDatasetVersions(self, request, context):
+        """Rows that were added, removed or changed between two versions. Safe to retry. Errors: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -379,6 +521,41 @@ def add_DataServiceServicer_to_server(servicer, server):
                     request_deserializer=aift_dot_data_dot_v1_dot_data__pb2.ValidateDatasetRequest.FromString,
                     response_serializer=aift_dot_data_dot_v1_dot_data__pb2.DataJob.SerializeToString,
             ),
+            'ImportDataset': grpc.unary_unary_rpc_method_handler(
+                    servicer.ImportDataset,
+                    request_deserializer=aift_dot_data_dot_v1_dot_data__pb2.ImportDatasetRequest.FromString,
+                    response_serializer=aift_dot_data_dot_v1_dot_data__pb2.DataJob.SerializeToString,
+            ),
+            'ListDroppedFiles': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDroppedFiles,
+                    request_deserializer=aift_dot_data_dot_v1_dot_data__pb2.ListDroppedFilesRequest.FromString,
+                    response_serializer=aift_dot_data_dot_v1_dot_data__pb2.ListDroppedFilesResponse.SerializeToString,
+            ),
+            'PrepareDataset': grpc.unary_unary_rpc_method_handler(
+                    servicer.PrepareDataset,
+                    request_deserializer=aift_dot_data_dot_v1_dot_data__pb2.PrepareDatasetRequest.FromString,
+                    response_serializer=aift_dot_data_dot_v1_dot_data__pb2.DataJob.SerializeToString,
+            ),
+            'PreviewPreparation': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewPreparation,
+                    request_deserializer=aift_dot_data_dot_v1_dot_data__pb2.PreviewPreparationRequest.FromString,
+                    response_serializer=aift_dot_data_dot_v1_dot_data__pb2.PreviewPreparationResponse.SerializeToString,
+            ),
+            'PreviewSupervision': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewSupervision,
+                    request_deserializer=aift_dot_data_dot_v1_dot_data__pb2.PreviewSupervisionRequest.FromString,
+                    response_serializer=aift_dot_data_dot_v1_dot_data__pb2.PreviewSupervisionResponse.SerializeToString,
+            ),
+            'CountDatasetTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountDatasetTokens,
+                    request_deserializer=aift_dot_data_dot_v1_dot_data__pb2.CountDatasetTokensRequest.FromString,
+                    response_serializer=aift_dot_data_dot_v1_dot_data__pb2.DataJob.SerializeToString,
+            ),
+            'GetTokenStatistics': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTokenStatistics,
+                    request_deserializer=aift_dot_data_dot_v1_dot_data__pb2.GetTokenStatisticsRequest.FromString,
+                    response_serializer=aift_dot_data_dot_v1_dot_data__pb2.TokenStatistics.SerializeToString,
+            ),
             'GetDataJob': grpc.unary_unary_rpc_method_handler(
                     servicer.GetDataJob,
                     request_deserializer=aift_dot_data_dot_v1_dot_data__pb2.GetDataJobRequest.FromString,
@@ -413,6 +590,26 @@ def add_DataServiceServicer_to_server(servicer, server):
                     servicer.DeleteDatasetVersion,
                     request_deserializer=aift_dot_data_dot_v1_dot_data__pb2.DeleteDatasetVersionRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'ListDatasetReferences': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDatasetReferences,
+                    request_deserializer=aift_dot_data_dot_v1_dot_data__pb2.ListDatasetReferencesRequest.FromString,
+                    response_serializer=aift_dot_data_dot_v1_dot_data__pb2.ListDatasetReferencesResponse.SerializeToString,
+            ),
+            'AddDatasetReference': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddDatasetReference,
+                    request_deserializer=aift_dot_data_dot_v1_dot_data__pb2.AddDatasetReferenceRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'RemoveDatasetReference': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveDatasetReference,
+                    request_deserializer=aift_dot_data_dot_v1_dot_data__pb2.RemoveDatasetReferenceRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'DiffDatasetVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiffDatasetVersions,
+                    request_deserializer=aift_dot_data_dot_v1_dot_data__pb2.DiffDatasetVersionsRequest.FromString,
+                    response_serializer=aift_dot_data_dot_v1_dot_data__pb2.DiffDatasetVersionsResponse.SerializeToString,
             ),
             'PreviewRows': grpc.unary_unary_rpc_method_handler(
                     servicer.PreviewRows,
@@ -743,6 +940,195 @@ class DataService(object):
             _registered_method=True)
 
     @staticmethod
+    def ImportDataset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aift.data.v1.DataService/ImportDataset',
+            aift_dot_data_dot_v1_dot_data__pb2.ImportDatasetRequest.SerializeToString,
+            aift_dot_data_dot_v1_dot_data__pb2.DataJob.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDroppedFiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aift.data.v1.DataService/ListDroppedFiles',
+            aift_dot_data_dot_v1_dot_data__pb2.ListDroppedFilesRequest.SerializeToString,
+            aift_dot_data_dot_v1_dot_data__pb2.ListDroppedFilesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PrepareDataset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aift.data.v1.DataService/PrepareDataset',
+            aift_dot_data_dot_v1_dot_data__pb2.PrepareDatasetRequest.SerializeToString,
+            aift_dot_data_dot_v1_dot_data__pb2.DataJob.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewPreparation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aift.data.v1.DataService/PreviewPreparation',
+            aift_dot_data_dot_v1_dot_data__pb2.PreviewPreparationRequest.SerializeToString,
+            aift_dot_data_dot_v1_dot_data__pb2.PreviewPreparationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewSupervision(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aift.data.v1.DataService/PreviewSupervision',
+            aift_dot_data_dot_v1_dot_data__pb2.PreviewSupervisionRequest.SerializeToString,
+            aift_dot_data_dot_v1_dot_data__pb2.PreviewSupervisionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountDatasetTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aift.data.v1.DataService/CountDatasetTokens',
+            aift_dot_data_dot_v1_dot_data__pb2.CountDatasetTokensRequest.SerializeToString,
+            aift_dot_data_dot_v1_dot_data__pb2.DataJob.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTokenStatistics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aift.data.v1.DataService/GetTokenStatistics',
+            aift_dot_data_dot_v1_dot_data__pb2.GetTokenStatisticsRequest.SerializeToString,
+            aift_dot_data_dot_v1_dot_data__pb2.TokenStatistics.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetDataJob(request,
             target,
             options=(),
@@ -921,6 +1307,114 @@ class DataService(object):
             '/aift.data.v1.DataService/DeleteDatasetVersion',
             aift_dot_data_dot_v1_dot_data__pb2.DeleteDatasetVersionRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDatasetReferences(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aift.data.v1.DataService/ListDatasetReferences',
+            aift_dot_data_dot_v1_dot_data__pb2.ListDatasetReferencesRequest.SerializeToString,
+            aift_dot_data_dot_v1_dot_data__pb2.ListDatasetReferencesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddDatasetReference(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aift.data.v1.DataService/AddDatasetReference',
+            aift_dot_data_dot_v1_dot_data__pb2.AddDatasetReferenceRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveDatasetReference(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aift.data.v1.DataService/RemoveDatasetReference',
+            aift_dot_data_dot_v1_dot_data__pb2.RemoveDatasetReferenceRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiffDatasetVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aift.data.v1.DataService/DiffDatasetVersions',
+            aift_dot_data_dot_v1_dot_data__pb2.DiffDatasetVersionsRequest.SerializeToString,
+            aift_dot_data_dot_v1_dot_data__pb2.DiffDatasetVersionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

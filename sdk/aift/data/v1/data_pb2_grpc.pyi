@@ -104,17 +104,71 @@ class DataServiceStub:
         google.protobuf.empty_pb2.Empty,
     ]
     """Deletes a data set with its versions; its id is free again after seven days. Safe to retry.
-    Errors: NOT_FOUND.
+    Errors: NOT_FOUND, FAILED_PRECONDITION (DATASET_REFERENCED: something depends on it; the error names what).
     """
 
     ValidateDataset: grpc.UnaryUnaryMultiCallable[
         aift.data.v1.data_pb2.ValidateDatasetRequest,
         aift.data.v1.data_pb2.DataJob,
     ]
-    """Starts checking an upload. When every row holds, the job makes the next version of the data set; otherwise it
-    fails with DATA_INVALID, stores no version, and its report tells line, field, reason and remedy.
+    """Starts checking an upload. When every row holds, or bad rows are set aside, the job makes the next version of the
+    data set; otherwise it fails with DATA_INVALID, stores no version, and its report tells line, field, reason and
+    remedy.
     Safe to retry with the same request_id. Errors: NOT_FOUND, FAILED_PRECONDITION (UPLOAD_NOT_FINALIZED).
     """
+
+    ImportDataset: grpc.UnaryUnaryMultiCallable[
+        aift.data.v1.data_pb2.ImportDatasetRequest,
+        aift.data.v1.data_pb2.DataJob,
+    ]
+    """Fetches a file from elsewhere and checks it like ValidateDataset, as one data job.
+    Safe to retry with the same request_id. Errors: NOT_FOUND (the data set, or a dropped file), PERMISSION_DENIED
+    (URL_NOT_ALLOWED: the host is not on the allow-list), FAILED_PRECONDITION (DROPPED_FILE_UNSETTLED: still written to).
+    """
+
+    ListDroppedFiles: grpc.UnaryUnaryMultiCallable[
+        aift.data.v1.data_pb2.ListDroppedFilesRequest,
+        aift.data.v1.data_pb2.ListDroppedFilesResponse,
+    ]
+    """Files in the server's drop directory, which ImportDataset can take; by name. Safe to retry."""
+
+    PrepareDataset: grpc.UnaryUnaryMultiCallable[
+        aift.data.v1.data_pb2.PrepareDatasetRequest,
+        aift.data.v1.data_pb2.DataJob,
+    ]
+    """Makes a new version out of an existing one by a recipe, as a data job: conversion, normalisation, filters,
+    redaction, duplicates, splits, chunks. The new version records recipe and parent.
+    Safe to retry with the same request_id. Errors: NOT_FOUND.
+    """
+
+    PreviewPreparation: grpc.UnaryUnaryMultiCallable[
+        aift.data.v1.data_pb2.PreviewPreparationRequest,
+        aift.data.v1.data_pb2.PreviewPreparationResponse,
+    ]
+    """What a recipe would do to the first rows of a version, before it is done. Safe to retry. Errors: NOT_FOUND."""
+
+    PreviewSupervision: grpc.UnaryUnaryMultiCallable[
+        aift.data.v1.data_pb2.PreviewSupervisionRequest,
+        aift.data.v1.data_pb2.PreviewSupervisionResponse,
+    ]
+    """Which tokens of a version's rows would be trained with a base model, rendered by the code that the trainer uses.
+    Safe to retry. Errors: NOT_FOUND (version or base model), FAILED_PRECONDITION (BASE_MODEL_NOT_READY,
+    TEMPLATE_NOT_MARKED and the other reasons of templates).
+    """
+
+    CountDatasetTokens: grpc.UnaryUnaryMultiCallable[
+        aift.data.v1.data_pb2.CountDatasetTokensRequest,
+        aift.data.v1.data_pb2.DataJob,
+    ]
+    """Starts counting the tokens of all rows of a version with a base model's tokenizer, as a data job.
+    Safe to retry with the same request_id. Errors: NOT_FOUND (version or base model).
+    """
+
+    GetTokenStatistics: grpc.UnaryUnaryMultiCallable[
+        aift.data.v1.data_pb2.GetTokenStatisticsRequest,
+        aift.data.v1.data_pb2.TokenStatistics,
+    ]
+    """Token lengths that CountDatasetTokens found. Safe to retry. Errors: NOT_FOUND (also while nothing was counted)."""
 
     GetDataJob: grpc.UnaryUnaryMultiCallable[
         aift.data.v1.data_pb2.GetDataJobRequest,
@@ -160,7 +214,35 @@ class DataServiceStub:
         aift.data.v1.data_pb2.DeleteDatasetVersionRequest,
         google.protobuf.empty_pb2.Empty,
     ]
-    """Deletes one version; its number is never used again. Safe to retry. Errors: NOT_FOUND."""
+    """Deletes one version; its number is never used again. Safe to retry. Errors: NOT_FOUND,
+    FAILED_PRECONDITION (DATASET_REFERENCED: something depends on it; the error names what).
+    """
+
+    ListDatasetReferences: grpc.UnaryUnaryMultiCallable[
+        aift.data.v1.data_pb2.ListDatasetReferencesRequest,
+        aift.data.v1.data_pb2.ListDatasetReferencesResponse,
+    ]
+    """What depends on a version or on the versions of a data set, such as training jobs and prepared versions.
+    Safe to retry. Errors: NOT_FOUND.
+    """
+
+    AddDatasetReference: grpc.UnaryUnaryMultiCallable[
+        aift.data.v1.data_pb2.AddDatasetReferenceRequest,
+        google.protobuf.empty_pb2.Empty,
+    ]
+    """Notes that something depends on a version, for the service that keeps it. Safe to retry. Errors: NOT_FOUND."""
+
+    RemoveDatasetReference: grpc.UnaryUnaryMultiCallable[
+        aift.data.v1.data_pb2.RemoveDatasetReferenceRequest,
+        google.protobuf.empty_pb2.Empty,
+    ]
+    """Notes that it depends on it no longer. Safe to retry; an unknown reference is no error."""
+
+    DiffDatasetVersions: grpc.UnaryUnaryMultiCallable[
+        aift.data.v1.data_pb2.DiffDatasetVersionsRequest,
+        aift.data.v1.data_pb2.DiffDatasetVersionsResponse,
+    ]
+    """Rows that were added, removed or changed between two versions. Safe to retry. Errors: NOT_FOUND."""
 
     PreviewRows: grpc.UnaryUnaryMultiCallable[
         aift.data.v1.data_pb2.PreviewRowsRequest,
@@ -268,17 +350,71 @@ class DataServiceAsyncStub:
         google.protobuf.empty_pb2.Empty,
     ]
     """Deletes a data set with its versions; its id is free again after seven days. Safe to retry.
-    Errors: NOT_FOUND.
+    Errors: NOT_FOUND, FAILED_PRECONDITION (DATASET_REFERENCED: something depends on it; the error names what).
     """
 
     ValidateDataset: grpc.aio.UnaryUnaryMultiCallable[
         aift.data.v1.data_pb2.ValidateDatasetRequest,
         aift.data.v1.data_pb2.DataJob,
     ]
-    """Starts checking an upload. When every row holds, the job makes the next version of the data set; otherwise it
-    fails with DATA_INVALID, stores no version, and its report tells line, field, reason and remedy.
+    """Starts checking an upload. When every row holds, or bad rows are set aside, the job makes the next version of the
+    data set; otherwise it fails with DATA_INVALID, stores no version, and its report tells line, field, reason and
+    remedy.
     Safe to retry with the same request_id. Errors: NOT_FOUND, FAILED_PRECONDITION (UPLOAD_NOT_FINALIZED).
     """
+
+    ImportDataset: grpc.aio.UnaryUnaryMultiCallable[
+        aift.data.v1.data_pb2.ImportDatasetRequest,
+        aift.data.v1.data_pb2.DataJob,
+    ]
+    """Fetches a file from elsewhere and checks it like ValidateDataset, as one data job.
+    Safe to retry with the same request_id. Errors: NOT_FOUND (the data set, or a dropped file), PERMISSION_DENIED
+    (URL_NOT_ALLOWED: the host is not on the allow-list), FAILED_PRECONDITION (DROPPED_FILE_UNSETTLED: still written to).
+    """
+
+    ListDroppedFiles: grpc.aio.UnaryUnaryMultiCallable[
+        aift.data.v1.data_pb2.ListDroppedFilesRequest,
+        aift.data.v1.data_pb2.ListDroppedFilesResponse,
+    ]
+    """Files in the server's drop directory, which ImportDataset can take; by name. Safe to retry."""
+
+    PrepareDataset: grpc.aio.UnaryUnaryMultiCallable[
+        aift.data.v1.data_pb2.PrepareDatasetRequest,
+        aift.data.v1.data_pb2.DataJob,
+    ]
+    """Makes a new version out of an existing one by a recipe, as a data job: conversion, normalisation, filters,
+    redaction, duplicates, splits, chunks. The new version records recipe and parent.
+    Safe to retry with the same request_id. Errors: NOT_FOUND.
+    """
+
+    PreviewPreparation: grpc.aio.UnaryUnaryMultiCallable[
+        aift.data.v1.data_pb2.PreviewPreparationRequest,
+        aift.data.v1.data_pb2.PreviewPreparationResponse,
+    ]
+    """What a recipe would do to the first rows of a version, before it is done. Safe to retry. Errors: NOT_FOUND."""
+
+    PreviewSupervision: grpc.aio.UnaryUnaryMultiCallable[
+        aift.data.v1.data_pb2.PreviewSupervisionRequest,
+        aift.data.v1.data_pb2.PreviewSupervisionResponse,
+    ]
+    """Which tokens of a version's rows would be trained with a base model, rendered by the code that the trainer uses.
+    Safe to retry. Errors: NOT_FOUND (version or base model), FAILED_PRECONDITION (BASE_MODEL_NOT_READY,
+    TEMPLATE_NOT_MARKED and the other reasons of templates).
+    """
+
+    CountDatasetTokens: grpc.aio.UnaryUnaryMultiCallable[
+        aift.data.v1.data_pb2.CountDatasetTokensRequest,
+        aift.data.v1.data_pb2.DataJob,
+    ]
+    """Starts counting the tokens of all rows of a version with a base model's tokenizer, as a data job.
+    Safe to retry with the same request_id. Errors: NOT_FOUND (version or base model).
+    """
+
+    GetTokenStatistics: grpc.aio.UnaryUnaryMultiCallable[
+        aift.data.v1.data_pb2.GetTokenStatisticsRequest,
+        aift.data.v1.data_pb2.TokenStatistics,
+    ]
+    """Token lengths that CountDatasetTokens found. Safe to retry. Errors: NOT_FOUND (also while nothing was counted)."""
 
     GetDataJob: grpc.aio.UnaryUnaryMultiCallable[
         aift.data.v1.data_pb2.GetDataJobRequest,
@@ -324,7 +460,35 @@ class DataServiceAsyncStub:
         aift.data.v1.data_pb2.DeleteDatasetVersionRequest,
         google.protobuf.empty_pb2.Empty,
     ]
-    """Deletes one version; its number is never used again. Safe to retry. Errors: NOT_FOUND."""
+    """Deletes one version; its number is never used again. Safe to retry. Errors: NOT_FOUND,
+    FAILED_PRECONDITION (DATASET_REFERENCED: something depends on it; the error names what).
+    """
+
+    ListDatasetReferences: grpc.aio.UnaryUnaryMultiCallable[
+        aift.data.v1.data_pb2.ListDatasetReferencesRequest,
+        aift.data.v1.data_pb2.ListDatasetReferencesResponse,
+    ]
+    """What depends on a version or on the versions of a data set, such as training jobs and prepared versions.
+    Safe to retry. Errors: NOT_FOUND.
+    """
+
+    AddDatasetReference: grpc.aio.UnaryUnaryMultiCallable[
+        aift.data.v1.data_pb2.AddDatasetReferenceRequest,
+        google.protobuf.empty_pb2.Empty,
+    ]
+    """Notes that something depends on a version, for the service that keeps it. Safe to retry. Errors: NOT_FOUND."""
+
+    RemoveDatasetReference: grpc.aio.UnaryUnaryMultiCallable[
+        aift.data.v1.data_pb2.RemoveDatasetReferenceRequest,
+        google.protobuf.empty_pb2.Empty,
+    ]
+    """Notes that it depends on it no longer. Safe to retry; an unknown reference is no error."""
+
+    DiffDatasetVersions: grpc.aio.UnaryUnaryMultiCallable[
+        aift.data.v1.data_pb2.DiffDatasetVersionsRequest,
+        aift.data.v1.data_pb2.DiffDatasetVersionsResponse,
+    ]
+    """Rows that were added, removed or changed between two versions. Safe to retry. Errors: NOT_FOUND."""
 
     PreviewRows: grpc.aio.UnaryUnaryMultiCallable[
         aift.data.v1.data_pb2.PreviewRowsRequest,
@@ -452,7 +616,7 @@ class DataServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[google.protobuf.empty_pb2.Empty, collections.abc.Awaitable[google.protobuf.empty_pb2.Empty]]:
         """Deletes a data set with its versions; its id is free again after seven days. Safe to retry.
-        Errors: NOT_FOUND.
+        Errors: NOT_FOUND, FAILED_PRECONDITION (DATASET_REFERENCED: something depends on it; the error names what).
         """
 
     @abc.abstractmethod
@@ -461,10 +625,78 @@ class DataServiceServicer(metaclass=abc.ABCMeta):
         request: aift.data.v1.data_pb2.ValidateDatasetRequest,
         context: _ServicerContext,
     ) -> typing.Union[aift.data.v1.data_pb2.DataJob, collections.abc.Awaitable[aift.data.v1.data_pb2.DataJob]]:
-        """Starts checking an upload. When every row holds, the job makes the next version of the data set; otherwise it
-        fails with DATA_INVALID, stores no version, and its report tells line, field, reason and remedy.
+        """Starts checking an upload. When every row holds, or bad rows are set aside, the job makes the next version of the
+        data set; otherwise it fails with DATA_INVALID, stores no version, and its report tells line, field, reason and
+        remedy.
         Safe to retry with the same request_id. Errors: NOT_FOUND, FAILED_PRECONDITION (UPLOAD_NOT_FINALIZED).
         """
+
+    @abc.abstractmethod
+    def ImportDataset(
+        self,
+        request: aift.data.v1.data_pb2.ImportDatasetRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[aift.data.v1.data_pb2.DataJob, collections.abc.Awaitable[aift.data.v1.data_pb2.DataJob]]:
+        """Fetches a file from elsewhere and checks it like ValidateDataset, as one data job.
+        Safe to retry with the same request_id. Errors: NOT_FOUND (the data set, or a dropped file), PERMISSION_DENIED
+        (URL_NOT_ALLOWED: the host is not on the allow-list), FAILED_PRECONDITION (DROPPED_FILE_UNSETTLED: still written to).
+        """
+
+    @abc.abstractmethod
+    def ListDroppedFiles(
+        self,
+        request: aift.data.v1.data_pb2.ListDroppedFilesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[aift.data.v1.data_pb2.ListDroppedFilesResponse, collections.abc.Awaitable[aift.data.v1.data_pb2.ListDroppedFilesResponse]]:
+        """Files in the server's drop directory, which ImportDataset can take; by name. Safe to retry."""
+
+    @abc.abstractmethod
+    def PrepareDataset(
+        self,
+        request: aift.data.v1.data_pb2.PrepareDatasetRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[aift.data.v1.data_pb2.DataJob, collections.abc.Awaitable[aift.data.v1.data_pb2.DataJob]]:
+        """Makes a new version out of an existing one by a recipe, as a data job: conversion, normalisation, filters,
+        redaction, duplicates, splits, chunks. The new version records recipe and parent.
+        Safe to retry with the same request_id. Errors: NOT_FOUND.
+        """
+
+    @abc.abstractmethod
+    def PreviewPreparation(
+        self,
+        request: aift.data.v1.data_pb2.PreviewPreparationRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[aift.data.v1.data_pb2.PreviewPreparationResponse, collections.abc.Awaitable[aift.data.v1.data_pb2.PreviewPreparationResponse]]:
+        """What a recipe would do to the first rows of a version, before it is done. Safe to retry. Errors: NOT_FOUND."""
+
+    @abc.abstractmethod
+    def PreviewSupervision(
+        self,
+        request: aift.data.v1.data_pb2.PreviewSupervisionRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[aift.data.v1.data_pb2.PreviewSupervisionResponse, collections.abc.Awaitable[aift.data.v1.data_pb2.PreviewSupervisionResponse]]:
+        """Which tokens of a version's rows would be trained with a base model, rendered by the code that the trainer uses.
+        Safe to retry. Errors: NOT_FOUND (version or base model), FAILED_PRECONDITION (BASE_MODEL_NOT_READY,
+        TEMPLATE_NOT_MARKED and the other reasons of templates).
+        """
+
+    @abc.abstractmethod
+    def CountDatasetTokens(
+        self,
+        request: aift.data.v1.data_pb2.CountDatasetTokensRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[aift.data.v1.data_pb2.DataJob, collections.abc.Awaitable[aift.data.v1.data_pb2.DataJob]]:
+        """Starts counting the tokens of all rows of a version with a base model's tokenizer, as a data job.
+        Safe to retry with the same request_id. Errors: NOT_FOUND (version or base model).
+        """
+
+    @abc.abstractmethod
+    def GetTokenStatistics(
+        self,
+        request: aift.data.v1.data_pb2.GetTokenStatisticsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[aift.data.v1.data_pb2.TokenStatistics, collections.abc.Awaitable[aift.data.v1.data_pb2.TokenStatistics]]:
+        """Token lengths that CountDatasetTokens found. Safe to retry. Errors: NOT_FOUND (also while nothing was counted)."""
 
     @abc.abstractmethod
     def GetDataJob(
@@ -524,7 +756,43 @@ class DataServiceServicer(metaclass=abc.ABCMeta):
         request: aift.data.v1.data_pb2.DeleteDatasetVersionRequest,
         context: _ServicerContext,
     ) -> typing.Union[google.protobuf.empty_pb2.Empty, collections.abc.Awaitable[google.protobuf.empty_pb2.Empty]]:
-        """Deletes one version; its number is never used again. Safe to retry. Errors: NOT_FOUND."""
+        """Deletes one version; its number is never used again. Safe to retry. Errors: NOT_FOUND,
+        FAILED_PRECONDITION (DATASET_REFERENCED: something depends on it; the error names what).
+        """
+
+    @abc.abstractmethod
+    def ListDatasetReferences(
+        self,
+        request: aift.data.v1.data_pb2.ListDatasetReferencesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[aift.data.v1.data_pb2.ListDatasetReferencesResponse, collections.abc.Awaitable[aift.data.v1.data_pb2.ListDatasetReferencesResponse]]:
+        """What depends on a version or on the versions of a data set, such as training jobs and prepared versions.
+        Safe to retry. Errors: NOT_FOUND.
+        """
+
+    @abc.abstractmethod
+    def AddDatasetReference(
+        self,
+        request: aift.data.v1.data_pb2.AddDatasetReferenceRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[google.protobuf.empty_pb2.Empty, collections.abc.Awaitable[google.protobuf.empty_pb2.Empty]]:
+        """Notes that something depends on a version, for the service that keeps it. Safe to retry. Errors: NOT_FOUND."""
+
+    @abc.abstractmethod
+    def RemoveDatasetReference(
+        self,
+        request: aift.data.v1.data_pb2.RemoveDatasetReferenceRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[google.protobuf.empty_pb2.Empty, collections.abc.Awaitable[google.protobuf.empty_pb2.Empty]]:
+        """Notes that it depends on it no longer. Safe to retry; an unknown reference is no error."""
+
+    @abc.abstractmethod
+    def DiffDatasetVersions(
+        self,
+        request: aift.data.v1.data_pb2.DiffDatasetVersionsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[aift.data.v1.data_pb2.DiffDatasetVersionsResponse, collections.abc.Awaitable[aift.data.v1.data_pb2.DiffDatasetVersionsResponse]]:
+        """Rows that were added, removed or changed between two versions. Safe to retry. Errors: NOT_FOUND."""
 
     @abc.abstractmethod
     def PreviewRows(
