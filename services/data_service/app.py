@@ -13,10 +13,13 @@ from services.core.objects import open_store
 from services.core.readiness import Check
 from services.core.server import GrpcServer
 from services.data_service import schema
+from services.data_service.checking import Validation
 from services.data_service.dataset_store import DatasetStore
+from services.data_service.domain import JobKind
 from services.data_service.job_queue import JobQueue
-from services.data_service.job_runner import JobRunner
+from services.data_service.job_runner import JobRunner, Work
 from services.data_service.job_store import JobStore
+from services.data_service.reference_store import ReferenceStore
 from services.data_service.servicer import DataServicer
 from services.data_service.settings import DataSettings
 from services.data_service.sweeper import Sweeper
@@ -35,12 +38,14 @@ async def serve(settings: DataSettings, stop: asyncio.Event) -> None:
     upload_store, datasets, versions = UploadStore(database, blobs), DatasetStore(database), VersionStore(database)
     queue = JobQueue(database, blobs, settings.data_job_lease_seconds)
     folder = settings.state_dir / settings.SERVICE / "jobs"
-    runner = JobRunner(queue, objects, blobs, folder, processes=settings.data_job_processes)
+    works: dict[JobKind, Work] = {JobKind.VALIDATION: Validation(blobs)}
+    runner = JobRunner(queue, objects, blobs, works, folder, processes=settings.data_job_processes)
     sweeper = Sweeper(database, objects, blobs, uploads_=upload_store, datasets=datasets, versions=versions)
     servicer = DataServicer(
         uploads=Uploads(upload_store, objects, blobs, settings.max_upload_bytes),
         datasets=datasets,
         versions=versions,
+        references=ReferenceStore(database),
         jobs=JobStore(database),
         runner=runner,
         objects=objects,

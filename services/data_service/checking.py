@@ -1,92 +1,98 @@
-"""One file checked by a child process: given to it, watched, and ended with it."""
+"""A file checked by a child process, and what becomes of it: the file set of a version, or a report that refuses it."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
-from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from typing import Any
 
-from services.core import lifeline
 from services.core.blobs import Blobs, StoredBlob
-from services.core.objects import CHUNK_BYTES, ObjectStore
-from services.data_service.domain import DataJob
+from services.core.errors import ContentMissing
+from services.data_service.domain import CHECKED_PATHS, DataJob, JobPhase, JobSpec, PreparationStep
 from services.data_service.report import Report
-from services.data_service.validation.request import REPORT_FILE, Progress, ValidationRequest
+from services.data_service.validation.request import REPORT_FILE, ValidationRequest
+from services.data_service.workspace import Workspace
 
-_KEPT_ENV = ("PATH", "HOME", "LANG", "LC_ALL", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV")
-"""What the child gets of our environment: no address, no credentials."""
-_URL_TTL_S = 3600.0
-_END_WITHIN_S = 2.0
+_MODULE = "services.data_service.validation"
 
 
-class Checking:
-    """The check of one job in a folder of its own. `progress` is what the child said last."""
+class Refused(Exception):
+    """The file has errors; the report tells them."""
 
-    def __init__(self, objects: ObjectStore, blobs: Blobs, job: DataJob, folder: Path) -> None:
-        self._objects = objects
+    def __init__(self, report: Report) -> None:
+        super().__init__("the data are not valid")
+        self.report = report
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewVersion:
+    """A version that may be made of a checked file."""
+
+    dataset_id: str
+    filename: str
+    original: StoredBlob
+    report: Report
+    # What the check wrote, by path in the version.
+    files: dict[str, StoredBlob]
+    parent: str = ""
+    recipe: dict[str, Any] = field(default_factory=dict)
+    source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """What a job made: its version, held-out rows where there are some, and what each step did."""
+
+    version: NewVersion
+    validation: NewVersion | None = None
+    test: NewVersion | None = None
+    steps: tuple[PreparationStep, ...] = ()
+
+
+async def check(
+    space: Workspace, file: Path, filename: str, spec: JobSpec, folder: str
+) -> tuple[Report, dict[str, StoredBlob]]:
+    """Checks a local file or folder; the results are written into `folder` of the workspace and stored.
+
+    Raises:
+        Refused: it has errors.
+        ChildCrashed, ResourceExhausted: see Workspace.run.
+    """
+    space.enter(JobPhase.CHECKING)
+    target = space.folder / folder
+    await asyncio.to_thread(target.mkdir)
+    request = ValidationRequest(
+        input_file=str(file),
+        filename=filename,
+        output_dir=str(target),
+        form=spec.form,
+        train_on=spec.train_on,
+        read=spec.read,
+    )
+    await space.run(_MODULE, request.to_json())
+    report = Report.from_json(json.loads(await asyncio.to_thread((target / REPORT_FILE).read_text)))
+    if not report.valid:
+        raise Refused(report)
+    paths = [path for path in CHECKED_PATHS if (target / path).is_file()]
+    return report, {path: await space.store(target / path) for path in paths}
+
+
+class Validation:
+    """Checks an uploaded file."""
+
+    def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
-        self._job = job
-        self._folder = folder
-        self.progress = Progress(0, 0)
 
-    async def run(self) -> Report | None:
-        """The report; None when the child ended without one. Cancelling ends the child.
-
-        Raises:
-            ContentMissing, Unavailable: the bytes cannot be had.
-        """
-        blob = await self._blobs.find(self._job.sha256)
-        if blob is None:
-            return None
-        request = ValidationRequest(
-            input_file=str(await self._input(blob)),
-            output_dir=str(self._folder),
-            form=self._job.form,
-            train_on=self._job.train_on,
+    async def run(self, job: DataJob, space: Workspace) -> Made:
+        """The version of the upload. Raises what `check` does, and ContentMissing."""
+        original = await self._blobs.find(job.sha256)
+        if original is None:
+            raise ContentMissing(job.filename)
+        file = await space.file(original.key, "input")
+        report, files = await check(space, file, job.filename, job.spec, "checked")
+        version = NewVersion(
+            dataset_id=job.dataset_id, filename=job.filename, original=original, report=report, files=files
         )
-        argv = [sys.executable, "-m", "services.data_service.validation", request.to_json()]
-        process = await lifeline.spawn(argv, env=self._environment(), stdout=asyncio.subprocess.PIPE)
-        try:
-            await self._follow(process)
-            status = await process.wait()
-        finally:
-            await lifeline.end(process, grace_s=_END_WITHIN_S)
-        return await asyncio.to_thread(self._report) if status == 0 else None
-
-    async def store(self, name: str) -> StoredBlob:
-        """Takes a file that the child wrote over as a blob."""
-
-        async def pieces() -> AsyncIterator[bytes]:
-            with await asyncio.to_thread((self._folder / name).open, "rb") as file:
-                while piece := await asyncio.to_thread(file.read, CHUNK_BYTES):
-                    yield piece
-
-        return await self._blobs.put(pieces(), what=name)
-
-    async def _input(self, blob: StoredBlob) -> Path:
-        """A local file with the content: the object itself when it is one, else a copy that goes with the folder."""
-        url = urlsplit(await self._objects.read_url(blob.key, _URL_TTL_S))
-        if url.scheme == "file":
-            return Path(unquote(url.path))
-        target = self._folder / "input"
-        with await asyncio.to_thread(target.open, "wb") as file:
-            async for piece in self._objects.open(blob.key):
-                await asyncio.to_thread(file.write, piece)
-        return target
-
-    async def _follow(self, process: asyncio.subprocess.Process) -> None:
-        if process.stdout is None:
-            raise AssertionError("the child was started with a pipe")
-        async for line in process.stdout:
-            self.progress = Progress.from_json(line)
-
-    def _environment(self) -> dict[str, str]:
-        kept = {name: os.environ[name] for name in _KEPT_ENV if name in os.environ}
-        return {**kept, "PYTHONUTF8": "1", "TMPDIR": str(self._folder)}
-
-    def _report(self) -> Report:
-        return Report.from_json(json.loads((self._folder / REPORT_FILE).read_text()))
+        return Made(version=version)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 from aift.common.v1 import blob_pb2
@@ -9,18 +10,22 @@ from aift.data.v1 import data_pb2 as pb
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.core.blobs import StoredBlob
+from services.data_service import job_request, recipe_message
 from services.data_service.domain import (
     DataJob,
     Dataset,
+    JobKind,
+    JobPhase,
     JobState,
-    RowForm,
+    Reference,
     Statistics,
     Template,
-    TrainOn,
+    TokenStatistics,
     Upload,
     UploadState,
     Version,
 )
+from services.data_service.recipe import Recipe
 from services.data_service.report import Finding, Report, Severity
 from services.data_service.row_pages import RowView
 
@@ -30,16 +35,21 @@ _UPLOAD_STATES = {
     UploadState.FINALIZED: pb.UPLOAD_STATE_FINALIZED,
     UploadState.EXPIRED: pb.UPLOAD_STATE_EXPIRED,
 }
-_FORMS = {
-    RowForm.DETECT: pb.ROW_FORM_UNSPECIFIED,
-    RowForm.TEXT: pb.ROW_FORM_TEXT,
-    RowForm.INSTRUCTION: pb.ROW_FORM_INSTRUCTION,
-    RowForm.MESSAGES: pb.ROW_FORM_MESSAGES,
+_FORMS = {form: number for number, form in job_request.FORMS.items()}
+_TRAIN_ON = {train_on: number for number, train_on in job_request.TRAIN_ON.items()}
+_FORMATS = {format_: number for number, format_ in job_request.FORMATS.items()}
+_KINDS = {
+    JobKind.VALIDATION: pb.DATA_JOB_KIND_VALIDATION,
+    JobKind.IMPORT: pb.DATA_JOB_KIND_IMPORT,
+    JobKind.PREPARATION: pb.DATA_JOB_KIND_PREPARATION,
+    JobKind.TOKEN_COUNT: pb.DATA_JOB_KIND_TOKEN_COUNT,
 }
-_TRAIN_ON = {
-    TrainOn.AUTO: pb.TRAIN_ON_UNSPECIFIED,
-    TrainOn.COMPLETION: pb.TRAIN_ON_COMPLETION,
-    TrainOn.ALL: pb.TRAIN_ON_ALL,
+_PHASES = {
+    JobPhase.WAITING: pb.DATA_JOB_PHASE_UNSPECIFIED,
+    JobPhase.FETCHING: pb.DATA_JOB_PHASE_FETCHING,
+    JobPhase.PREPARING: pb.DATA_JOB_PHASE_PREPARING,
+    JobPhase.CHECKING: pb.DATA_JOB_PHASE_CHECKING,
+    JobPhase.COUNTING: pb.DATA_JOB_PHASE_COUNTING,
 }
 _JOB_STATES = {
     JobState.QUEUED: pb.DATA_JOB_STATE_QUEUED,
@@ -49,18 +59,6 @@ _JOB_STATES = {
     JobState.CANCELLED: pb.DATA_JOB_STATE_CANCELLED,
 }
 _SEVERITIES = {Severity.ERROR: pb.SEVERITY_ERROR, Severity.WARNING: pb.SEVERITY_WARNING}
-_FORM_OF = {number: form for form, number in _FORMS.items()}
-_TRAIN_ON_OF = {number: train_on for train_on, number in _TRAIN_ON.items()}
-
-
-def form_of(value: pb.RowForm.ValueType) -> RowForm | None:
-    """The asked form; None for a value that we do not know."""
-    return _FORM_OF.get(value)
-
-
-def train_on_of(value: pb.TrainOn.ValueType) -> TrainOn | None:
-    """The asked part; None for a value that we do not know."""
-    return _TRAIN_ON_OF.get(value)
 
 
 def upload(value: Upload) -> pb.Upload:
@@ -102,10 +100,13 @@ def job(value: DataJob) -> pb.DataJob:
     message = pb.DataJob(
         name=value.name,
         uid=value.uid,
-        kind=pb.DATA_JOB_KIND_VALIDATION,
+        kind=_KINDS[value.kind],
         state=_JOB_STATES[value.state],
+        phase=_PHASES[value.phase],
         dataset=f"datasets/{value.dataset_id}",
-        upload=f"uploads/{value.upload_id}",
+        upload=f"uploads/{value.upload_id}" if value.upload_id else "",
+        source=value.spec.source,
+        source_version=value.spec.source_version,
         dataset_version=f"datasets/{value.dataset_id}/versions/{value.version_number}" if value.version_number else "",
         done_bytes=value.done_bytes,
         total_bytes=value.total_bytes,
@@ -113,6 +114,9 @@ def job(value: DataJob) -> pb.DataJob:
         create_time=_time(value.create_time),
         start_time=_time(value.start_time),
         end_time=_time(value.end_time),
+        validation_version=value.outcome.validation_version,
+        test_version=value.outcome.test_version,
+        steps=[pb.PreparationStep(**asdict(step)) for step in value.outcome.steps],
     )
     if value.failure is not None:
         message.failure.reason = value.failure.reason
@@ -137,7 +141,26 @@ def version(value: Version) -> pb.DatasetVersion:
         filename=value.filename,
         create_time=_time(value.create_time),
         files=files,
+        parent=value.origin.parent,
+        recipe=recipe_message.to_proto(Recipe.from_json(value.origin.recipe)) if value.origin.recipe else None,
+        source=value.origin.source,
     )
+
+
+def reference(value: Reference) -> pb.DatasetReference:
+    """Something that depends on a version."""
+    return pb.DatasetReference(
+        dataset_version=f"datasets/{value.dataset_id}/versions/{value.number}",
+        referrer=value.referrer,
+        create_time=_time(value.create_time),
+    )
+
+
+def token_statistics(
+    version: Version, base_model: str, value: TokenStatistics, counted: datetime
+) -> pb.TokenStatistics:
+    """Lengths in tokens."""
+    return pb.TokenStatistics(name=version.name, base_model=base_model, create_time=_time(counted), **asdict(value))
 
 
 def report(value: Report, data_job: str) -> pb.ValidationReport:
@@ -198,6 +221,8 @@ def _statistics(value: Statistics) -> pb.DatasetStatistics:
         duplicate_rows=value.duplicate_rows,
         histogram_counts=value.histogram_counts,
         histogram_bounds=value.histogram_bounds,
+        script_shares=value.script_shares,
+        language_shares=value.language_shares,
     )
 
 

@@ -15,6 +15,7 @@ from services.core.errors import AlreadyExists, EtagMismatch, NotFound
 from services.core.idempotency import RequestKey
 from services.core.names import new_id, new_uid
 from services.core.pages import Page
+from services.data_service import reference_store
 from services.data_service.dataset_reads import DatasetReads
 from services.data_service.domain import Dataset
 from services.data_service.schema import datasets, requests, versions
@@ -90,13 +91,19 @@ class DatasetStore:
             await idempotency.record(tx, requests, key, f"datasets/{id_}")
             return await _read(tx, tenant, id_)
 
-    async def delete(self, tenant: str, id_: str) -> None:
-        """Hides a data set and its versions; once more within seven days is the same."""
+    async def delete(self, tenant: str, id_: str, *, force: bool) -> None:
+        """Hides a data set and its versions; once more within seven days is the same.
+
+        Raises NotFound, and DatasetReferenced unless forced.
+        """
         async with self._database.transaction() as tx:
+            if not force:
+                await reference_store.check_free(tx, tenant, id_)
             gone = func.coalesce(datasets.c.delete_time, func.clock_timestamp())
             done = await tx.execute(datasets.update().where(_is(tenant, id_)).values(delete_time=gone))
             if done.rowcount == 0:
                 raise NotFound(f"datasets/{id_}")
+            await reference_store.release(tx, tenant, id_)
 
     async def purge(self) -> int:
         """Removes data sets that were deleted seven days ago, with their versions; how many."""
@@ -112,6 +119,23 @@ async def lock(tx: AsyncConnection, tenant: str, id_: str) -> RowMapping:
     if row is None:
         raise NotFound(f"datasets/{id_}")
     return row
+
+
+async def ensure(tx: AsyncConnection, tenant: str, id_: str, *, beside: str) -> None:
+    """Makes a data set where it is missing, for rows held out of the one that it lies `beside`.
+
+    Raises NotFound when it was deleted less than seven days ago.
+    """
+    made = insert(datasets).values(
+        tenant=tenant,
+        id=id_,
+        uid=new_uid(),
+        etag=new_id(),
+        display_name="",
+        description=f"Held out of datasets/{beside}",
+    )
+    await tx.execute(made.on_conflict_do_nothing())
+    await lock(tx, tenant, id_)
 
 
 async def touch(tx: AsyncConnection, tenant: str, id_: str, **values: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 PART_BYTES = 8 << 20
 """Uploads are stored in parts of this length; the committed offset moves by part."""
@@ -20,8 +21,14 @@ INDEX_STRIDE = 64
 
 ORIGINAL_FOLDER = "original"
 ROWS_PATH = "rows.parquet"
+SET_ASIDE_PATH = "set-aside.jsonl"
+PAGES_PATH = "rows.pages"
 INDEX_PATH = "rows.index"
-"""The row index is a file of the version like the others, but of no use to anyone outside."""
+INTERNAL_PATHS = (PAGES_PATH, INDEX_PATH)
+"""Files of the version like the others, but of no use to anyone outside."""
+
+CHECKED_PATHS = (ROWS_PATH, PAGES_PATH, INDEX_PATH, SET_ASIDE_PATH)
+"""What a check writes, the last only where rows were set aside."""
 
 
 class UploadState(StrEnum):
@@ -85,6 +92,25 @@ class TrainOn(StrEnum):
     AUTO = "AUTO"
     COMPLETION = "COMPLETION"
     ALL = "ALL"
+
+
+class JobKind(StrEnum):
+    """What a data job does."""
+
+    VALIDATION = "VALIDATION"
+    IMPORT = "IMPORT"
+    PREPARATION = "PREPARATION"
+    TOKEN_COUNT = "TOKEN_COUNT"  # noqa: S105 - no secret
+
+
+class JobPhase(StrEnum):
+    """What a data job is doing; WAITING also once it has ended."""
+
+    WAITING = "WAITING"
+    FETCHING = "FETCHING"
+    PREPARING = "PREPARING"
+    CHECKING = "CHECKING"
+    COUNTING = "COUNTING"
 
 
 class JobState(StrEnum):
@@ -181,6 +207,17 @@ class ReadOptions:
     bad_rows: BadRows = BadRows.REFUSE
     tool_turns: ToolTurns = ToolTurns.REFUSE
 
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> ReadOptions:
+        """The inverse of `asdict`."""
+        return cls(
+            format=FileFormat(value["format"]),
+            encoding=TextEncoding(value["encoding"]),
+            columns=value["columns"],
+            bad_rows=BadRows(value["bad_rows"]),
+            tool_turns=ToolTurns(value["tool_turns"]),
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Statistics:
@@ -211,6 +248,17 @@ class VersionFile:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where a version's rows come from; all empty for an upload."""
+
+    # The version that it was prepared from, and how (a Recipe as JSON).
+    parent: str = ""
+    recipe: dict[str, Any] = field(default_factory=dict)
+    # Where it was imported from.
+    source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Version:
     """Rows that never change."""
 
@@ -224,6 +272,7 @@ class Version:
     template: Template
     statistics: Statistics
     data_job: str
+    origin: Origin
     create_time: datetime
     files: tuple[VersionFile, ...]
 
@@ -235,7 +284,7 @@ class Version:
     @property
     def visible_files(self) -> tuple[VersionFile, ...]:
         """The files that users see."""
-        return tuple(file for file in self.files if file.path != INDEX_PATH)
+        return tuple(file for file in self.files if file.path not in INTERNAL_PATHS)
 
     def file(self, path: str) -> VersionFile | None:
         """The file of a path; the original when the path is empty."""
@@ -255,22 +304,74 @@ class Failure:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PreparationStep:
+    """What one step of a recipe did to the rows."""
+
+    name: str
+    rows_in: int
+    rows_out: int
+    changed_rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobSpec:
+    """What a job was asked to do. Of the lower fields those of its kind are set."""
+
+    form: RowForm = RowForm.DETECT
+    train_on: TrainOn = TrainOn.AUTO
+    read: ReadOptions = field(default_factory=ReadOptions)
+    # IMPORT: "drop:{name}", "s3://…", "https://…" or "hub:{id}@{revision}:{path}".
+    source: str = ""
+    # PREPARATION and TOKEN_COUNT: the version to read, "datasets/{d}/versions/{n}".
+    source_version: str = ""
+    # PREPARATION: a Recipe as JSON.
+    recipe: dict[str, Any] = field(default_factory=dict)
+    # TOKEN_COUNT: "baseModels/{b}".
+    base_model: str = ""
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> JobSpec:
+        """The inverse of `asdict`."""
+        forms = {"form": RowForm(value["form"]), "train_on": TrainOn(value["train_on"])}
+        return cls(**{**value, **forms, "read": ReadOptions.from_json(value["read"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobOutcome:
+    """What a job made beside its version."""
+
+    # Held-out rows, "datasets/{d}/versions/{n}".
+    validation_version: str = ""
+    test_version: str = ""
+    steps: tuple[PreparationStep, ...] = ()
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> JobOutcome:
+        """The inverse of `asdict`."""
+        return cls(**{**value, "steps": tuple(PreparationStep(**step) for step in value["steps"])})
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataJob:
     """Work that takes longer than a call."""
 
     tenant: str
     id: str
     uid: str
+    kind: JobKind
     state: JobState
+    phase: JobPhase
+    # The data set that gets the version.
     dataset_id: str
+    # The upload that is checked; empty for the other kinds.
     upload_id: str
-    # The upload's file name and digest; the upload itself is forgotten after a while.
+    # The file's name and digest; empty while it is not fetched or made. An upload is forgotten after a while.
     filename: str
     sha256: str
-    form: RowForm
-    train_on: TrainOn
-    # The number of the version that it made; 0 before.
+    spec: JobSpec
+    # The number of the version that it made or counted; 0 before.
     version_number: int
+    outcome: JobOutcome
     done_bytes: int
     total_bytes: int
     rows: int
@@ -285,3 +386,36 @@ class DataJob:
     def name(self) -> str:
         """The resource name."""
         return f"dataJobs/{self.id}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenStatistics:
+    """Lengths of a version's rows in tokens of a base model."""
+
+    rows: int
+    tokens: int
+    trained_tokens: int
+    min_tokens: int
+    median_tokens: int
+    p95_tokens: int
+    max_tokens: int
+    # Bucket i counts rows of [bounds[i-1], bounds[i]) tokens.
+    histogram_counts: list[int]
+    histogram_bounds: list[int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """Something that depends on a version."""
+
+    dataset_id: str
+    number: int
+    # A resource name, such as "trainingJobs/{j}".
+    referrer: str
+    create_time: datetime
+
+
+def version_of(name: str) -> tuple[str, int]:
+    """Data set and number of a version's resource name, which was checked before."""
+    _, dataset_id, _, number = name.split("/")
+    return dataset_id, int(number)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from services.core.errors import DomainError
 
 
@@ -144,3 +146,15 @@ class DatasetGone(DomainError):
 
     def __init__(self, dataset: str) -> None:
         super().__init__(dataset=dataset)
+
+
+class DatasetReferenced(DomainError):
+    """Something depends on what is to be deleted."""
+
+    reason = "DATASET_REFERENCED"
+    status = "FAILED_PRECONDITION"
+    en = "{name} is in use by {count}: {referrers}. Delete those first, or delete it with force."
+    ja = "{name} は {count} 件から参照されています: {referrers}。先にそれらを削除するか、force を指定して削除してください。"
+
+    def __init__(self, name: str, *, referrers: Sequence[str], count: int) -> None:
+        super().__init__(name=name, referrers=", ".join(referrers), count=count)

@@ -7,20 +7,22 @@ import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 
 from services.core.blobs import Blobs
 from services.core.errors import DomainError, NotFound, StaleFence
 from services.core.objects import ObjectStore
-from services.data_service.checking import Checking
-from services.data_service.domain import INDEX_PATH, ROWS_PATH, DataJob
+from services.data_service.checking import Made, Refused
+from services.data_service.domain import DataJob, JobKind, TokenStatistics
 from services.data_service.errors import DatasetGone, ValidationCrashed
-from services.data_service.job_queue import JobQueue, Results
-from services.data_service.report import Report
+from services.data_service.job_queue import JobQueue
+from services.data_service.workspace import ChildCrashed, Workspace
 
 log = logging.getLogger(__name__)
 
@@ -31,13 +33,36 @@ _LOOK_EVERY_S = 2.0
 _PAUSE_AFTER_TROUBLE_S = 1.0
 
 
-class JobRunner:
-    """Claims jobs and runs their checks in folders below `work_dir`, `processes` at a time."""
+class Work(Protocol):
+    """What is done for one kind of job."""
 
-    def __init__(self, queue: JobQueue, objects: ObjectStore, blobs: Blobs, work_dir: Path, *, processes: int) -> None:
+    async def run(self, job: DataJob, space: Workspace) -> Made | TokenStatistics:
+        """The result. Cancelling ends everything that it started.
+
+        Raises:
+            Refused: the data have errors.
+            ChildCrashed: to be tried again.
+            DomainError: UNAVAILABLE is tried again; anything else is why the job fails.
+        """
+
+
+class JobRunner:
+    """Claims jobs and works at them in folders below `work_dir`, `processes` at a time."""
+
+    def __init__(
+        self,
+        queue: JobQueue,
+        objects: ObjectStore,
+        blobs: Blobs,
+        works: Mapping[JobKind, Work],
+        work_dir: Path,
+        *,
+        processes: int,
+    ) -> None:
         self._queue = queue
         self._objects = objects
         self._blobs = blobs
+        self._works = works
         self._work_dir = work_dir
         self._processes = processes
         self._asked = asyncio.Event()
@@ -57,7 +82,7 @@ class JobRunner:
     async def attend(self, job: DataJob) -> None:
         """Brings a claimed job to its end, or gives it back."""
         try:
-            await self._beat_and_check(job)
+            await self._beat_and_work(job)
         except asyncio.CancelledError:
             await self._give_back(job)
             raise
@@ -68,12 +93,12 @@ class JobRunner:
             log.warning("data job is given back", extra={"job": job.name}, exc_info=True)
             await self._give_back(job)
 
-    async def _beat_and_check(self, job: DataJob) -> None:
+    async def _beat_and_work(self, job: DataJob) -> None:
         async with asyncio.TaskGroup() as group:
             with tempfile.TemporaryDirectory(prefix=f"{os.getpid()}-", dir=self._work_dir) as folder:
-                checking = Checking(self._objects, self._blobs, job, Path(folder))
-                beating = group.create_task(self._beat(job, checking))
-                await self._check(job, checking)
+                space = Workspace(self._objects, self._blobs, Path(folder))
+                beating = group.create_task(self._beat(job, space))
+                await self._work_at(job, space)
                 beating.cancel()
 
     async def _begin(self) -> datetime:
@@ -95,33 +120,43 @@ class JobRunner:
             except DomainError as error:
                 log.warning("data jobs cannot be worked at now: %s", error)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._asked.wait(), _LOOK_EVERY_S)
+                async with asyncio.timeout(_LOOK_EVERY_S):
+                    await self._asked.wait()
 
-    async def _check(self, job: DataJob, checking: Checking) -> None:
+    async def _work_at(self, job: DataJob, space: Workspace) -> None:
         if job.attempt > MAX_ATTEMPTS:
             await self._queue.fail(job, ValidationCrashed(job.attempt - 1))
             return
-        report = await checking.run()
-        if report is None:
-            log.error("the checking process ended without a result", extra={"job": job.name, "attempt": job.attempt})
-            await self._queue.give_back(job)
-        elif report.valid:
-            await self._publish(job, report, checking)
-        else:
-            await self._queue.fail(job, report.error(), report)
-
-    async def _publish(self, job: DataJob, report: Report, checking: Checking) -> None:
-        results = Results(rows=await checking.store(ROWS_PATH), index=await checking.store(INDEX_PATH))
         try:
-            await self._queue.succeed(job, report, results)
-        except NotFound:
-            await self._queue.fail(job, DatasetGone(f"datasets/{job.dataset_id}"), report)
+            result = await self._works[job.kind].run(job, space)
+        except Refused as refused:
+            await self._queue.fail(job, refused.report.error(), refused.report)
+        except ChildCrashed:
+            log.exception(
+                "a data job's process ended without a result", extra={"job": job.name, "attempt": job.attempt}
+            )
+            await self._queue.give_back(job)
+        except DomainError as error:
+            if isinstance(error, StaleFence) or error.status == "UNAVAILABLE":
+                raise
+            await self._queue.fail(job, error)
+        else:
+            await self._end(job, result)
 
-    async def _beat(self, job: DataJob, checking: Checking) -> None:
+    async def _end(self, job: DataJob, result: Made | TokenStatistics) -> None:
+        try:
+            if isinstance(result, TokenStatistics):
+                await self._queue.counted(job, result)
+            else:
+                await self._queue.succeed(job, result)
+        except NotFound:
+            await self._queue.fail(job, DatasetGone(f"datasets/{job.dataset_id}"))
+
+    async def _beat(self, job: DataJob, space: Workspace) -> None:
         while True:
             await asyncio.sleep(BEAT_S)
             try:
-                await self._queue.beat(job, checking.progress.done_bytes, checking.progress.rows)
+                await self._queue.beat(job, space.phase, space.progress)
             except StaleFence:
                 raise
             except DomainError as error:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import Any
+
 from sqlalchemy import ColumnElement, RowMapping, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -12,7 +15,16 @@ from services.core.idempotency import RequestKey
 from services.core.names import new_id, new_uid
 from services.core.pages import Page
 from services.data_service import dataset_store
-from services.data_service.domain import DataJob, Failure, JobState, RowForm, TrainOn, UploadState
+from services.data_service.domain import (
+    DataJob,
+    Failure,
+    JobKind,
+    JobOutcome,
+    JobPhase,
+    JobSpec,
+    JobState,
+    UploadState,
+)
 from services.data_service.errors import DataJobEnded, ReportNotReady, UploadNotFinalized
 from services.data_service.report import Report
 from services.data_service.schema import data_jobs, requests, uploads
@@ -27,7 +39,7 @@ class JobStore:
         self._database = database
 
     async def create(
-        self, tenant: str, dataset_id: str, upload_id: str, form: RowForm, train_on: TrainOn, key: RequestKey
+        self, tenant: str, kind: JobKind, dataset_id: str, spec: JobSpec, key: RequestKey, *, upload_id: str = ""
     ) -> DataJob:
         """A new job, or the one that the same request made. Raises NotFound, UploadNotFinalized."""
         async with self._database.transaction() as tx:
@@ -35,24 +47,11 @@ class JobStore:
             if name is not None:
                 return await read_job(tx, tenant, name.removeprefix("dataJobs/"))
             await dataset_store.lock(tx, tenant, dataset_id)
-            upload = await _finalized(tx, tenant, upload_id)
-            id_ = new_id()
-            await tx.execute(
-                data_jobs.insert().values(
-                    tenant=tenant,
-                    id=id_,
-                    uid=new_uid(),
-                    dataset_id=dataset_id,
-                    upload_id=upload_id,
-                    filename=upload["filename"],
-                    sha256=upload["sha256"],
-                    form=form,
-                    train_on=train_on,
-                    total_bytes=upload["committed_bytes"],
-                )
-            )
-            await idempotency.record(tx, requests, key, f"dataJobs/{id_}")
-            return await read_job(tx, tenant, id_)
+            content = await _content(tx, tenant, upload_id) if upload_id else {}
+            place = {"tenant": tenant, "id": new_id(), "uid": new_uid(), "dataset_id": dataset_id}
+            await tx.execute(data_jobs.insert().values(**place, kind=kind, spec=asdict(spec), **content))
+            await idempotency.record(tx, requests, key, f"dataJobs/{place['id']}")
+            return await read_job(tx, tenant, place["id"])
 
     async def get(self, tenant: str, id_: str) -> DataJob:
         """One job. Raises NotFound."""
@@ -93,6 +92,7 @@ class JobStore:
                     state=JobState.CANCELLED,
                     fence=data_jobs.c.fence + 1,
                     lease_expires_at=None,
+                    phase=JobPhase.WAITING,
                     end_time=func.clock_timestamp(),
                 )
             )
@@ -115,24 +115,31 @@ async def read_job(tx: AsyncConnection, tenant: str, id_: str) -> DataJob:
     return _job(row)
 
 
-async def _finalized(tx: AsyncConnection, tenant: str, id_: str) -> RowMapping:
-    """The row of a finalised upload, kept until the transaction ends."""
-    wanted = and_(uploads.c.tenant == tenant, uploads.c.id == id_)
+async def _content(tx: AsyncConnection, tenant: str, upload_id: str) -> dict[str, Any]:
+    """What a finalised upload holds; its row is kept until the transaction ends."""
+    wanted = and_(uploads.c.tenant == tenant, uploads.c.id == upload_id)
     row = (await tx.execute(select(uploads).where(wanted).with_for_update(read=True))).mappings().one_or_none()
     if row is None:
-        raise NotFound(f"uploads/{id_}")
+        raise NotFound(f"uploads/{upload_id}")
     if row["state"] != UploadState.FINALIZED:
-        raise UploadNotFinalized(f"uploads/{id_}", state=row["state"])
-    return row
+        raise UploadNotFinalized(f"uploads/{upload_id}", state=row["state"])
+    return {
+        "upload_id": upload_id,
+        "filename": row["filename"],
+        "sha256": row["sha256"],
+        "total_bytes": row["committed_bytes"],
+    }
 
 
 def _job(row: RowMapping) -> DataJob:
     return DataJob(
         **{
             **row,
+            "kind": JobKind(row["kind"]),
             "state": JobState(row["state"]),
-            "form": RowForm(row["form"]),
-            "train_on": TrainOn(row["train_on"]),
+            "phase": JobPhase(row["phase"]),
+            "spec": JobSpec.from_json(row["spec"]),
+            "outcome": JobOutcome() if row["outcome"] is None else JobOutcome.from_json(row["outcome"]),
             "version_number": row["version_number"] or 0,
             "failure": None if row["failure"] is None else Failure(**row["failure"]),
         }

@@ -76,14 +76,16 @@ data_jobs = Table(
     _text("tenant", primary_key=True),
     _text("id", primary_key=True),
     _text("uid"),
+    _text("kind"),
     _text("state"),
+    _text("phase"),
     _text("dataset_id"),
     _text("upload_id"),
     _text("filename"),
     _text("sha256"),
-    _text("form"),
-    _text("train_on"),
+    Column("spec", JSONB, nullable=False),
     Column("version_number", BigInteger),
+    Column("outcome", JSONB(none_as_null=True)),
     _number("done_bytes"),
     _number("total_bytes"),
     _number("rows"),
@@ -108,6 +110,9 @@ versions = Table(
     Column("template", JSONB, nullable=False),
     Column("statistics", JSONB, nullable=False),
     _text("data_job"),
+    _text("parent"),
+    Column("recipe", JSONB, nullable=False),
+    _text("source"),
     _made(),
     _time("delete_time"),
 )
@@ -120,4 +125,25 @@ version_files = Table(
     _number("number", primary_key=True),
     _text("path", primary_key=True),
     _text("sha256"),
+)
+
+version_references = Table(
+    "version_references",
+    metadata,
+    _text("tenant", primary_key=True),
+    _text("dataset_id", primary_key=True),
+    _number("number", primary_key=True),
+    _text("referrer", primary_key=True),
+    _made(),
+)
+
+token_statistics = Table(
+    "token_statistics",
+    metadata,
+    _text("tenant", primary_key=True),
+    _text("dataset_id", primary_key=True),
+    _number("number", primary_key=True),
+    _text("base_model", primary_key=True),
+    Column("statistics", JSONB, nullable=False),
+    _made(),
 )

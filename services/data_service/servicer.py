@@ -10,16 +10,18 @@ from aift.common.v1 import blob_pb2
 from aift.data.v1 import data_pb2 as pb
 from aift.data.v1 import data_pb2_grpc
 from google.protobuf.empty_pb2 import Empty
+from google.protobuf.message import Message
 
 from services.core import idempotency, names, pages
 from services.core.context import current
 from services.core.errors import InvalidArgument, NotFound, OutOfRange
 from services.core.objects import ObjectStore
-from services.data_service import conversion
+from services.data_service import conversion, job_request
 from services.data_service.dataset_store import DatasetStore
-from services.data_service.domain import Version
+from services.data_service.domain import JobKind, JobSpec, Version
 from services.data_service.job_runner import JobRunner
 from services.data_service.job_store import JobStore
+from services.data_service.reference_store import ReferenceStore
 from services.data_service.row_pages import RowPages
 from services.data_service.uploads import Uploads
 from services.data_service.version_store import VersionStore
@@ -28,6 +30,7 @@ DATASET = "datasets/{dataset}"
 VERSION = "datasets/{dataset}/versions/{n}"
 UPLOAD = "uploads/{upload}"
 JOB = "dataJobs/{job}"
+BASE_MODEL = "baseModels/{base_model}"
 FILE_URL_TTL_S = 6 * 3600.0
 _DEFAULT_ROWS = 20
 _MAX_ROWS = 100
@@ -44,6 +47,7 @@ class DataServicer(data_pb2_grpc.DataServiceServicer):
         uploads: Uploads,
         datasets: DatasetStore,
         versions: VersionStore,
+        references: ReferenceStore,
         jobs: JobStore,
         runner: JobRunner,
         objects: ObjectStore,
@@ -51,6 +55,7 @@ class DataServicer(data_pb2_grpc.DataServiceServicer):
         self._uploads = uploads
         self._datasets = datasets
         self._versions = versions
+        self._references = references
         self._jobs = jobs
         self._runner = runner
         self._objects = objects
@@ -100,17 +105,21 @@ class DataServicer(data_pb2_grpc.DataServiceServicer):
         return conversion.dataset(changed)
 
     async def DeleteDataset(self, request: pb.DeleteDatasetRequest, context: Context) -> Empty:
-        await self._datasets.delete(current().tenant, names.parse(DATASET, request.name)["dataset"])
+        id_ = names.parse(DATASET, request.name)["dataset"]
+        await self._datasets.delete(current().tenant, id_, force=request.force)
         return Empty()
 
     async def ValidateDataset(self, request: pb.ValidateDatasetRequest, context: Context) -> pb.DataJob:
         dataset_id = names.parse(DATASET, request.dataset, field="dataset")["dataset"]
         upload_id = names.parse(UPLOAD, request.upload, field="upload")["upload"]
-        form, train_on = conversion.form_of(request.form), conversion.train_on_of(request.train_on)
-        if form is None or train_on is None:
-            raise _unknown_value("form" if form is None else "train_on")
+        spec = job_request.reading(request.form, request.train_on, request.read)
+        return await self._start(JobKind.VALIDATION, dataset_id, spec, request, upload_id=upload_id)
+
+    async def _start(
+        self, kind: JobKind, dataset_id: str, spec: JobSpec, request: Message, *, upload_id: str = ""
+    ) -> pb.DataJob:
         key = idempotency.key_of(request)
-        asked = await self._jobs.create(current().tenant, dataset_id, upload_id, form, train_on, key)
+        asked = await self._jobs.create(current().tenant, kind, dataset_id, spec, key, upload_id=upload_id)
         self._runner.wake()
         return conversion.job(asked)
 
@@ -152,8 +161,37 @@ class DataServicer(data_pb2_grpc.DataServiceServicer):
 
     async def DeleteDatasetVersion(self, request: pb.DeleteDatasetVersionRequest, context: Context) -> Empty:
         ids = names.parse(VERSION, request.name)
-        await self._versions.delete(current().tenant, ids["dataset"], int(ids["n"]))
+        await self._versions.delete(current().tenant, ids["dataset"], int(ids["n"]), force=request.force)
         return Empty()
+
+    async def ListDatasetReferences(
+        self, request: pb.ListDatasetReferencesRequest, context: Context
+    ) -> pb.ListDatasetReferencesResponse:
+        dataset_id, number = _dataset_or_version(request.name)
+        page = pages.page(request, name=request.name)
+        found, token = await self._references.list(current().tenant, dataset_id, number, page)
+        return pb.ListDatasetReferencesResponse(
+            references=[conversion.reference(one) for one in found], next_page_token=token
+        )
+
+    async def AddDatasetReference(self, request: pb.AddDatasetReferenceRequest, context: Context) -> Empty:
+        names.parse(VERSION, request.dataset_version, field="dataset_version")
+        referrer = names.check_text(request.referrer, field="referrer")
+        await self._references.add(current().tenant, request.dataset_version, referrer)
+        return Empty()
+
+    async def RemoveDatasetReference(self, request: pb.RemoveDatasetReferenceRequest, context: Context) -> Empty:
+        names.parse(VERSION, request.dataset_version, field="dataset_version")
+        await self._references.remove(current().tenant, request.dataset_version, request.referrer)
+        return Empty()
+
+    async def GetTokenStatistics(self, request: pb.GetTokenStatisticsRequest, context: Context) -> pb.TokenStatistics:
+        version = await self._version(request.name)
+        names.parse(BASE_MODEL, request.base_model, field="base_model")
+        found = await self._versions.token_statistics(
+            current().tenant, version.dataset_id, version.number, request.base_model
+        )
+        return conversion.token_statistics(version, request.base_model, *found)
 
     async def PreviewRows(self, request: pb.PreviewRowsRequest, context: Context) -> pb.PreviewRowsResponse:
         if request.offset < 0 or not 0 <= request.limit <= _MAX_ROWS:
@@ -189,6 +227,13 @@ class DataServicer(data_pb2_grpc.DataServiceServicer):
         return await self._versions.get(current().tenant, ids["dataset"], int(ids["n"]))
 
 
+def _dataset_or_version(name: str) -> tuple[str, int | None]:
+    if names.matches(DATASET, name):
+        return names.parse(DATASET, name)["dataset"], None
+    ids = names.parse(VERSION, name)
+    return ids["dataset"], int(ids["n"])
+
+
 def _texts(dataset: pb.Dataset) -> dict[str, str]:
     return {
         "display_name": names.check_text(dataset.display_name, field="dataset.display_name"),
@@ -202,15 +247,6 @@ def _unknown_path(path: str) -> InvalidArgument:
         "UNKNOWN_PATH",
         f"May name display_name and description, not {path!r}.",
         f"指定できるのは display_name と description です (指定値: {path!r})。",
-    )
-
-
-def _unknown_value(field: str) -> InvalidArgument:
-    return InvalidArgument.field(
-        field,
-        "UNKNOWN_VALUE",
-        "Is a value that this server does not know; it is older than the client.",
-        "このサーバーでは未対応の値です。サーバーがクライアントより古いバージョンです。",
     )
 
 

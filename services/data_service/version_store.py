@@ -4,19 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, RowMapping, and_, func, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.core.db import Database
 from services.core.errors import NotFound
 from services.core.names import new_uid
 from services.core.pages import Page
-from services.data_service import dataset_store
-from services.data_service.domain import ORIGINAL_FOLDER, Statistics, Template, Version, VersionFile
+from services.data_service import dataset_store, reference_store
+from services.data_service.domain import (
+    ORIGINAL_FOLDER,
+    Origin,
+    Statistics,
+    Template,
+    TokenStatistics,
+    Version,
+    VersionFile,
+)
 from services.data_service.report import template_from_json
-from services.data_service.schema import blobs, datasets, version_files, versions
+from services.data_service.schema import blobs, datasets, token_statistics, version_files, versions
 
 
 class VersionStore:
@@ -45,10 +55,30 @@ class VersionStore:
             rows, token = page.split(found.mappings().all())
             return await _with_files(tx, rows), token
 
-    async def delete(self, tenant: str, dataset_id: str, number: int) -> None:
-        """Hides a version; once more within seven days is the same. Its number is not used again."""
+    async def token_statistics(
+        self, tenant: str, dataset_id: str, number: int, base_model: str
+    ) -> tuple[TokenStatistics, datetime]:
+        """What was counted last, and when. Raises NotFound while nothing was."""
+        table = token_statistics
+        found = select(table.c.statistics, table.c.create_time).where(
+            and_(table.c.tenant == tenant, table.c.dataset_id == dataset_id),
+            and_(table.c.number == number, table.c.base_model == base_model),
+        )
+        async with self._database.transaction() as tx:
+            row = (await tx.execute(found)).mappings().one_or_none()
+        if row is None:
+            raise NotFound(f"{_name(dataset_id, number)} counted with {base_model}")
+        return TokenStatistics(**row["statistics"]), row["create_time"]
+
+    async def delete(self, tenant: str, dataset_id: str, number: int, *, force: bool) -> None:
+        """Hides a version; once more within seven days is the same. Its number is not used again.
+
+        Raises NotFound, and DatasetReferenced unless forced.
+        """
         async with self._database.transaction() as tx:
             await dataset_store.lock(tx, tenant, dataset_id)
+            if not force:
+                await reference_store.check_free(tx, tenant, dataset_id, number)
             done = await tx.execute(
                 versions.update()
                 .where(_of(tenant, dataset_id), versions.c.number == number)
@@ -56,6 +86,7 @@ class VersionStore:
             )
             if done.rowcount == 0:
                 raise NotFound(_name(dataset_id, number))
+            await reference_store.release(tx, tenant, dataset_id, number)
             await dataset_store.touch(tx, tenant, dataset_id)
 
     async def purge(self) -> int:
@@ -74,6 +105,7 @@ async def add(
     template: Template,
     statistics: Statistics,
     data_job: str,
+    origin: Origin,
     files: dict[str, str],
 ) -> int:
     """Makes the next version of a data set in the caller's transaction; its number.
@@ -95,11 +127,25 @@ async def add(
             template=asdict(template),
             statistics=asdict(statistics),
             data_job=data_job,
+            **asdict(origin),
         )
     )
     rows = [{**place, "path": path, "sha256": sha256} for path, sha256 in files.items()]
     await tx.execute(version_files.insert(), rows)
     return number
+
+
+async def set_token_statistics(
+    tx: AsyncConnection, tenant: str, dataset_id: str, number: int, base_model: str, statistics: TokenStatistics
+) -> None:
+    """Keeps the lengths that were counted last. Raises NotFound when the version is gone."""
+    row = await tx.execute(select(versions.c.uid).where(_of(tenant, dataset_id), versions.c.number == number))
+    if row.one_or_none() is None:
+        raise NotFound(_name(dataset_id, number))
+    place = {"tenant": tenant, "dataset_id": dataset_id, "number": number, "base_model": base_model}
+    values = {"statistics": asdict(statistics), "create_time": func.clock_timestamp()}
+    fresh = insert(token_statistics).values(**place, **values)
+    await tx.execute(fresh.on_conflict_do_update(index_elements=list(place), set_=values))
 
 
 def _alive() -> Any:
@@ -153,6 +199,7 @@ def _version(row: RowMapping, files: tuple[VersionFile, ...]) -> Version:
         template=template_from_json(row["template"]),
         statistics=Statistics(**row["statistics"]),
         data_job=row["data_job"],
+        origin=Origin(parent=row["parent"], recipe=row["recipe"], source=row["source"]),
         create_time=row["create_time"],
         files=files,
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
-from services.data_service.domain import MAX_LINE_BYTES, RowForm, TrainOn
+from services.data_service.domain import MAX_LINE_BYTES, ReadOptions, RowForm, TrainOn
 
 REPORT_FILE = "report.json"
 
@@ -17,8 +17,11 @@ class ValidationRequest:
 
     input_file: str
     output_dir: str
+    # The user's name of the file.
+    filename: str = ""
     form: RowForm = RowForm.DETECT
     train_on: TrainOn = TrainOn.AUTO
+    read: ReadOptions = field(default_factory=ReadOptions)
     max_line_bytes: int = MAX_LINE_BYTES
 
     def to_json(self) -> str:
@@ -29,7 +32,8 @@ class ValidationRequest:
     def from_json(cls, line: str) -> ValidationRequest:
         """The inverse of `to_json`."""
         value = json.loads(line)
-        return cls(**{**value, "form": RowForm(value["form"]), "train_on": TrainOn(value["train_on"])})
+        forms = {"form": RowForm(value["form"]), "train_on": TrainOn(value["train_on"])}
+        return cls(**{**value, **forms, "read": ReadOptions.from_json(value["read"])})
 
 
 @dataclass(frozen=True)

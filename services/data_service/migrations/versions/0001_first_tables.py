@@ -80,17 +80,20 @@ _TABLES = (
         tenant text NOT NULL,
         id text NOT NULL,
         uid text NOT NULL UNIQUE,
+        kind text NOT NULL CHECK (kind IN ('VALIDATION', 'IMPORT', 'PREPARATION', 'TOKEN_COUNT')),
         state text NOT NULL DEFAULT 'QUEUED'
             CHECK (state IN ('QUEUED', 'RUNNING', 'SUCCEEDED', 'FAILED', 'CANCELLED')),
+        phase text NOT NULL DEFAULT 'WAITING',
         dataset_id text NOT NULL,
-        upload_id text NOT NULL,
-        filename text NOT NULL,
-        sha256 text NOT NULL,
-        form text NOT NULL,
-        train_on text NOT NULL,
+        upload_id text NOT NULL DEFAULT '',
+        filename text NOT NULL DEFAULT '',
+        -- Of what is read; empty while it is not fetched.
+        sha256 text NOT NULL DEFAULT '',
+        spec jsonb NOT NULL,
         version_number bigint,
+        outcome jsonb,
         done_bytes bigint NOT NULL DEFAULT 0,
-        total_bytes bigint NOT NULL,
+        total_bytes bigint NOT NULL DEFAULT 0,
         rows bigint NOT NULL DEFAULT 0,
         failure jsonb,
         report jsonb,
@@ -117,6 +120,9 @@ _TABLES = (
         template jsonb NOT NULL,
         statistics jsonb NOT NULL,
         data_job text NOT NULL,
+        parent text NOT NULL DEFAULT '',
+        recipe jsonb NOT NULL DEFAULT '{}',
+        source text NOT NULL DEFAULT '',
         create_time timestamptz NOT NULL DEFAULT clock_timestamp(),
         delete_time timestamptz,
         PRIMARY KEY (tenant, dataset_id, number),
@@ -135,6 +141,29 @@ _TABLES = (
     )
     """,
     "CREATE INDEX version_files_by_blob ON version_files (sha256)",
+    """
+    CREATE TABLE version_references (
+        tenant text NOT NULL,
+        dataset_id text NOT NULL,
+        number bigint NOT NULL,
+        referrer text NOT NULL,
+        create_time timestamptz NOT NULL DEFAULT clock_timestamp(),
+        PRIMARY KEY (tenant, dataset_id, number, referrer),
+        FOREIGN KEY (tenant, dataset_id, number) REFERENCES versions ON DELETE CASCADE
+    )
+    """,
+    """
+    CREATE TABLE token_statistics (
+        tenant text NOT NULL,
+        dataset_id text NOT NULL,
+        number bigint NOT NULL,
+        base_model text NOT NULL,
+        statistics jsonb NOT NULL,
+        create_time timestamptz NOT NULL DEFAULT clock_timestamp(),
+        PRIMARY KEY (tenant, dataset_id, number, base_model),
+        FOREIGN KEY (tenant, dataset_id, number) REFERENCES versions ON DELETE CASCADE
+    )
+    """,
 )
 
 
@@ -146,5 +175,16 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Removes them."""
-    for table in ("version_files", "versions", "data_jobs", "datasets", "upload_parts", "uploads", "requests", "blobs"):
+    for table in (
+        "token_statistics",
+        "version_references",
+        "version_files",
+        "versions",
+        "data_jobs",
+        "datasets",
+        "upload_parts",
+        "uploads",
+        "requests",
+        "blobs",
+    ):
         op.execute(f"DROP TABLE {table}")
