@@ -13,6 +13,7 @@ from services.core.objects import open_store
 from services.core.readiness import Check
 from services.core.server import GrpcServer
 from services.data_service import schema
+from services.data_service.calls.parts import Parts
 from services.data_service.checking import Validation
 from services.data_service.dataset_store import DatasetStore
 from services.data_service.domain import JobKind
@@ -20,6 +21,7 @@ from services.data_service.job_queue import JobQueue
 from services.data_service.job_runner import JobRunner, Work
 from services.data_service.job_store import JobStore
 from services.data_service.reference_store import ReferenceStore
+from services.data_service.row_pages import RowPages
 from services.data_service.servicer import DataServicer
 from services.data_service.settings import DataSettings
 from services.data_service.sweeper import Sweeper
@@ -41,7 +43,7 @@ async def serve(settings: DataSettings, stop: asyncio.Event) -> None:
     works: dict[JobKind, Work] = {JobKind.VALIDATION: Validation(blobs)}
     runner = JobRunner(queue, objects, blobs, works, folder, processes=settings.data_job_processes)
     sweeper = Sweeper(database, objects, blobs, uploads_=upload_store, datasets=datasets, versions=versions)
-    servicer = DataServicer(
+    parts = Parts(
         uploads=Uploads(upload_store, objects, blobs, settings.max_upload_bytes),
         datasets=datasets,
         versions=versions,
@@ -49,13 +51,14 @@ async def serve(settings: DataSettings, stop: asyncio.Event) -> None:
         jobs=JobStore(database),
         runner=runner,
         objects=objects,
+        rows=RowPages(objects),
     )
     ready: dict[str, Check] = {
         "database": database.check,
         "schema": SchemaCheck(PACKAGE, database),
         "objects": objects.check,
     }
-    async with GrpcServer(settings, [(add_DataServiceServicer_to_server, servicer)], ready) as server:
+    async with GrpcServer(settings, [(add_DataServiceServicer_to_server, DataServicer(parts))], ready) as server:
         background = asyncio.create_task(_background(server, runner, sweeper, settings.sweep_seconds))
         await _until(stop, background)
     await database.close()

@@ -1,0 +1,56 @@
+"""What the calls work with, and what they have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import grpc.aio
+
+from services.core import names
+from services.core.context import current
+from services.core.objects import ObjectStore
+from services.data_service.dataset_store import DatasetStore
+from services.data_service.domain import Version
+from services.data_service.job_runner import JobRunner
+from services.data_service.job_store import JobStore
+from services.data_service.reference_store import ReferenceStore
+from services.data_service.row_pages import RowPages
+from services.data_service.uploads import Uploads
+from services.data_service.version_store import VersionStore
+
+DATASET = "datasets/{dataset}"
+VERSION = "datasets/{dataset}/versions/{n}"
+UPLOAD = "uploads/{upload}"
+JOB = "dataJobs/{job}"
+BASE_MODEL = "baseModels/{base_model}"
+
+Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """The service's parts, as `app` wires them."""
+
+    uploads: Uploads
+    datasets: DatasetStore
+    versions: VersionStore
+    references: ReferenceStore
+    jobs: JobStore
+    runner: JobRunner
+    objects: ObjectStore
+    rows: RowPages
+
+
+class Calls:
+    """Some of the RPCs."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def _version(self, name: str, *, newest: bool = False) -> Version:
+        """The version of a name; where `newest` is allowed, also that of a data set."""
+        if newest and names.matches(DATASET, name):
+            return await self._parts.versions.get(current().tenant, names.parse(DATASET, name)["dataset"], None)
+        ids = names.parse(VERSION, name)
+        return await self._parts.versions.get(current().tenant, ids["dataset"], int(ids["n"]))
