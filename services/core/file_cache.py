@@ -12,9 +12,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-import aiohttp
+if TYPE_CHECKING:
+    import aiohttp  # loaded by the first download: most processes that can fetch never do
 
 _CHUNK_BYTES = 1 << 20
 _ATTEMPTS = 5
@@ -32,6 +34,15 @@ class RemoteFile:
 
 class DigestMismatch(Exception):
     """The bytes that arrived are not those that were promised."""
+
+
+class FetchFailed(OSError):
+    """An address gave no bytes. `status` is what HTTP answered, None where there was no answer."""
+
+    def __init__(self, url: str, reason: str, status: int | None = None) -> None:
+        # Without the query: a signature lets anyone in.
+        super().__init__(f"{url.partition('?')[0]}: {reason}")
+        self.status = status
 
 
 class FileCache:
@@ -52,7 +63,7 @@ class FileCache:
 
         Raises:
             DigestMismatch: a file's content is not the promised one.
-            aiohttp.ClientError, OSError: the bytes could not be had after several tries.
+            FetchFailed, OSError: the bytes could not be had after several tries.
         """
         if not digest.isalnum():
             raise ValueError(f"not a digest: {digest!r}")
@@ -122,7 +133,7 @@ async def _download(file: RemoteFile, target: Path, progress: Callable[[int], No
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             await _download_rest(file, target, progress)
-        except (aiohttp.ClientError, TimeoutError):
+        except FetchFailed:
             if attempt == _ATTEMPTS:
                 raise
             await asyncio.sleep(0.2 * 2**attempt)
@@ -131,23 +142,34 @@ async def _download(file: RemoteFile, target: Path, progress: Callable[[int], No
 
 
 async def _download_rest(file: RemoteFile, target: Path, progress: Callable[[int], None]) -> None:
+    import aiohttp
+
     start = target.stat().st_size if target.exists() else 0
     if start >= file.size_bytes > 0:
         return
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60)
     headers = {"Range": f"bytes={start}-"} if start else {}
-    async with (
-        aiohttp.ClientSession(timeout=timeout) as session,
-        session.get(file.url, headers=headers) as response,
-    ):
-        response.raise_for_status()
-        append = response.status == HTTPStatus.PARTIAL_CONTENT
-        done = start if append else 0
-        with target.open("ab" if append else "wb") as out:
-            async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
-                await asyncio.to_thread(out.write, chunk)
-                done += len(chunk)
-                progress(done)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(file.url, headers=headers) as response,
+        ):
+            response.raise_for_status()
+            await _keep(response, target, start, progress)
+    except aiohttp.ClientResponseError as error:
+        raise FetchFailed(file.url, error.message, error.status) from error
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise FetchFailed(file.url, str(error) or type(error).__name__) from error
+
+
+async def _keep(response: aiohttp.ClientResponse, target: Path, start: int, progress: Callable[[int], None]) -> None:
+    append = response.status == HTTPStatus.PARTIAL_CONTENT
+    done = start if append else 0
+    with target.open("ab" if append else "wb") as out:
+        async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+            await asyncio.to_thread(out.write, chunk)
+            done += len(chunk)
+            progress(done)
 
 
 def _sha256(path: Path) -> str:

@@ -33,6 +33,11 @@ def head(package: str) -> str:
     return max(numbers)
 
 
+def load() -> None:
+    """Loads what `run` needs, for a process that has to wait for its database anyway."""
+    from alembic import command  # noqa: F401
+
+
 def run(package: str, *, url: str, schema: str) -> str:
     """Brings the schema to the newest revision, one process at a time, in one transaction. Returns the revision."""
     from alembic import command

@@ -70,5 +70,5 @@ def configure_logging(service: str, level: str = "INFO") -> None:
     handler.setFormatter(JsonFormatter(service))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # These tell of every call at INFO.
-    for noisy in ("psycopg.pool", "aiohttp.access", "sqlalchemy.engine", "urllib3", "asyncio"):
+    for noisy in ("psycopg.pool", "sqlalchemy.engine", "urllib3", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

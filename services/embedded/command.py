@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from services.core.imports import uncollected
 from services.embedded.errors import EmbeddedError
 from services.embedded.language import text
 from services.embedded.layout import StateDir
@@ -114,7 +115,8 @@ def _state(options: argparse.Namespace) -> StateDir:
 
 
 def _up(options: argparse.Namespace) -> int:
-    from services.embedded import up
+    with uncollected():
+        from services.embedded import up
 
     settings = _settings(options)
     if options.detach:

@@ -14,6 +14,8 @@ _ANY = (
 )
 # Settings may reach everyone, secrets only those whose pattern names them.
 _SECRET = ("AIFT_*TOKEN", "AIFT_*_KEY", "AIFT_*PASSWORD", "AIFT_DATABASE_URL")
+# Looking for plugins, pydantic would read the metadata of every installed package in every process.
+_FIXED = {"PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1", "PYDANTIC_DISABLE_PLUGINS": "__all__"}
 _PATHS = {"PYTHONPATH", "AIFT_CONFIG_FILE"}
 # What reaches out to the network.
 NETWORK = ("*_proxy", "*_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -31,7 +33,7 @@ def environment(forwards: tuple[str, ...], own: Mapping[str, str]) -> dict[str, 
     # Children stand in the state directory: paths must not depend on where we stand, nor modules be found by it.
     for name in _PATHS & chosen.keys():
         chosen[name] = os.pathsep.join(str(Path(entry).absolute()) for entry in chosen[name].split(os.pathsep))
-    return {**chosen, "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1", **own}
+    return {**chosen, **_FIXED, **own}
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:

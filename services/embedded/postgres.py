@@ -68,7 +68,7 @@ class Postgres:
                 "choose a state directory whose parents others may enter (mode o+x)"
             )
         binaries = self._binaries()
-        if not (self.data / "PG_VERSION").exists():
+        if not self.exists:
             self._initdb(binaries)
         self._end_leftover()
         self._make_socket_directory()
@@ -98,6 +98,11 @@ class Postgres:
     def poll(self) -> int | None:
         """The exit status when the server ended by itself; None while it runs or before it was started."""
         return None if self._process is None else self._process.poll()
+
+    @property
+    def exists(self) -> bool:
+        """Whether the cluster was made already."""
+        return (self.data / "PG_VERSION").exists()
 
     @property
     def pid(self) -> int | None:

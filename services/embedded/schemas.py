@@ -18,6 +18,7 @@ import psycopg
 from psycopg import sql
 
 from services.core import lifeline
+from services.core.imports import uncollected
 from services.embedded.environment import environment
 from services.embedded.errors import MigrationFailed
 from services.embedded.postgres import Postgres
@@ -35,26 +36,43 @@ def behind(urls: Mapping[str, str]) -> list[Service]:
     return [service for service in SERVICES if _revision(urls[service.name], service.schema) < _newest(service)]
 
 
-async def migrate(urls: Mapping[str, str], log: Path) -> None:
-    """Bring the schemas up to date that are behind. Raises MigrationFailed with the end of what was said."""
-    services = await asyncio.to_thread(behind, urls)
-    if not services:
-        return
-    told = json.dumps({service.package: [urls[service.name], service.schema] for service in services})
-    with log.open("wb") as output:
-        process = await lifeline.spawn(
-            [sys.executable, "-m", "services.embedded.schemas"],
-            env=environment((), {}),
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=output,
-        )
-    try:
+class Migrations:
+    """The process that brings the schemas up to date which are behind."""
+
+    def __init__(self, urls: Mapping[str, str], log: Path) -> None:
+        self._urls = urls
+        self._log = log
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def prepare(self) -> None:
+        """Start the process ahead: it loads as long as a new database is being made."""
+        self._process = await self._spawn()
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        with self._log.open("wb") as output:
+            return await lifeline.spawn(
+                [sys.executable, "-m", "services.embedded.schemas"],
+                env=environment((), {}),
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+            )
+
+    async def run(self) -> None:
+        """Migrate. Raises MigrationFailed with the end of what was said."""
+        services = await asyncio.to_thread(behind, self._urls)
+        if not services:
+            return
+        process = self._process = self._process or await self._spawn()
+        told = json.dumps({service.package: [self._urls[service.name], service.schema] for service in services})
         await process.communicate(told.encode())
-    finally:
-        await lifeline.end(process)
-    if process.returncode != 0:
-        raise MigrationFailed(log.read_text(errors="replace")[-2000:])
+        if process.returncode != 0:
+            raise MigrationFailed(self._log.read_text(errors="replace")[-2000:])
+
+    async def end(self) -> None:
+        """End the process where it still runs."""
+        if self._process is not None and self._process.returncode is None:
+            await lifeline.end(self._process)
 
 
 def _revision(url: str, schema: str) -> str:
@@ -79,9 +97,11 @@ def _newest(service: Service) -> str:
 
 def main() -> None:
     """Migrate what standard input names: {package: [url, schema]}."""
-    from services.core import migrate as core
-
     lifeline.attach()
+    with uncollected():
+        from services.core import migrate as core
+
+        core.load()
     for package, (url, schema) in json.load(sys.stdin).items():
         sys.stdout.write(f"{schema}: {core.run(package, url=url, schema=schema)}\n")
 

@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 
 from services.embedded import schemas
+from services.embedded.errors import StartFailed
 from services.embedded.identities import Identities
 from services.embedded.language import text
 from services.embedded.layout import StateDir
-from services.embedded.postgres import Postgres
+from services.embedded.postgres import Postgres, PostgresError
 from services.embedded.private_file import write_private
 from services.embedded.processes import SERVICES, Machine, table
 from services.embedded.runtime import Runtime, State, created, record
@@ -50,6 +51,7 @@ class Session:
         self._supervisor = Supervisor(
             table(self._machine), logs=state.logs, changed=self._write_runtime, report=self._tell_death
         )
+        self._migrations = schemas.Migrations(self._urls, state.logs / "migrate.log")
         self._began = time.time()
         self._healthy_after: float | None = None
         self._stopping = False
@@ -63,20 +65,37 @@ class Session:
         try:
             self._renew_identities()
             self._write_client()
-            self._supervisor.start()
             await _first(self._await_signal(), self._live(healthy))
         finally:
             await self._stop()
 
     async def _live(self, healthy: Healthy) -> None:
-        if self._postgres is not None:
-            await self._supervisor.wait_ready(timeout_s=self._settings.start_seconds, names=["postgres"])
-            await asyncio.to_thread(schemas.provision, self._postgres)
-        await schemas.migrate(self._urls, self._state.logs / "migrate.log")
-        await self._supervisor.wait_ready(timeout_s=self._settings.start_seconds)
+        try:
+            await self._bring_up()
+        finally:
+            await self._migrations.end()
         self._healthy_after = time.time() - self._began
         healthy(self._write_runtime())
         await _first(self._supervisor.wait_broken(), self._keep_identities())
+
+    async def _bring_up(self) -> None:
+        if self._postgres is not None and not self._postgres.exists:
+            # The longest chain of a first start, and all else waits for it: it has the processor to itself.
+            await self._migrations.prepare()
+            await self._make_cluster(self._postgres)
+        self._supervisor.start()
+        if self._postgres is not None:
+            await self._supervisor.wait_ready(timeout_s=self._settings.start_seconds, names=["postgres"])
+            await asyncio.to_thread(schemas.provision, self._postgres)
+        await self._migrations.run()
+        await self._supervisor.wait_ready(timeout_s=self._settings.start_seconds)
+
+    @staticmethod
+    async def _make_cluster(postgres: Postgres) -> None:
+        try:
+            await asyncio.to_thread(postgres.prepare)
+        except (OSError, PostgresError) as error:
+            raise StartFailed({"postgres": str(error)}) from error
 
     async def _stop(self) -> None:
         self._stopping = True

@@ -1,8 +1,13 @@
-"""``python -m services.inference_service serve|migrate``."""
+"""`python -m services.inference_service serve` or `migrate`."""
 
-from services.core.process import command
-from services.inference_service.app import PACKAGE, serve
-from services.inference_service.settings import InferenceSettings
+import sys
+
+from services.core.imports import uncollected
 
 if __name__ == "__main__":
-    raise SystemExit(command(package=PACKAGE, settings=InferenceSettings, serve=serve))
+    with uncollected():
+        from services.core import process
+        from services.inference_service.app import PACKAGE, serve
+        from services.inference_service.settings import InferenceSettings
+
+    sys.exit(process.command(package=PACKAGE, settings=InferenceSettings, serve=serve))

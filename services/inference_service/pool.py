@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import aiohttp
-
 from services.core.errors import DomainError
 from services.core.file_cache import DigestMismatch, FileCache
 from services.inference_service.domain import Loaded, LoadState, Source
@@ -162,7 +160,7 @@ class ModelPool:
             return await self._cache.fetch(folder.digest, folder.files, progress)
         except DigestMismatch as error:
             raise ModelFilesDamaged(model=name, detail=str(error)) from error
-        except (aiohttp.ClientError, OSError) as error:
+        except OSError as error:
             _LOG.exception("files of a model cannot be fetched", extra={"model": name})
             raise ModelNotLoadable(detail=f"the files of {name} cannot be fetched") from error
 

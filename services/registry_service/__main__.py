@@ -1,8 +1,13 @@
-"""`python -m services.registry_service serve|migrate`."""
+"""`python -m services.registry_service serve` or `migrate`."""
 
-from services.core.process import command
-from services.registry_service.app import PACKAGE, serve
-from services.registry_service.settings import RegistrySettings
+import sys
+
+from services.core.imports import uncollected
 
 if __name__ == "__main__":
-    raise SystemExit(command(package=PACKAGE, settings=RegistrySettings, serve=serve))
+    with uncollected():
+        from services.core import process
+        from services.registry_service.app import PACKAGE, serve
+        from services.registry_service.settings import RegistrySettings
+
+    sys.exit(process.command(package=PACKAGE, settings=RegistrySettings, serve=serve))

@@ -146,7 +146,7 @@ class Attempt:
             return ending.infrastructure(
                 "DISK_FULL", f"The disk is full: {full}.", f"ディスクの空きが足りません: {full}。"
             )
-        except (OSError, aiohttp.ClientError, DigestMismatch, TimeoutError) as error:
+        except (OSError, DigestMismatch, TimeoutError) as error:
             log.exception("the inputs cannot be fetched")
             what = type(error).__name__
             return ending.infrastructure(

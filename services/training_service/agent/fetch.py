@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
-import aiohttp
 from aift.training.v1 import worker_pb2
 
-from services.core.file_cache import FileCache, RemoteFile
+from services.core.file_cache import FetchFailed, FileCache, RemoteFile
 from services.training_service.agent.link import Link
 
 log = logging.getLogger(__name__)
@@ -57,11 +56,11 @@ class Fetcher:
         self._total = 0
 
     async def fetch(self, inputs: worker_pb2.Inputs) -> LocalInputs:
-        """Everything. Raises DiskFull, DigestMismatch, OSError or ClientError; Superseded or CutOff."""
+        """Everything. Raises DiskFull, DigestMismatch, OSError; Superseded or CutOff."""
         for attempt in range(1, _FETCHES + 1):
             try:
                 return await self._fetch(inputs)
-            except (aiohttp.ClientResponseError, FileNotFoundError) as error:
+            except (FetchFailed, FileNotFoundError) as error:
                 if attempt == _FETCHES or not _ran_out(error):
                     raise
                 log.warning("an address ran out, asking for fresh ones: %s", error)
@@ -120,5 +119,5 @@ def _digest(files: Sequence[RemoteFile]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _ran_out(error: aiohttp.ClientResponseError | FileNotFoundError) -> bool:
+def _ran_out(error: FetchFailed | FileNotFoundError) -> bool:
     return isinstance(error, FileNotFoundError) or error.status in _ADDRESS_RAN_OUT

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 _CLAIM_WAIT_S = 20
 _PAUSE_S = 1.0
+# Until the first report is taken: on one machine the worker is up a moment before the service that it reports to.
+_STARTING_PAUSE_S = 0.1
 # Between an agent's end and the next claim: the lock of its device is free once the process is gone.
 _LOOK_AGAIN_S = 0.3
 # For an agent whose trainer has stopped or was killed: to hand over what there is and to tell.
@@ -68,17 +70,19 @@ class Worker:
 
     async def _report(self) -> None:
         self._settings.worker_path.mkdir(parents=True, exist_ok=True)
+        pause_s = _STARTING_PAUSE_S
         while True:
             machine = await hardware.status(self._settings.worker_path)
             self._gpus = list(machine.gpus)
             request = worker_pb2.ReportWorkerRequest(worker=self._settings.worker_name, machine=machine)
             try:
                 await self._stub.ReportWorker(request, timeout=10)
-                self._silence = ""
+                self._silence, pause_s = "", _PAUSE_S
             except grpc.aio.AioRpcError as error:
+                if self._silence != error.code().name:
+                    log.warning("the training service took no report: %s: %s", error.code().name, error.details())
                 self._silence = error.code().name
-                log.warning("the training service took no report: %s: %s", error.code().name, error.details())
-            await asyncio.sleep(self._settings.report_seconds if not self._silence else _PAUSE_S)
+            await asyncio.sleep(pause_s if self._silence else self._settings.report_seconds)
 
     async def _claim(self) -> None:
         while True:

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from services.core import lifeline
@@ -32,12 +32,18 @@ def _dummy_table(machine: Machine) -> tuple[ProcessSpec, ...]:
     return tuple(_dummies(machine))
 
 
-async def _no_schemas(urls: Mapping[str, str], log: Path) -> None:
-    """Dummies have none."""
+class _NoMigrations(schemas.Migrations):
+    """Dummies have no schemas."""
+
+    async def prepare(self) -> None:
+        """Nothing to load."""
+
+    async def run(self) -> None:
+        """Nothing to do."""
 
 
 if __name__ == "__main__":
     session.table = _dummy_table
-    schemas.migrate = _no_schemas
+    schemas.Migrations = _NoMigrations
     lifeline.attach(grace_s=60)
     sys.exit(command.main(sys.argv[1:]))

@@ -19,7 +19,7 @@ def urls(database_url: str) -> dict[str, str]:
 
 async def test_a_database_of_ones_own_gets_every_schema(urls: dict[str, str], tmp_path: Path) -> None:
     assert [service.name for service in schemas.behind(urls)] == [service.name for service in SERVICES]
-    await schemas.migrate(urls, tmp_path / "migrate.log")
+    await schemas.Migrations(urls, tmp_path / "migrate.log").run()
     assert schemas.behind(urls) == []
     with psycopg.connect(urls["data"]) as connection:
         found = {row[0] for row in connection.execute("SELECT nspname FROM pg_namespace")}
@@ -30,7 +30,7 @@ async def test_nothing_runs_when_nothing_is_behind(
     urls: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(schemas, "behind", lambda urls: [])
-    await schemas.migrate(urls, tmp_path / "migrate.log")
+    await schemas.Migrations(urls, tmp_path / "migrate.log").run()
     assert not (tmp_path / "migrate.log").exists()
 
 
@@ -40,7 +40,7 @@ async def test_a_failure_tells_what_was_said(urls: dict[str, str], tmp_path: Pat
         connection.execute("CREATE TABLE data.alembic_version (version_num text)")
         connection.execute("INSERT INTO data.alembic_version VALUES ('0000')")
     with pytest.raises(MigrationFailed, match="0000"):
-        await schemas.migrate(urls, tmp_path / "migrate.log")
+        await schemas.Migrations(urls, tmp_path / "migrate.log").run()
 
 
 def test_roles_reach_their_own_schema_only(postgres: Postgres) -> None:
