@@ -11,7 +11,18 @@ from services.text.markers import Markers, find_markers
 from services.text.problems import Problem, ProblemError
 from services.text.rows import RESPONSE_FIELDS, Form
 
-_KNOWN_FIELDS = ("text", "instruction", *RESPONSE_FIELDS, "messages")
+_KNOWN_FIELDS = (
+    "text", "instruction", *RESPONSE_FIELDS, "messages", "conversations", "prompt", "completion", "chosen", "rejected",
+)  # fmt: skip
+_NAMES = {
+    Form.TEXT: ("text without markers", "目印のないテキスト"),
+    Form.INSTRUCTION: ("instruction and response", "instruction と response"),
+    Form.MESSAGES: ("messages", "messages"),
+    Form.PROMPT_COMPLETION: ("prompt and completion", "prompt と completion"),
+    Form.CONVERSATIONS: ("conversations", "conversations"),
+    Form.PREFERENCE: ("prompt, chosen and rejected", "prompt、chosen、rejected"),
+    Form.LABELED: ("prompt, completion and label", "prompt、completion、label"),
+}
 
 
 @dataclass(frozen=True)
@@ -28,14 +39,29 @@ class Detection:
 
 def form_of(row: object) -> Form:
     """The form of one row by its fields. Raises ProblemError where it has none that we know."""
-    if isinstance(row, Mapping):
-        if "messages" in row:
-            return Form.MESSAGES
-        if "instruction" in row and any(name in row for name in RESPONSE_FIELDS):
-            return Form.INSTRUCTION
-        if "text" in row:
-            return Form.TEXT
-    raise ProblemError(_unknown_form(row))
+    form = form_of_fields(row) if isinstance(row, Mapping) else None
+    if form is None:
+        raise ProblemError(_unknown_form(row))
+    return form
+
+
+def form_of_fields(names: object) -> Form | None:
+    """The form by the names alone (anything that knows `in`), the more telling ones first; None without one."""
+
+    def has(*fields: str) -> bool:
+        return all(field in names for field in fields)  # type: ignore[operator]
+
+    if has("chosen", "rejected"):
+        return Form.PREFERENCE
+    if has("messages"):
+        return Form.MESSAGES
+    if has("conversations"):
+        return Form.CONVERSATIONS
+    if has("instruction") and any(has(name) for name in RESPONSE_FIELDS):
+        return Form.INSTRUCTION
+    if has("prompt", "completion"):
+        return Form.LABELED if has("label") else Form.PROMPT_COMPLETION
+    return Form.TEXT if has("text") else None
 
 
 def detect_form(row: object) -> Detection:
@@ -73,22 +99,28 @@ class FormTally:
         label, marked = self._labels.most_common(1)[0] if self._labels else ("", 0)
         if form is Form.TEXT and marked * 2 >= rows:
             markers = next(m for m, _ in self._markers.most_common() if m.label == label)
-            return Detection(form, markers, f"{marked} of {total} rows: {label}", f"{total} 行中 {marked} 行: {label}")
-        names = {
-            Form.TEXT: ("text without markers", "目印のないテキスト"),
-            Form.INSTRUCTION: ("instruction and response", "instruction と response"),
-            Form.MESSAGES: ("messages", "messages"),
-        }
-        en, ja = names[form]
-        return Detection(form, None, f"{rows} of {total} rows: {en}", f"{total} 行中 {rows} 行: {ja}")
+            return Detection(form, markers, *evidence(form, markers, marked, total))
+        return Detection(form, None, *evidence(form, None, rows, total))
+
+
+def evidence(form: Form, markers: Markers | None, rows: int, total: int) -> tuple[str, str]:
+    """How many of all rows have the form, or the markers, in both languages."""
+    en, ja = (markers.label, markers.label) if markers is not None else _NAMES[form]
+    return f"{rows} of {total} rows: {en}", f"{total} 行中 {rows} 行: {ja}"
 
 
 def _unknown_form(row: object) -> Problem:
     names = [str(name) for name in row] if isinstance(row, Mapping) else []
     close = [(n, c) for n in names for c in difflib.get_close_matches(n.lower(), _KNOWN_FIELDS, n=1, cutoff=0.75)]
     shown = ", ".join(names)[:200] or "none"
-    en = f'the row needs "text", "instruction" and "response", or "messages"; its fields are: {shown}'
-    ja = f"行には text、instruction と response、または messages が必要です。今ある項目: {shown}"
+    en = (
+        'the row needs "text", "instruction" and "response", "prompt" and "completion", "messages" or "conversations";'
+        f" its fields are: {shown}"
+    )
+    ja = (
+        "行には text、instruction と response、prompt と completion、messages、conversations のどれかが必要です。"
+        f"今ある項目: {shown}"
+    )
     if close:
         en, ja = f"{en}; did {close[0][0]!r} mean {close[0][1]!r}?", f"{ja}。{close[0][0]} は {close[0][1]} ですか"
     return Problem("UNKNOWN_FORM", "", en, ja)

@@ -37,6 +37,7 @@ _VARIES = r"[\s:：#]+"
 # completion begins at the first marker that can begin it.
 _INLINE = r"\A(?P<pm>{0}{2}\n?)(?P<p>.*?)(?P<cm>\n+{1}{2}\n?)(?P<c>.*)\Z"
 _HEADING = r"\A(?P<pm>(?:[^#]{{0,500}}?\n)?\#{{2,4}} ?{0}{2}\n?)(?P<p>.*?)(?P<cm>\n+\#{{2,4}} ?{1}{2}\n?)(?P<c>.*)\Z"
+_WORDS = re.compile(r"[^\s:：#]+")
 _PATTERNS = tuple(
     re.compile(shape.format(prompt, completion, _COLON), re.DOTALL)
     for shape in (_HEADING, _INLINE)
@@ -58,6 +59,8 @@ def split(text: str, markers: Markers) -> Split | None:
         prompt, found, completion = text.removeprefix(markers.prompt).partition(markers.completion)
         if found:
             return Split(markers, prompt, completion)
+    if not all(words in text for part in (markers.prompt, markers.completion) for words in _words(part)):
+        return None  # a quick look that spares most texts the long one
     known = find_markers(text)
     return known if known is not None and _bare(known.markers) == _bare(markers) else None
 
@@ -65,3 +68,7 @@ def split(text: str, markers: Markers) -> Split | None:
 def _bare(markers: Markers) -> tuple[str, str]:
     """The pair without what varies from row to row."""
     return re.sub(_VARIES, "", markers.prompt), re.sub(_VARIES, "", markers.completion)
+
+
+def _words(part: str) -> list[str]:
+    return _WORDS.findall(part)

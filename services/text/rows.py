@@ -1,22 +1,53 @@
 """The forms that a training row may have, and how each becomes an example. Standard library only.
 
-text          {"text": "質問: …\\n回答: …"}, or plain text without markers
-instruction   {"instruction": …, "response" or "output": …}, with an optional "input"
-messages      {"messages": [{"role": "system" | "user" | "assistant", "content": …}, …]}
+text               {"text": "質問: …\\n回答: …"}, or plain text without markers
+instruction        {"instruction": …, "response" or "output": …}, with an optional "input"
+prompt_completion  {"prompt": …, "completion": …}
+messages           {"messages": [{"role": "system" | "user" | "assistant", "content": …}, …]}
+conversations      {"conversations": [{"from": "system" | "human" | "gpt", "value": …}, …]}, with an optional "system"
+preference         {"prompt": …, "chosen": …, "rejected": …}
+labeled            {"prompt": …, "completion": …, "label": true | false}
 
-Further fields of a row are left alone.
+In the forms with a prompt, prompt and answers may be lists of messages too, as TRL has them; a preference's prompt may
+then be what both answers begin with. Further fields of a row are left alone.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any
 
+from services.text import turns
+from services.text.examples import (
+    ROLES,
+    Conversation,
+    Example,
+    Labeled,
+    Message,
+    Pair,
+    Plain,
+    Preference,
+    Role,
+)
+from services.text.fields import label, string
 from services.text.markers import Markers, split
 from services.text.problems import Problem, ProblemError
+
+__all__ = [
+    "RESPONSE_FIELDS",
+    "ROLES",
+    "Conversation",
+    "Example",
+    "Form",
+    "Labeled",
+    "Message",
+    "Pair",
+    "Plain",
+    "Preference",
+    "Role",
+    "parse",
+]
 
 
 class Form(StrEnum):
@@ -25,67 +56,30 @@ class Form(StrEnum):
     TEXT = "text"
     INSTRUCTION = "instruction"
     MESSAGES = "messages"
+    PROMPT_COMPLETION = "prompt_completion"
+    CONVERSATIONS = "conversations"
+    PREFERENCE = "preference"
+    LABELED = "labeled"
 
 
-Role = Literal["system", "user", "assistant"]
-ROLES: tuple[Role, ...] = ("system", "user", "assistant")
 RESPONSE_FIELDS = ("response", "output")
-_BROKEN = re.compile("[\0\ud800-\udfff]")
 
 
-@dataclass(frozen=True)
-class Message:
-    """One turn."""
-
-    role: Role
-    content: str
-
-
-@dataclass(frozen=True)
-class Conversation:
-    """Turns that end with one of the assistant's; every one of the assistant's is learnt."""
-
-    messages: tuple[Message, ...]
-
-    @property
-    def prompt(self) -> str:
-        """What comes before the last answer, for people."""
-        return "\n".join(f"{message.role}: {message.content}" for message in self.messages[:-1])
-
-    @property
-    def completion(self) -> str:
-        """The last answer."""
-        return self.messages[-1].content
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A prompt and the completion that is learnt."""
-
-    prompt: str
-    completion: str
-
-
-@dataclass(frozen=True)
-class Plain:
-    """A text that is learnt whole."""
-
-    completion: str
-    prompt: str = ""
-
-
-Example = Conversation | Pair | Plain
-
-
-def parse(row: object, form: Form, markers: Markers | None = None) -> Example:
+def parse(row: object, form: Form, markers: Markers | None = None, *, tools: bool = False) -> Example:
     """Turns a row into an example. Raises ProblemError with everything that is wrong in it.
 
-    Under `markers`, a text that lacks them is learnt whole.
+    Under `markers`, a text that lacks them is learnt whole. `tools` says whether turns of tools may be there.
     """
     fields = _mapping(row)
     if form is Form.TEXT:
         return _text(fields, markers)
-    return _instruction(fields) if form is Form.INSTRUCTION else _messages(fields)
+    if form is Form.INSTRUCTION:
+        return _instruction(fields)
+    if form is Form.MESSAGES:
+        return Conversation(turns.conversation(fields, "messages", tools=tools))
+    if form is Form.CONVERSATIONS:
+        return _conversations(fields, tools=tools)
+    return _answered(fields, form, tools=tools)
 
 
 def _mapping(row: object) -> Mapping[str, Any]:
@@ -104,7 +98,7 @@ def _mapping(row: object) -> Mapping[str, Any]:
 
 def _text(fields: Mapping[str, Any], markers: Markers | None) -> Example:
     problems: list[Problem] = []
-    text = _string(fields, "text", problems)
+    text = string(fields, "text", problems)
     if problems:
         raise ProblemError(*problems)
     parts = split(text, markers) if markers is not None else None
@@ -120,83 +114,57 @@ def _text(fields: Mapping[str, Any], markers: Markers | None) -> Example:
 
 def _instruction(fields: Mapping[str, Any]) -> Pair:
     problems: list[Problem] = []
-    prompt = _string(fields, "instruction", problems)
-    completion = _string(fields, next((n for n in RESPONSE_FIELDS if n in fields), "response"), problems)
-    extra = _string(fields, "input", problems, optional=True)
+    prompt = string(fields, "instruction", problems)
+    completion = string(fields, next((n for n in RESPONSE_FIELDS if n in fields), "response"), problems)
+    extra = string(fields, "input", problems, optional=True)
     if problems:
         raise ProblemError(*problems)
     return Pair(f"{prompt}\n\n{extra}" if extra else prompt, completion)
 
 
-def _messages(fields: Mapping[str, Any]) -> Conversation:
-    turns = fields.get("messages")
-    if "messages" not in fields:
-        raise ProblemError(_missing("messages"))
-    if not isinstance(turns, list) or not turns:
-        raise ProblemError(_wrong_type("messages", "a list of messages", "メッセージの配列"))
+def _conversations(fields: Mapping[str, Any], *, tools: bool) -> Conversation:
+    messages = turns.conversation(fields, "conversations", tools=tools)
     problems: list[Problem] = []
-    messages = [_message(turn, f"messages[{index}]", problems) for index, turn in enumerate(turns)]
-    problems = problems or _role_order(messages)
+    system = string(fields, "system", problems, optional=True)
     if problems:
         raise ProblemError(*problems)
-    return Conversation(tuple(messages))
+    opened = system and messages[0].role != "system"
+    return Conversation((Message("system", system), *messages) if opened else messages)
 
 
-def _message(turn: object, path: str, problems: list[Problem]) -> Message:
-    if not isinstance(turn, Mapping):
-        problems.append(_wrong_type(path, "an object with role and content", "role と content を持つオブジェクト"))
-        return Message("user", "")
-    role = _string(turn, "role", problems, path=path)
-    if role and role not in ROLES:
-        problems.append(_unknown_role(f"{path}.role", role))
-    content = _string(turn, "content", problems, path=path)
-    return Message(next((known for known in ROLES if known == role), "user"), content)
-
-
-def _role_order(messages: list[Message]) -> list[Problem]:
-    """An optional system message first, then user and assistant in turn, the assistant last."""
-    start = 1 if messages[0].role == "system" else 0
-    for index, message in enumerate(messages[start:]):
-        expected = ("user", "assistant")[index % 2]
-        if message.role != expected:
-            return [_wrong_order(f"messages[{start + index}].role", expected, message.role)]
-    if messages[-1].role != "assistant":
-        return [_wrong_order(f"messages[{len(messages)}].role", "assistant", "nothing")]
-    return []
-
-
-def _string(
-    fields: Mapping[str, Any], name: str, problems: list[Problem], *, optional: bool = False, path: str = ""
-) -> str:
-    """The field's text; notes what is wrong with it and returns "" then."""
-    place, value = f"{path}.{name}" if path else name, fields.get(name)
-    if optional and value in (None, ""):
-        return ""
-    if name not in fields:
-        problems.append(_missing(place))
-    elif not isinstance(value, str):
-        problems.append(_wrong_type(place, "a string", "文字列"))
-    elif not value.strip():
-        problems.append(Problem("EMPTY_FIELD", place, f"{place} is empty", f"{place} が空です"))
-    elif _BROKEN.search(value):
-        problems.append(_not_text(place))
+def _answered(fields: Mapping[str, Any], form: Form, *, tools: bool) -> Example:
+    """The forms with a prompt and its answers."""
+    problems: list[Problem] = []
+    example: Example
+    if form is Form.PREFERENCE:
+        fields = _explicit(fields)
+        opening = turns.opening(fields, "prompt", problems, tools=tools)
+        chosen, rejected = (turns.answer(fields, name, problems) for name in ("chosen", "rejected"))
+        if not problems and chosen == rejected:
+            problems.append(_equal_answers())
+        example = Preference(opening, chosen, rejected)
     else:
-        return value
-    return ""
+        opening = turns.opening(fields, "prompt", problems, tools=tools)
+        completion = turns.answer(fields, "completion", problems)
+        if form is Form.LABELED:
+            example = Labeled(opening, completion, label(fields, "label", problems))
+        elif isinstance(fields.get("prompt"), list):
+            example = Conversation((*opening, Message("assistant", completion)))
+        else:
+            example = Pair(opening[0].content, completion)
+    if problems:
+        raise ProblemError(*problems)
+    return example
 
 
-def _missing(place: str) -> Problem:
-    return Problem("MISSING_FIELD", place, f"{place} is missing", f"{place} がありません")
-
-
-def _wrong_type(place: str, en: str, ja: str) -> Problem:
-    return Problem("WRONG_TYPE", place, f"{place} must be {en}", f"{place} は{ja}でなければなりません")
-
-
-def _not_text(place: str) -> Problem:
-    en = f"{place} holds half a character (a lone surrogate) or NUL; write the text again in UTF-8"
-    ja = f"{place} に壊れた文字（単独のサロゲートまたは NUL）があります。UTF-8 で書き直してください"
-    return Problem("INVALID_CHARACTERS", place, en, ja)
+def _explicit(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A preference with its prompt taken out of the two conversations that begin with it."""
+    chosen, rejected = fields.get("chosen"), fields.get("rejected")
+    if not (isinstance(chosen, list) and isinstance(rejected, list) and len(chosen) > 1):
+        return fields
+    if len(chosen) != len(rejected) or chosen[:-1] != rejected[:-1]:
+        return fields
+    return {**fields, "prompt": chosen[:-1], "chosen": chosen[-1:], "rejected": rejected[-1:]}
 
 
 def _empty_part(name: str, markers: Markers) -> Problem:
@@ -204,14 +172,9 @@ def _empty_part(name: str, markers: Markers) -> Problem:
     return Problem("EMPTY_FIELD", "text", f"nothing stands after {marker}", f"「{marker}」の後に何もありません")
 
 
-def _unknown_role(place: str, role: str) -> Problem:
-    en = f"{place} is {role[:40]!r}; known are system, user and assistant"
-    return Problem(
-        "UNKNOWN_ROLE", place, en, f"{place} の値「{role[:40]}」は使えません。system、user、assistant のどれかです"
+def _equal_answers() -> Problem:
+    en, ja = (
+        "chosen and rejected are the same; nothing can be learnt from them",
+        "chosen と rejected が同じで、学習できることがありません",
     )
-
-
-def _wrong_order(place: str, expected: str, found: str) -> Problem:
-    en = f"{place} must be {expected}, not {found}: after an optional system message, user and assistant take turns and the assistant comes last"
-    ja = f"{place} は {expected} でなければなりません（{found}）。先頭の system（省略可）の後は user と assistant が交互に並び、最後は assistant です"
-    return Problem("WRONG_ROLE_ORDER", place, en, ja)
+    return Problem("EQUAL_ANSWERS", "rejected", en, ja)

@@ -12,7 +12,8 @@ from typing import Any
 
 from services.text import chat
 from services.text.encoding import Encoded, encode, leading_ids
-from services.text.rows import Conversation, Example, Message, Pair, Plain
+from services.text.problems import Problem, ProblemError
+from services.text.rows import Conversation, Example, Labeled, Message, Pair, Plain, Preference
 from services.text.template import Template, marker_turns, prompt_ids
 
 
@@ -52,7 +53,8 @@ class _Segment:
 
 
 def render(example: Example, template: Template, tokenizer: Any, max_length: int) -> Rendered:
-    """Renders one example under a bound template. Raises ProblemError where the template refuses it."""
+    """Renders one example under a bound template. Raises ProblemError where the template refuses it, and for examples
+    that another objective than supervised fine-tuning learns from."""
     return render_all([example], template, tokenizer, max_length)[0]
 
 
@@ -81,6 +83,8 @@ def differs_when_served(example: Example, template: Template, tokenizer: Any) ->
 
 
 def _segments(example: Example, template: Template, tokenizer: Any) -> list[_Segment]:
+    if isinstance(example, (Preference, Labeled)):
+        raise ProblemError(_other_objective(example))
     if template.kind == "chat":
         return [_chat_segment(_turns(example), template, tokenizer)]
     end = str(tokenizer.eos_token)
@@ -97,7 +101,7 @@ def _segments(example: Example, template: Template, tokenizer: Any) -> list[_Seg
     ]
 
 
-def _turns(example: Example) -> list[Message]:
+def _turns(example: Conversation | Pair | Plain) -> list[Message]:
     if isinstance(example, Conversation):
         return list(example.messages)
     prompt = [Message("user", example.prompt)] if isinstance(example, Pair) else []
@@ -145,3 +149,13 @@ def _pieces(text: str, offsets: Sequence[tuple[int, int]]) -> list[str]:
         pieces.append(text[shown : max(shown, end)])
         shown = max(shown, end)
     return pieces
+
+
+def _other_objective(example: Preference | Labeled) -> Problem:
+    fields, objective = ("chosen and rejected", "dpo") if isinstance(example, Preference) else ("label", "kto")
+    en = f"rows with {fields} are for the objective {objective}; sft needs one answer a prompt, such as prompt and completion"
+    ja = (
+        f"{fields.replace(' and ', ' と ')} を持つ行は学習目的 {objective} 用です。"
+        "sft にはプロンプトごとに 1 つの応答（prompt と completion など）が必要です"
+    )
+    return Problem("OBJECTIVE_MISMATCH", "objective", en, ja)

@@ -137,7 +137,10 @@ def prompt_ids(template: Template | None, prompt: str | Sequence[Message], syste
 
 
 def marker_turns(messages: Sequence[Message], markers: Markers) -> list[str]:
-    """One text for each exchange; the last is open where no answer follows. A system message opens the first."""
+    """One text for each exchange; the last is open where no answer follows. A system message opens the first.
+
+    Raises TemplateError for turns of tools, which markers have no place for.
+    """
     texts: list[str] = []
     opening = ""
     for message in messages:
@@ -146,6 +149,8 @@ def marker_turns(messages: Sequence[Message], markers: Markers) -> list[str]:
         elif message.role == "user":
             texts.append(f"{opening}{markers.prompt}{_unwrapped(message.content, markers)}{markers.completion}")
             opening = ""
+        elif message.role == "tool":
+            raise _no_tools()
         else:
             texts[-1] += message.content
     return texts
@@ -198,6 +203,12 @@ def _no_offsets() -> TemplateError:
             "モデルに tokenizer.json がなく、トークンと文字の対応が取れません。トークナイザーを変換してください",
         )
     )
+
+
+def _no_tools() -> TemplateError:
+    en = "turns of tools need a model with a chat template; this one has only markers around prompt and answer"
+    ja = "ツールの発話にはチャットテンプレートを持つモデルが必要です（このモデルにはプロンプトと応答の目印しかありません）"
+    return TemplateError(Problem("TOOL_TURNS_WITHOUT_TEMPLATE", "messages", en, ja))
 
 
 def _unreadable(detail: str) -> TemplateError:

@@ -159,7 +159,7 @@ def _parse_all(values: Sequence[object], template: Template) -> list[Example]:
     problems: list[Problem] = []
     for number, value in enumerate(values, 1):
         try:
-            rows.append(parse(value, template.form, template.markers))
+            rows.append(parse(value, template.form, template.markers, tools=True))
         except ProblemError as error:
             problems += [_at_row(number, problem) for problem in error.problems]
             if len(problems) >= _MAX_PROBLEMS:

@@ -120,7 +120,7 @@ def test_markers_of_a_few_rows_decide_nothing() -> None:
     assert tally.detection().markers is None
 
 
-@pytest.mark.parametrize("row", [{"Text": "a"}, {"prompt": "a", "chosen": "b", "rejected": "c"}, "a", {}])
+@pytest.mark.parametrize("row", [{"Text": "a"}, {"prompt": "a", "chosen": "b"}, "a", {}])
 def test_an_unknown_form_is_refused(row: object) -> None:
     with pytest.raises(ProblemError, match="the row needs"):
         detect_form(row)
