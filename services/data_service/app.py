@@ -27,6 +27,7 @@ from services.data_service.settings import DataSettings
 from services.data_service.sweeper import Sweeper
 from services.data_service.upload_store import UploadStore
 from services.data_service.uploads import Uploads
+from services.data_service.version_differences import VersionDifferences
 from services.data_service.version_store import VersionStore
 
 PACKAGE = "services.data_service"
@@ -52,6 +53,7 @@ async def serve(settings: DataSettings, stop: asyncio.Event) -> None:
         runner=runner,
         objects=objects,
         rows=RowPages(objects),
+        differences=VersionDifferences(objects, blobs, folder),
     )
     ready: dict[str, Check] = {
         "database": database.check,

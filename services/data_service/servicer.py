@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aift.data.v1 import data_pb2_grpc
 
+from services.data_service.calls.comparison import ComparisonCalls
 from services.data_service.calls.datasets import DatasetCalls
 from services.data_service.calls.jobs import JobCalls
 from services.data_service.calls.rows import RowCalls
@@ -11,5 +12,13 @@ from services.data_service.calls.uploads import UploadCalls
 from services.data_service.calls.versions import VersionCalls
 
 
-class DataServicer(UploadCalls, DatasetCalls, JobCalls, VersionCalls, RowCalls, data_pb2_grpc.DataServiceServicer):
+class DataServicer(
+    UploadCalls,
+    DatasetCalls,
+    JobCalls,
+    VersionCalls,
+    RowCalls,
+    ComparisonCalls,
+    data_pb2_grpc.DataServiceServicer,
+):
     """The RPCs of data.proto."""

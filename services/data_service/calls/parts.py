@@ -17,6 +17,7 @@ from services.data_service.job_store import JobStore
 from services.data_service.reference_store import ReferenceStore
 from services.data_service.row_pages import RowPages
 from services.data_service.uploads import Uploads
+from services.data_service.version_differences import VersionDifferences
 from services.data_service.version_store import VersionStore
 
 DATASET = "datasets/{dataset}"
@@ -40,6 +41,7 @@ class Parts:
     runner: JobRunner
     objects: ObjectStore
     rows: RowPages
+    differences: VersionDifferences
 
 
 class Calls:

@@ -1,0 +1,1 @@
+"""The child process that compares two versions: `python -m services.data_service.differences REQUEST`."""
