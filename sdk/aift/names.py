@@ -23,6 +23,15 @@ def slug(text: str) -> str:
     return _NOT_IN_ID.sub("-", plain).strip("-")[:63].strip("-")
 
 
+def stem(filename: str) -> str:
+    """A file's name without folders, compression and format: "data/questions.jsonl.gz" is "questions"."""
+    name = filename.rstrip("/").replace("\\", "/").rpartition("/")[2]
+    for compression in (".gz", ".zst"):
+        name = name.removesuffix(compression)
+    before, dot, _ = name.rpartition(".")
+    return before if dot and before else name
+
+
 def request_id() -> str:
     """A fresh id for one intent; the same intent made again under the same id has the first one's result."""
     return str(uuid.uuid4())

@@ -158,6 +158,13 @@ class FakeData(data_pb2_grpc.DataServiceServicer):
             size_bytes=len(self.content[upload.name]),
             filename=upload.filename,
             statistics=data_pb2.DatasetStatistics(rows=3),
+            files=[
+                blob_pb2.FileEntry(
+                    path=f"original/{upload.filename}",
+                    size_bytes=len(self.content[upload.name]),
+                    sha256=upload.sha256,
+                )
+            ],
         )
 
     def ReadDataset(self, request: Any, context: grpc.ServicerContext) -> Iterator[data_pb2.ReadDatasetResponse]:

@@ -97,7 +97,7 @@ def test_texts_become_rows(system: Any) -> None:
 
 def test_an_unknown_form_is_refused_here(system: Any, rows: Path) -> None:
     with pytest.raises(AiftError, match="instruction"):
-        system.client.datasets.validate("d", "uploads/u", form="sharegpt")
+        system.client.datasets.validate("d", "uploads/u", form="table")
 
 
 def test_lists_fetch_every_page(system: Any) -> None:
