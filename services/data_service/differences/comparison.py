@@ -32,17 +32,15 @@ class Table:
 
     def digests(self, into: Buckets) -> None:
         """Spreads the digests of all rows."""
-        first = 0
-        for batch in self.file.iter_batches(_BATCH_ROWS, columns=["digest"]):
+        for first, batch in self._batches(self.single, ["digest"]):
             column = batch.column(0)
             start = column.offset * DIGEST_BYTES
             data = column.buffers()[1][start : start + len(column) * DIGEST_BYTES]
             into.add(data, np.arange(first, first + len(column)))
-            first += len(column)
 
     def prompts(self, into: Buckets) -> None:
         """Spreads the digests of the prompts of rows without a counterpart. Rows that have no prompt stay out."""
-        for first, batch in self._batches(self.single):
+        for first, batch in self._batches(self.single, ["json"]):
             rows, digests = [], bytearray()
             for offset in np.flatnonzero(self.single[first : first + batch.num_rows]):
                 prompt = self.texts.of(batch.column("json")[int(offset)].as_py()).prompt
@@ -56,7 +54,7 @@ class Table:
         wanted = np.zeros(self.rows, dtype=bool)
         wanted[list(rows)] = True
         shown = {}
-        for first, batch in self._batches(wanted):
+        for first, batch in self._batches(wanted, ["line", "json"]):
             for offset in np.flatnonzero(wanted[first : first + batch.num_rows]):
                 index = first + int(offset)
                 shown[index] = self._row(index, batch, int(offset))
@@ -74,14 +72,16 @@ class Table:
             rejected=example.rejected if isinstance(example, Preference) else "",
         )
 
-    def _batches(self, wanted: npt.NDArray[np.bool_]) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """Lines and JSON of the row groups that have a wanted row, each batch with its first row's position."""
+    def _batches(
+        self, wanted: npt.NDArray[np.bool_], columns: Sequence[str]
+    ) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Columns of the row groups that have a wanted row, each batch with its first row's position."""
         first = 0
         for group in range(self.file.num_row_groups):
             length = self.file.metadata.row_group(group).num_rows
             if wanted[first : first + length].any():
                 at = first
-                for batch in self.file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=["line", "json"]):
+                for batch in self.file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=columns):
                     yield at, batch
                     at += batch.num_rows
             first += length
