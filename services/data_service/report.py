@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from services.data_service.domain import RowForm, Statistics, Template, TrainOn
+from services.data_service.domain import FileFormat, RowForm, Statistics, Template, TrainOn
 from services.data_service.errors import DataInvalid
 
 
@@ -19,7 +19,10 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """One place: line and column from 1 (column 0 is the whole line), byte from 0, field, and the text there."""
+    """One place: line and column from 1 (column 0 is the whole line), byte from 0, field, and the text there.
+
+    Of a folder, `excerpt` begins with the file's name.
+    """
 
     line: int
     column: int
@@ -49,6 +52,14 @@ class Report:
     template: Template
     findings: list[Finding]
     statistics: Statistics
+    format: FileFormat = FileFormat.JSONL
+    # How characters are written, such as "UTF-8" or "UTF-16", and "gzip", "zstd" or "" around it.
+    encoding: str = "UTF-8"
+    compression: str = ""
+    # Why these were chosen.
+    format_evidence_en: str = ""
+    format_evidence_ja: str = ""
+    set_aside_rows: int = 0
 
     @property
     def valid(self) -> bool:
@@ -76,13 +87,13 @@ class Report:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Report:
         """The inverse of `to_json`."""
-        return cls(
-            rows=value["rows"],
-            valid_rows=value["valid_rows"],
-            template=template_from_json(value["template"]),
-            findings=[_finding(item) for item in value["findings"]],
-            statistics=Statistics(**value["statistics"]),
-        )
+        parts = {
+            "template": template_from_json(value["template"]),
+            "findings": [_finding(item) for item in value["findings"]],
+            "statistics": Statistics(**value["statistics"]),
+            "format": FileFormat(value.get("format", FileFormat.JSONL)),
+        }
+        return cls(**{**value, **parts})
 
 
 def template_from_json(value: dict[str, Any]) -> Template:

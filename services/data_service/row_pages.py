@@ -1,23 +1,31 @@
-"""Rows of a version for people: any page at once, from the original bytes and the row index."""
+"""Rows of a version for people: any page at once, from the frames of rows.pages, whatever the original's format."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import struct
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from services.core.errors import ContentMissing
 from services.core.objects import ObjectStore
-from services.data_service.domain import INDEX_PATH, INDEX_STRIDE, RowForm, Template, TrainOn, Version
+from services.data_service.domain import (
+    INDEX_PATH,
+    INDEX_STRIDE,
+    PAGES_PATH,
+    RowForm,
+    Template,
+    TrainOn,
+    Version,
+)
+from services.data_service.page_frames import OFFSET, unpack_frame
 from services.text.markers import Markers
-from services.text.rows import Form, parse
+from services.text.rows import Form, Preference, parse
 
 MAX_PAGE_BYTES = 3 << 20
 """A page ends early rather than being longer than a message may be."""
-_PLACE = struct.Struct("<QQ")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,81 +37,67 @@ class RowView:
     json: str
     prompt: str
     completion: str
+    # The rejected answer of a preference row.
+    rejected: str = ""
 
 
 class RowPages:
-    """Reads pages without pyarrow: the index tells where every 64th row begins in the original."""
+    """Reads pages in two ranged reads, without pyarrow."""
 
     def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
 
     async def page(self, version: Version, offset: int, limit: int) -> list[RowView]:
         """Rows from `offset` on: `limit` of them, fewer at the end or when they are large, but at least one."""
-        if offset >= version.statistics.rows:
+        limit = min(limit, version.statistics.rows - offset)
+        if limit <= 0:
             return []
-        first = offset // INDEX_STRIDE * INDEX_STRIDE
-        lines: list[tuple[int, int, bytes]] = []
-        size = 0
-        async with aclosing(self._lines(version, first)) as found:
-            async for index, line, data in found:
-                if index < offset:
-                    continue
-                size += 2 * len(data)  # once as JSON, once as prompt and completion
-                if len(lines) == limit or (lines and size > MAX_PAGE_BYTES):
-                    break
-                lines.append((index, line, data))
-        return await asyncio.to_thread(_views, version.template, lines)
+        first, last = offset // INDEX_STRIDE, (offset + limit - 1) // INDEX_STRIDE
+        places = await self._places(version, first, last)
+        data = await self._read(version, PAGES_PATH, places[0], places[-1] - places[0])
+        frames = [data[a - places[0] : b - places[0]] for a, b in pairwise(places)]
+        return await asyncio.to_thread(_views, version.template, frames, offset, limit)
 
-    async def _lines(self, version: Version, first: int) -> AsyncGenerator[tuple[int, int, bytes], None]:
-        """Index, line number and content of the rows from an indexed one on."""
-        place = await self._read(version, INDEX_PATH, first // INDEX_STRIDE * _PLACE.size, _PLACE.size)
-        start, line = _PLACE.unpack(place)
-        index = first - 1
-        async with aclosing(self._pieces(version, "", start)) as pieces:
-            async for data in _split(pieces):
-                if data.strip():
-                    index += 1
-                    yield index, line, data
-                line += 1
+    async def _places(self, version: Version, first: int, last: int) -> tuple[int, ...]:
+        """Where the frames begin, and where the last one ends."""
+        count = last - first + 2
+        data = await self._read(version, INDEX_PATH, first * OFFSET.size, count * OFFSET.size)
+        return struct.unpack(f"<{count}Q", data)
 
     async def _read(self, version: Version, path: str, offset: int, length: int) -> bytes:
-        return b"".join([piece async for piece in self._pieces(version, path, offset, length)])
-
-    async def _pieces(
-        self, version: Version, path: str, offset: int, length: int | None = None
-    ) -> AsyncGenerator[bytes, None]:
         file = version.file(path)
         if file is None:
             raise ContentMissing(f"{version.name}: {path}")
-        async for piece in self._objects.open(file.key, offset, length):
-            yield piece
+        return b"".join([piece async for piece in self._objects.open(file.key, offset, length)])
 
 
-async def _split(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    rest = b""
-    async for piece in pieces:
-        *lines, rest = (rest + piece).split(b"\n")
-        for line in lines:
-            yield line
-    if rest:
-        yield rest
-
-
-def _views(template: Template, lines: list[tuple[int, int, bytes]]) -> list[RowView]:
+def _views(template: Template, frames: list[bytes], offset: int, limit: int) -> list[RowView]:
     form = Form[template.form.name]
     whole = template.form is RowForm.TEXT and template.train_on is TrainOn.ALL
     marked = bool(template.prompt_marker) and not whole
     markers = Markers(template.prompt_marker, template.completion_marker) if marked else None
-    return [_view(index, line, data, form, markers) for index, line, data in lines]
+    views: list[RowView] = []
+    size = 0
+    for line, data in _rows(frames, offset % INDEX_STRIDE):
+        size += 2 * len(data)  # once as JSON, once as prompt and completion
+        if len(views) == limit or (views and size > MAX_PAGE_BYTES):
+            break
+        views.append(_view(offset + len(views), line, data, form, markers))
+    return views
+
+
+def _rows(frames: list[bytes], skip: int) -> Iterator[tuple[int, bytes]]:
+    for number, frame in enumerate(frames):
+        yield from unpack_frame(frame, skip if number == 0 else 0)
 
 
 def _view(index: int, line: int, data: bytes, form: Form, markers: Markers | None) -> RowView:
-    row = json.loads(data)
-    example = parse(row, form, markers)
+    example = parse(json.loads(data), form, markers, tools=True)
     return RowView(
         index=index,
         line=line,
-        json=json.dumps(row, ensure_ascii=False, separators=(",", ":")),
+        json=data.decode(),
         prompt=example.prompt,
         completion=example.completion,
+        rejected=example.rejected if isinstance(example, Preference) else "",
     )

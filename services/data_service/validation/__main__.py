@@ -6,27 +6,20 @@ import json
 import sys
 from pathlib import Path
 
-from services.core import lifeline
-from services.data_service.validation.request import REPORT_FILE, Progress, ValidationRequest
+from services.data_service import child
+from services.data_service.validation.request import REPORT_FILE, ValidationRequest
 from services.data_service.validation.validator import validate
 
 
-def _tell(progress: Progress) -> None:
-    sys.stdout.write(progress.to_json() + "\n")
-    sys.stdout.flush()
-
-
-def main(argv: list[str]) -> int:
-    """Runs the request that is the only argument; the report appears whole or not at all."""
-    lifeline.attach()
-    request = ValidationRequest.from_json(argv[0])
-    report = validate(request, _tell)
+def work(argument: str, tell: child.Tell) -> None:
+    """Runs a request; the report appears whole or not at all."""
+    request = ValidationRequest.from_json(argument)
+    report = validate(request, tell)
     target = Path(request.output_dir) / REPORT_FILE
     partial = target.with_suffix(".partial")
     partial.write_text(json.dumps(report.to_json(), ensure_ascii=False))
     partial.replace(target)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(child.run(work))

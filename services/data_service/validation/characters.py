@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-_SUSPECT = re.compile(r"[\x7f-\x9f\ufffd]|\\u(?:00[01]|[dD][89a-fA-F]|[fF]{3}[dD])|\\[bf]")
+_SUSPECT = re.compile(r"[\x7f-\x9f\ufffd]|\\u(?:00(?:[0189]|7[fF])|[dD][89a-fA-F]|[fF]{3}[dD])|\\[bf]")
 SURROGATE = re.compile("[\ud800-\udfff]")
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 REPLACEMENT = re.compile("\ufffd")

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator
 from heapq import nsmallest
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
+from services.data_service.validation.blocks import Numbers
 from services.data_service.validation.findings import MAX_EXAMPLES
 
-_ENTRY = struct.Struct("<QQQ")
-_BUCKETS = 256
-_FLUSH_BYTES = 96 << 10  # a whole number of entries
+_ENTRY = np.dtype([("digest", "<u8"), ("line", "<i8"), ("offset", "<i8"), ("row", "<i8")])
+_BUCKETS = 64
+_FLUSH_BYTES = 128 << 10
 
 
 class Repeat(NamedTuple):
     """A row that repeats an earlier one."""
 
+    row: int
+    """Which of all rows it is, from 0."""
     line: int
     offset: int
 
 
 class Duplicates:
-    """Rows are sorted into 256 bucket files by their digest; each bucket is then looked at alone.
+    """Rows are sorted into bucket files by their digest; each bucket is then looked at alone.
 
     Only 64 bits of a digest are kept: among ten million rows two differing ones meet with a chance of 1 in 370,000,
     and the finding is a warning.
@@ -32,39 +36,55 @@ class Duplicates:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._buffers = [bytearray() for _ in range(_BUCKETS)]
+        self._rows = 0
 
-    def add(self, digest: bytes, line: int, offset: int) -> None:
-        """Takes note of a row: its SHA-256, line and byte offset."""
-        buffer = self._buffers[digest[0]]
-        buffer += _ENTRY.pack(int.from_bytes(digest[1:9], "little"), line, offset)
-        if len(buffer) >= _FLUSH_BYTES:
-            with self._bucket(digest[0]).open("ab") as file:
-                file.write(buffer)
-            buffer.clear()
+    def add(self, digests: bytes, lines: Numbers, offsets: Numbers) -> None:
+        """Takes note of rows: their SHA-256 one after another, lines and byte offsets."""
+        entries = np.empty(len(lines), _ENTRY)
+        entries["digest"] = np.frombuffer(digests, "<u8")[::4]
+        entries["line"], entries["offset"] = lines, offsets
+        entries["row"] = np.arange(self._rows, self._rows + len(lines))
+        self._rows += len(lines)
+        buckets = (entries["digest"] % _BUCKETS).astype(np.uint8)
+        order = np.argsort(buckets, kind="stable")
+        ends = np.cumsum(np.bincount(buckets, minlength=_BUCKETS)).tolist()
+        raw = entries[order].tobytes()
+        for bucket, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
+            self._put(bucket, raw[start * _ENTRY.itemsize : end * _ENTRY.itemsize])
 
     def result(self) -> tuple[int, list[Repeat]]:
         """How many rows repeat an earlier one, and the first of them in the order of the file."""
         count = 0
         first: list[Repeat] = []
-        for number in range(_BUCKETS):
-            repeats = list(_repeats(self._entries(number)))
+        for bucket in range(_BUCKETS):
+            repeats = _repeats(self._entries(bucket))
             count += len(repeats)
-            first = nsmallest(MAX_EXAMPLES, first + repeats)
+            repeats = repeats[np.argsort(repeats["row"])[:MAX_EXAMPLES]]
+            first += [Repeat(int(entry["row"]), int(entry["line"]), int(entry["offset"])) for entry in repeats]
+            first = nsmallest(MAX_EXAMPLES, first)
         return count, first
 
-    def _bucket(self, number: int) -> Path:
-        return self._folder / f"digests-{number}"
+    def _put(self, bucket: int, entries: bytes) -> None:
+        buffer = self._buffers[bucket]
+        buffer += entries
+        if len(buffer) >= _FLUSH_BYTES:
+            with self._file(bucket).open("ab") as file:
+                file.write(buffer)
+            buffer.clear()
 
-    def _entries(self, number: int) -> bytes:
-        path = self._bucket(number)
+    def _file(self, bucket: int) -> Path:
+        return self._folder / f"digests-{bucket}"
+
+    def _entries(self, bucket: int) -> npt.NDArray[np.void]:
+        path = self._file(bucket)
         stored = path.read_bytes() if path.exists() else b""
         path.unlink(missing_ok=True)
-        return stored + self._buffers[number]
+        return np.frombuffer(stored + self._buffers[bucket], _ENTRY)
 
 
-def _repeats(entries: bytes) -> Iterator[Repeat]:
-    seen: set[int] = set()
-    for digest, line, offset in _ENTRY.iter_unpack(entries):
-        if digest in seen:
-            yield Repeat(line, offset)
-        seen.add(digest)
+def _repeats(entries: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
+    """All but the first of the entries with the same digest."""
+    order = np.argsort(entries["digest"], kind="stable")
+    digests = entries["digest"][order]
+    repeats: npt.NDArray[np.void] = entries[order[1:][digests[1:] == digests[:-1]]]
+    return repeats

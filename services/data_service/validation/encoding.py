@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from services.data_service.domain import TextEncoding
 from services.data_service.validation.reasons import BINARY
 
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"%PDF-", "PDF"),
-    (b"\x1f\x8b", "gzip"),
-    (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"\x1f\x8b", "gzip in gzip"),
+    (b"\x28\xb5\x2f\xfd", "zstd in another compression"),
     (b"BZh", "bzip2"),
     (b"\xfd7zXZ\x00", "xz"),
     (b"7z\xbc\xaf\x27\x1c", "7-Zip"),
     (b"Rar!", "RAR"),
-    (b"PAR1", "Parquet"),
     (b"ARROW1", "Arrow"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "Microsoft Office 97–2003 (xls, doc)"),
     (b"SQLite format 3\x00", "SQLite"),
@@ -39,16 +39,17 @@ _CONTROL = bytes(set(range(32)) - set(b"\t\n\r\f\x1b"))
 
 
 class Encoding(NamedTuple):
-    """An encoding: how people call it, and its names for iconv and for Python."""
+    """An encoding: how people call it, the option that says so, and its name for Python."""
 
     name: str
-    iconv: str
+    option: TextEncoding
     codec: str
 
 
-UTF_16 = Encoding("UTF-16", "UTF-16", "utf-16")
-CP932 = Encoding("Shift_JIS (CP932)", "CP932", "cp932")
-EUC_JP = Encoding("EUC-JP", "EUC-JP", "euc_jp")
+UTF_16 = Encoding("UTF-16", TextEncoding.DETECT, "utf-16")
+CP932 = Encoding("Shift_JIS (CP932)", TextEncoding.CP932, "cp932")
+EUC_JP = Encoding("EUC-JP", TextEncoding.EUC_JP, "euc_jp")
+NAMED = {encoding.option: encoding for encoding in (CP932, EUC_JP)}
 
 
 def is_utf16(head: bytes) -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter
 
+import numpy as np
+import numpy.typing as npt
+
 from services.data_service.domain import Statistics
+from services.data_service.validation.scripts import LANGUAGES, SCRIPTS, Measures
 
 _EXACT = 1 << 16
 _COARSE = 1 << 10
@@ -14,26 +17,33 @@ BOUNDS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536
 
 
 class Lengths:
-    """How many rows have which length in characters: exact up to 65,535, by thousands (1,024) above."""
+    """How many rows have which length in characters: exact up to 65,535, by thousands (1,024) above; and scripts."""
 
     def __init__(self) -> None:
-        self._exact = array("Q", bytes(8 * _EXACT))
+        self._exact = np.zeros(_EXACT, np.int64)
         self._coarse: Counter[int] = Counter()
+        self._scripts = np.zeros(len(SCRIPTS), np.int64)
+        self._languages = np.zeros(len(LANGUAGES), np.int64)
         self._rows = 0
         self._characters = 0
         self._min = 0
         self._max = 0
 
-    def add(self, characters: int) -> None:
-        """Counts one row."""
-        self._min = min(self._min, characters) if self._rows else characters
-        self._max = max(self._max, characters)
-        self._rows += 1
-        self._characters += characters
-        if characters < _EXACT:
-            self._exact[characters] += 1
-        else:
-            self._coarse[characters // _COARSE * _COARSE] += 1
+    def add(self, measures: Measures) -> None:
+        """Counts rows."""
+        lengths = measures.lengths
+        if not len(lengths):
+            return
+        shortest = int(lengths.min())
+        self._min = min(self._min, shortest) if self._rows else shortest
+        self._max = max(self._max, int(lengths.max()))
+        self._rows += len(lengths)
+        self._characters += int(lengths.sum())
+        exact = lengths < _EXACT
+        self._exact += np.bincount(lengths[exact], minlength=_EXACT)
+        self._coarse.update((lengths[~exact] // _COARSE * _COARSE).tolist())
+        self._scripts += measures.scripts
+        self._languages += measures.languages
 
     def statistics(self, duplicate_rows: int) -> Statistics:
         """Everything counted so far."""
@@ -49,11 +59,13 @@ class Lengths:
             duplicate_rows=duplicate_rows,
             histogram_counts=counts,
             histogram_bounds=list(BOUNDS),
+            script_shares=_shares(SCRIPTS, self._scripts),
+            language_shares=_shares(LANGUAGES, self._languages),
         )
 
     def _ascending(self) -> list[tuple[int, int]]:
-        exact = [(length, count) for length, count in enumerate(self._exact) if count]
-        return exact + sorted(self._coarse.items())
+        found = np.flatnonzero(self._exact)
+        return [*zip(found.tolist(), self._exact[found].tolist(), strict=True), *sorted(self._coarse.items())]
 
     def _median(self) -> int:
         """The lower median."""
@@ -63,3 +75,8 @@ class Lengths:
             if left <= 0:
                 return length
         return 0
+
+
+def _shares(names: tuple[str, ...], counts: npt.NDArray[np.int64]) -> dict[str, float]:
+    total = max(int(counts.sum()), 1)
+    return {name: round(count / total, 6) for name, count in zip(names, counts.tolist(), strict=True)}

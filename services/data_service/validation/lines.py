@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import IO, NamedTuple
 
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 
 
 class Line(NamedTuple):
@@ -15,28 +15,32 @@ class Line(NamedTuple):
     """From 1."""
     offset: int
     """Of its first byte in the file, from 0."""
+    end: int
+    """Where the next line begins."""
     data: bytes
     """Its content; of a line that is too long, the beginning."""
     too_long: bool
 
 
-def read_lines(stream: IO[bytes], max_bytes: int) -> Iterator[Line]:
-    """The lines that are not blank. Only LF ends a line; a CR before it belongs to the end. A BOM is passed over."""
-    offset, number = 0, 0
+def read_lines(stream: IO[bytes], max_bytes: int, offset: int = 0, number: int = 0) -> Iterator[Line]:
+    """The lines that are not blank. Only LF ends a line; a CR before it belongs to the end. A BOM is passed over.
+
+    `offset` is where the stream stands, `number` how many lines came before.
+    """
     while data := stream.readline(max_bytes + 2):
         number += 1
         start, offset = offset, offset + len(data)
         unfinished = len(data) == max_bytes + 2 and not data.endswith(b"\n")
         if unfinished:
-            offset += _skip_line(stream)
-        if start == 0 and data.startswith(_BOM):
-            start, data = len(_BOM), data[len(_BOM) :]
+            offset += skip_line(stream)
+        if start == 0 and data.startswith(BOM):
+            start, data = len(BOM), data[len(BOM) :]
         data = data.rstrip(b"\r\n")
         if data.strip():
-            yield Line(number, start, data, unfinished or len(data) > max_bytes)
+            yield Line(number, start, offset, data, unfinished or len(data) > max_bytes)
 
 
-def _skip_line(stream: IO[bytes]) -> int:
+def skip_line(stream: IO[bytes]) -> int:
     """Reads to the end of the line and tells how many bytes that were."""
     skipped = 0
     while data := stream.readline(1 << 20):

@@ -30,8 +30,8 @@ def _warning(name: str, en: str, ja: str) -> Reason:
 
 EMPTY_FILE = _error(
     "EMPTY_FILE",
-    "The file holds no row. Write one JSON object a line and upload it again.",
-    "ファイルに行がありません。1 行に 1 つの JSON オブジェクトを書いて、もう一度アップロードしてください。",
+    "The file holds no row. Write one row or more, such as one JSON object a line, and upload it again.",
+    "ファイルに行がありません。1 行に 1 つの JSON オブジェクトなどの形で行を書いて、もう一度アップロードしてください。",
 )
 BINARY, BINARY_JA = "a binary file", "バイナリファイル"
 NOT_TEXT = _error(
@@ -42,10 +42,10 @@ NOT_TEXT = _error(
 )
 NOT_UTF8 = _error(
     "NOT_UTF8",
-    "The text is not UTF-8; it looks like {encoding}. Convert it, for example: "
-    "iconv -f {iconv} -t UTF-8 IN.jsonl > OUT.jsonl. Nothing was converted or dropped.",
-    "UTF-8 ではありません（{encoding} のようです）。変換してください。例: "
-    "iconv -f {iconv} -t UTF-8 IN.jsonl > OUT.jsonl （変換や削除は行っていません）",
+    "The text is not UTF-8; it looks like {encoding}. Choose the encoding {option} to have it read so. "
+    "Nothing was converted or dropped.",
+    "UTF-8 ではありません（{encoding} のようです）。そのとおりに読み込むには、文字コード {option} を指定してください。"
+    "変換や削除は行っていません。",
 )
 BROKEN_UTF8 = _error(
     "NOT_UTF8",
@@ -66,8 +66,8 @@ INVALID_JSON = _error(
 )
 NESTED_TOO_DEEPLY = _error(
     "NESTED_TOO_DEEPLY",
-    "The JSON is nested too deeply to be a row. Keep text, instruction/response or messages only.",
-    "JSON の入れ子が深すぎます。text、instruction/response、messages だけにしてください。",
+    "The JSON is nested too deeply to be a row. Keep the fields of its form only.",
+    "JSON の入れ子が深すぎます。その形式の項目だけにしてください。",
 )
 NOT_ONE_OBJECT_PER_LINE = _error(
     "NOT_ONE_OBJECT_PER_LINE",
@@ -91,6 +91,75 @@ LONE_SURROGATE = _error(
     "The text holds half of a surrogate pair (\\\\ud800 to \\\\udfff), which is no character. "
     "Write the character itself, or both halves.",
     "サロゲートペアの片方（\\\\ud800〜\\\\udfff）だけが含まれています。文字そのものか、両方を書いてください。",
+)
+NO_GOOD_ROWS = _error(
+    "NO_GOOD_ROWS",
+    "Every row has an error, so that all were set aside and nothing is left. Correct what the other findings say.",
+    "すべての行にエラーがあり、取り分けた結果、使える行が残りませんでした。ほかの指摘に従って修正してください。",
+)
+TRUNCATED = _error(
+    "COMPRESSION_TRUNCATED",
+    "The {kind} file ends before its end: a part of it is missing. Upload the whole file.",
+    "{kind} ファイルが途中で終わっています。完全なファイルをアップロードしてください。",
+)
+CORRUPT = _error(
+    "COMPRESSION_CORRUPT",
+    "The {kind} file is damaged and cannot be unpacked. Compress the data again.",
+    "{kind} ファイルが壊れていて展開できません。もう一度圧縮してください。",
+)
+BOMB = _error(
+    "EXPANDS_TOO_MUCH",
+    "The {kind} file unpacks to more than {limit}, which is more than is allowed. Split the data, or upload them "
+    "as they are.",
+    "{kind} ファイルの展開後の大きさが上限（{limit}）を超えます。データを分割するか、圧縮せずにアップロードしてください。",
+)
+UNDECODABLE = _error(
+    "NOT_IN_ENCODING",
+    "The file was to be read as {encoding}, but holds bytes that are not of it. Choose the right encoding, or "
+    "correct the file.",
+    "{encoding} として読むよう指定されましたが、そう読めないバイトがあります。文字コードを選び直すか、ファイルを修正してください。",
+)
+JSON_BROKEN = _error(
+    "INVALID_JSON",
+    "The array is not valid JSON from here on ({detail}), so that nothing behind can be read. Correct it.",
+    "ここから先が JSON として正しくないため（{detail}）、以降を読めません。修正してください。",
+)
+AFTER_ARRAY = _error(
+    "CONTENT_AFTER_ARRAY",
+    "Something follows the end of the JSON array. Write one array, or one JSON object a line.",
+    "JSON 配列の後に続きがあります。1 つの配列にするか、1 行に 1 つのオブジェクトを書いてください。",
+)
+UNCLOSED_QUOTE = _error(
+    "UNCLOSED_QUOTE",
+    "A quote that opens here is not closed as it should be ({detail}), so that nothing behind can be told apart. "
+    'Close it, and write " within a field as "".',
+    "ここで始まる引用符が正しく閉じていないため（{detail}）、以降の行を区切れません。引用符を閉じ、"
+    'フィールド内の " は "" と書いてください。',
+)
+RAGGED_ROW = _error(
+    "WRONG_COLUMN_COUNT",
+    "The row has {found} columns, but the header has {expected}. Put text that holds the separator between quotes.",
+    "列が {found} 個ありますが、見出しは {expected} 個です。区切り文字を含む文字列は引用符で囲んでください。",
+)
+BAD_HEADER = _error(
+    "BAD_HEADER",
+    "The first line must name every column, each once; {detail}. Write a header.",
+    "1 行目に、すべての列の名前を重複なく書いてください（{detail_ja}）。",
+)
+FORMULA = _warning(
+    "FORMULA",
+    "The text looks like a formula of a spreadsheet; it is kept as text. Export values instead of formulas.",
+    "表計算の式のような文字列です（文字列のまま保存します）。式ではなく値を書き出してください。",
+)
+BINARY_COLUMN = _error(
+    "BINARY_COLUMN",
+    "The column holds bytes, not text: {type}. Convert it to text, or name the columns to read.",
+    "列の内容が文字列ではなくバイト列です（{type}）。文字列に変換するか、読み込む列を指定してください。",
+)
+PARQUET_BROKEN = _error(
+    "PARQUET_UNREADABLE",
+    "The Parquet file cannot be read: {detail}. Write it again.",
+    "Parquet ファイルを読めません（{detail}）。もう一度書き出してください。",
 )
 TOO_FEW_ROWS = _warning(
     "TOO_FEW_ROWS",
@@ -140,6 +209,11 @@ REMEDIES: dict[str, tuple[str, str]] = {
     "EMPTY_FIELD": ("Fill it in or remove the row.", "内容を書くか、行を取り除いてください。"),
     "UNKNOWN_ROLE": ("Rename the role.", "role の名前を直してください。"),
     "WRONG_ROLE_ORDER": ("Put the messages in order.", "メッセージの順番を直してください。"),
+    "MISSING_COLUMN": (
+        "Correct the mapping of columns, or write the column into every row.",
+        "列の対応付けを直すか、すべての行にその列を書いてください。",
+    ),
+    "EQUAL_ANSWERS": ("Correct one of them or remove the row.", "どちらかを直すか、行を取り除いてください。"),
     "UNKNOWN_FORM": ("Rename the fields.", "項目の名前を直してください。"),
 }
 """What to do about the problems that `services.text` finds in a row, where its own words do not say it."""

@@ -6,14 +6,13 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 from services.data_service.report import Example
 from services.data_service.validation import reasons
 from services.data_service.validation.encoding import guess
 from services.data_service.validation.excerpt import excerpt, excerpt_bytes
-from services.data_service.validation.findings import Findings, place
+from services.data_service.validation.findings import Findings, place, whole_line
 from services.data_service.validation.lines import Line
 
 # How far a value that goes on over several lines is followed. Each line reads it anew from its beginning.
@@ -60,21 +59,19 @@ DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
 class Records:
     """Turns lines into records and notes every line that gives none."""
 
-    def __init__(self, lines: Iterator[Line], findings: Findings, max_line_bytes: int) -> None:
-        self._lines = lines
+    def __init__(self, findings: Findings, max_line_bytes: int) -> None:
         self._findings = findings
         self._max_line_bytes = max_line_bytes
-        self.seen = 0
-        """Records so far, good and bad; what is written over several lines counts once."""
+        self.taken: list[Line] = []
+        """Lines that belonged to the last one too: a value that was written over several."""
+        self.ended = False
+        """The file turned out to be one long document: what follows are no rows."""
 
-    def __iter__(self) -> Iterator[Record]:
-        # `_lines` is not a loop's iterator: lines are given back to it, and taken away.
-        while (line := next(self._lines, None)) is not None:
-            self.seen += 1
-            text = self._text(line)
-            record = None if text is None else self._record(line, text)
-            if record is not None:
-                yield record
+    def read(self, line: Line, following: Iterator[Line]) -> Record | None:
+        """The record of a line; None, and a finding, when there is none. `following` is read where a value goes on."""
+        self.taken = []
+        text = self._text(line)
+        return None if text is None else self._record(line, text, following)
 
     def _text(self, line: Line) -> str | None:
         if line.too_long:
@@ -87,8 +84,7 @@ class Records:
             return None
 
     def _too_long(self, line: Line) -> None:
-        beginning = excerpt_bytes(line.data, "utf-8")
-        at = Example(line=line.number, column=0, byte_offset=line.offset, field="", excerpt=beginning)
+        at = whole_line(line.number, line.offset, excerpt_bytes(line.data, "utf-8"))
         if line.data.lstrip().startswith(b"["):
             self._not_one_per_line(at, *_ARRAY)
         else:
@@ -106,13 +102,13 @@ class Records:
         if encoding is None:
             self._findings.add(reasons.BROKEN_UTF8, at)
         else:
-            self._findings.add(reasons.NOT_UTF8, at, encoding=encoding.name, iconv=encoding.iconv)
+            self._findings.add(reasons.NOT_UTF8, at, encoding=encoding.name, option=encoding.option)
 
-    def _record(self, line: Line, text: str) -> Record | None:
+    def _record(self, line: Line, text: str, following: Iterator[Line]) -> Record | None:
         try:
             value = DECODER.decode(text)
         except json.JSONDecodeError as error:
-            self._no_json(line, text, error)
+            self._no_json(line, text, error, following)
         except NonFinite as error:
             at = place(line.number, line.offset, text, max(text.find(str(error)), 0))
             self._findings.add(reasons.NON_FINITE_NUMBER, at, value=str(error)[:40])
@@ -136,38 +132,38 @@ class Records:
             self._findings.add(reasons.NOT_AN_OBJECT, at, type=kind, type_ja=kind_ja)
         return None
 
-    def _no_json(self, line: Line, text: str, error: json.JSONDecodeError) -> None:
+    def _no_json(self, line: Line, text: str, error: json.JSONDecodeError, following: Iterator[Line]) -> None:
         at = place(line.number, line.offset, text, min(error.pos, len(text) - 1))
         if error.msg == "Extra data" and text[error.pos] in "{[":
             self._not_one_per_line(at, "several objects on one line", "1 行に複数のオブジェクト", ".")
-        elif _is_cut(text, error) and (whole := self._joined(text)) is not None:
+        elif _is_cut(text, error) and (whole := self._joined(text, following)) is not None:
             shape = _ARRAY if whole == "[" else ("pretty-printed", "整形された JSON", ".")
             self._not_one_per_line(place(line.number, line.offset, text), *shape)
         else:
             self._findings.add(reasons.INVALID_JSON, at, detail=f"{error.msg}: column {error.pos + 1}")
 
     def _not_one_per_line(self, at: Example, shape: str, shape_ja: str, jq_filter: str) -> None:
-        self._findings.add(reasons.NOT_ONE_OBJECT_PER_LINE, at, shape=shape, shape_ja=shape_ja, filter=jq_filter)
+        self._findings.add(
+            reasons.NOT_ONE_OBJECT_PER_LINE, at, fatal=self.ended, shape=shape, shape_ja=shape_ja, filter=jq_filter
+        )
 
-    def _joined(self, text: str) -> str | None:
+    def _joined(self, text: str, following: Iterator[Line]) -> str | None:
         """Reads on while the value that began in `text` goes on, and tells its first character if it is JSON.
 
-        The lines of it are used up; those after a value that breaks are given back.
+        The lines of it are taken; where the value breaks, none is.
         """
         taken: list[Line] = []
         joined = text
-        for line in self._lines:
+        for line in following:
             taken.append(line)
             joined += "\n" + line.data.decode(errors="replace")
-            if len(taken) >= _MAX_JOINED_LINES or len(joined) > _MAX_JOINED_CHARACTERS:
-                self._lines = iter(())  # the file is one document: what follows are no rows
-                return joined.lstrip(_SPACE)[0]
-            error = _state(joined)
-            if error is None:
+            error = None
+            self.ended = len(taken) >= _MAX_JOINED_LINES or len(joined) > _MAX_JOINED_CHARACTERS
+            if self.ended or (error := _state(joined)) is None:
+                self.taken = taken
                 return joined.lstrip(_SPACE)[0]
             if not _is_cut(joined, error):
                 break
-        self._lines = chain(taken, self._lines)
         return None
 
 

@@ -12,17 +12,23 @@ REPORT_FILE = "report.json"
 
 @dataclass(frozen=True, kw_only=True)
 class ValidationRequest:
-    """One file to check. The results are written into `output_dir`: report.json always, rows.parquet and
-    rows.index when it is valid."""
+    """A file to check, or a folder of files that are read in the order of their names.
+
+    The results are written into `output_dir`: report.json always; rows.parquet, rows.pages and rows.index when it is
+    valid; set-aside.jsonl when rows were set aside.
+    """
 
     input_file: str
     output_dir: str
-    # The user's name of the file.
+    # The user's name of the file: evidence of its format where the content allows several.
     filename: str = ""
     form: RowForm = RowForm.DETECT
     train_on: TrainOn = TrainOn.AUTO
     read: ReadOptions = field(default_factory=ReadOptions)
     max_line_bytes: int = MAX_LINE_BYTES
+    # What a compressed file may unpack to: in bytes, and as a multiple of its length once that is above 64 MiB.
+    max_unpacked_bytes: int = 64 << 30
+    max_unpacked_ratio: int = 200
 
     def to_json(self) -> str:
         """As one line."""
@@ -34,20 +40,3 @@ class ValidationRequest:
         value = json.loads(line)
         forms = {"form": RowForm(value["form"]), "train_on": TrainOn(value["train_on"])}
         return cls(**{**value, **forms, "read": ReadOptions.from_json(value["read"])})
-
-
-@dataclass(frozen=True)
-class Progress:
-    """One line of the process' standard output, about every half second."""
-
-    done_bytes: int
-    rows: int
-
-    def to_json(self) -> str:
-        """As one line."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, line: bytes) -> Progress:
-        """The inverse of `to_json`."""
-        return cls(**json.loads(line))

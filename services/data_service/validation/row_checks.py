@@ -1,96 +1,128 @@
-"""Checks what a row says, and gives the example that the model would learn."""
+"""The long look at a row: every check, and what is wrong said so that it can be mended."""
 
 from __future__ import annotations
 
+import json
 import re
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-from services.data_service.report import Example as Place
+import orjson
+
 from services.data_service.report import Severity
 from services.data_service.validation import reasons
 from services.data_service.validation.characters import CONTROL, REPLACEMENT, SURROGATE, is_suspect, strings
-from services.data_service.validation.decision import Decision, likely_form
+from services.data_service.validation.columns import rename
 from services.data_service.validation.excerpt import excerpt, excerpt_of
-from services.data_service.validation.findings import Findings
+from services.data_service.validation.findings import Findings, whole_line
 from services.data_service.validation.reasons import Reason
 from services.data_service.validation.records import Record
+from services.data_service.validation.rules import FormCount, Rules, likely_form
+from services.text.detection import form_of_fields
 from services.text.problems import Problem, ProblemError
-from services.text.rows import Conversation, Example, Form, Plain, parse
+from services.text.rows import Example, Form, Pair, Plain, parse
 
 _STEP = re.compile(r"(\w+)|\[(\d+)\]")
+
+
+class Accepted(NamedTuple):
+    """A row without an error: the text of its example, and its canonical JSON."""
+
+    contents: tuple[str, ...]
+    json: bytes
 
 
 class RowChecks:
     """Looks at one record after another and notes what is wrong."""
 
-    def __init__(self, decision: Decision, findings: Findings) -> None:
-        self._decision = decision
+    def __init__(self, rules: Rules, findings: Findings, count: FormCount) -> None:
+        self._rules = rules
         self._findings = findings
+        self._count = count
 
-    def example(self, record: Record) -> Example | None:
-        """The example of a record, None when it has an error."""
-        if is_suspect(record.text) and not self._characters(record):
+    def check(self, record: Record) -> Accepted | None:
+        """What becomes of a record, None when it has an error."""
+        try:
+            return self._check(record, rename(record.value, self._rules.columns))
+        except ProblemError as error:
+            self._problems(record, record.value, error.problems)
+        except RecursionError:  # the parser got through, but its way back is longer
+            self._findings.add(reasons.NESTED_TOO_DEEPLY, whole_line(record.line, record.offset))
+        return None
+
+    def _check(self, record: Record, row: Mapping[str, Any]) -> Accepted | None:
+        if is_suspect(record.text) and not self._characters(record, row):
             return None
-        form = self._form(record)
+        form = self._form(record, row)
         if form is None:
             return None
         try:
-            example = parse(record.value, form, self._decision.markers)
+            example = parse(row, form, self._rules.markers, tools=self._rules.tools)
         except ProblemError as error:
-            self._problems(record, error.problems)
+            self._problems(record, row, error.problems)
             return None
-        return example if self._has_completion(record, form, example) else None
+        if not self._has_completion(record, form, example):
+            return None
+        written = canonical(row)
+        self._count.marked += form is Form.TEXT and isinstance(example, Pair)
+        self._count.forms[form] += self._rules.asked
+        return Accepted(example.contents, written)
 
-    def _form(self, record: Record) -> Form | None:
+    def _form(self, record: Record, row: Mapping[str, Any]) -> Form | None:
         """The form to read the record in; None when it has another than most."""
-        decided, found = self._decision.form, self._decision.form_of(record.value)
-        if self._decision.is_asked or found is None:
-            form = decided or likely_form(record.value)
+        decided = self._rules.form
+        if self._rules.asked:
+            return decided
+        found = form_of_fields(row)
+        if found is None:
+            form = decided or likely_form(row)
             if form is None:
-                self._unknown(record)
+                self._unknown(record, row)
             return form
-        if found is not decided and decided is not None:
+        self._count.forms[found] += 1
+        if decided is not None and found is not decided:
             self._add(reasons.MIXED_FORMS, record, found=found.value, form=decided.value)
             return None
         return found
 
-    def _unknown(self, record: Record) -> None:
+    def _unknown(self, record: Record, row: Mapping[str, Any]) -> None:
         try:
-            parse(record.value, Form.TEXT)
+            parse(row, Form.TEXT)
         except ProblemError as error:
-            self._problems(record, error.problems)
+            self._problems(record, row, error.problems)
 
     def _has_completion(self, record: Record, form: Form, example: Example) -> bool:
         if form is not Form.TEXT or not isinstance(example, Plain):
             return True
-        if self._decision.completion_only:
+        if self._rules.completion_only:
             self._add(reasons.NO_COMPLETION, record, field="text")
             return False
-        if self._decision.markers is not None:
-            self._add(reasons.NO_MARKERS, record, field="text", markers=self._decision.markers.label)
+        if self._rules.markers is not None:
+            self._add(reasons.NO_MARKERS, record, field="text", markers=self._rules.markers.label)
         return True
 
-    def _characters(self, record: Record) -> bool:
+    def _characters(self, record: Record, row: Mapping[str, Any]) -> bool:
         """Notes characters that are wrong; False when one of them cannot be stored."""
         for reason, pattern in (
             (reasons.LONE_SURROGATE, SURROGATE),
             (reasons.CONTROL_CHARACTERS, CONTROL),
             (reasons.REPLACEMENT_CHARACTERS, REPLACEMENT),
         ):
-            for field, text in strings(record.value):
+            for field, text in strings(row):
                 if match := pattern.search(text):
-                    at = self._place(record, field, excerpt(text, max(0, match.start() - 20)))
-                    self._findings.add(reason, at)
+                    shown = excerpt(text, max(0, match.start() - 20))
+                    self._findings.add(reason, whole_line(record.line, record.offset, shown, excerpt(field)))
                     if reason is reasons.LONE_SURROGATE:
                         return False
                     break
         return True
 
-    def _problems(self, record: Record, problems: tuple[Problem, ...]) -> None:
+    def _problems(self, record: Record, row: Mapping[str, Any], problems: tuple[Problem, ...]) -> None:
         seen: set[str] = set()
         for problem in problems:
-            value = value_at(record.value, problem.field)
-            at = self._place(record, problem.field, excerpt(record.text) if value is None else excerpt_of(value))
+            value = value_at(row, problem.field)
+            shown = excerpt(record.text) if value is None else excerpt_of(value)
+            at = whole_line(record.line, record.offset, shown, excerpt(problem.field))
             remedy_en, remedy_ja = reasons.REMEDIES.get(problem.reason, ("", ""))
             en, ja = f"{_sentence(problem.en, '.')} {remedy_en}", f"{_sentence(problem.ja, '。')}{remedy_ja}"
             count = int(problem.reason not in seen)
@@ -98,17 +130,19 @@ class RowChecks:
             seen.add(problem.reason)
 
     def _add(self, reason: Reason, record: Record, field: str = "", **values: Any) -> None:
-        self._findings.add(reason, self._place(record, field, excerpt(record.text)), **values)
-
-    def _place(self, record: Record, field: str, shown: str) -> Place:
-        return Place(line=record.line, column=0, byte_offset=record.offset, field=excerpt(field), excerpt=shown)
+        at = whole_line(record.line, record.offset, excerpt(record.text), excerpt(field))
+        self._findings.add(reason, at, **values)
 
 
-def characters(example: Example) -> int:
-    """How much text the model is shown and learns, in characters."""
-    if isinstance(example, Conversation):
-        return sum(len(message.content) for message in example.messages)
-    return len(example.prompt) + len(example.completion)
+def canonical(row: Mapping[str, Any]) -> bytes:
+    """The row as compact JSON with sorted keys. Raises RecursionError where it is nested too deeply."""
+    try:
+        return orjson.dumps(row, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError as error:
+        if "ecursion" in str(error):
+            raise RecursionError from error
+        # An integer of more than 64 bits.
+        return json.dumps(row, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
 
 
 def value_at(row: Any, field: str) -> Any:

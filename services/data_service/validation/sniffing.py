@@ -1,26 +1,95 @@
-"""A look at the beginning of a file: is it text that can be read line by line at all?"""
+"""How rows are written in a file, told by its first bytes; the name decides only where the content allows several."""
 
 from __future__ import annotations
 
+import csv
+import re
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from services.data_service.domain import FileFormat
 from services.data_service.report import Example
 from services.data_service.validation import reasons
-from services.data_service.validation.encoding import UTF_16, binary_kind, is_utf16
+from services.data_service.validation.encoding import binary_kind
 from services.data_service.validation.excerpt import excerpt_bytes
 from services.data_service.validation.findings import Findings
+from services.data_service.validation.lines import BOM
+from services.data_service.validation.request import ValidationRequest
+from services.data_service.validation.sources.parquet import is_parquet
+from services.text.detection import form_of_fields
 
 HEAD_BYTES = 64 << 10
+_ARRAY = re.compile(rb"\[\s*(?:[{\]]|\Z)")
+_SUFFIXES = {
+    ".jsonl": FileFormat.JSONL,
+    ".ndjson": FileFormat.JSONL,
+    ".json": FileFormat.JSONL,
+    ".csv": FileFormat.CSV,
+    ".tsv": FileFormat.TSV,
+    ".txt": FileFormat.TEXT,
+}
+_PACKED = (".gz", ".zst", ".gzip", ".zstd")
+SEPARATORS = {FileFormat.CSV: ",", FileFormat.TSV: "\t"}
+_CALLED = {FileFormat.CSV: ("commas", "カンマ"), FileFormat.TSV: ("tabs", "タブ")}
 
 
-def sniff(head: bytes, findings: Findings) -> bool:
-    """Whether the lines are worth reading; notes why not. `head` is the first 64 KiB."""
-    if is_utf16(head):
-        shown = excerpt_bytes(head[: len(head) // 2 * 2], UTF_16.codec)
-        at = Example(line=1, column=1, byte_offset=0, field="", excerpt=shown)
-        findings.add(reasons.NOT_UTF8, at, encoding=UTF_16.name, iconv=UTF_16.iconv)
-        return False
-    kind = binary_kind(head)
+@dataclass(frozen=True)
+class Sniffed:
+    """A format, and why it was chosen."""
+
+    format: FileFormat
+    en: str
+    ja: str
+
+
+def sniff(head: bytes, filename: str, request: ValidationRequest, findings: Findings) -> Sniffed | None:
+    """The format of a file; None, and a finding, when it holds no rows that can be read. `head` is its beginning."""
+    asked = request.read.format
+    kind = None if is_parquet(head) and asked in (FileFormat.DETECT, FileFormat.PARQUET) else binary_kind(head)
     if kind is not None:
         at = Example(line=1, column=1, byte_offset=0, field="", excerpt=excerpt_bytes(head, "ascii"))
-        findings.add(reasons.NOT_TEXT, at, kind=kind, kind_ja=reasons.BINARY_JA if kind == reasons.BINARY else kind)
-        return False
-    return True
+        kind_ja = reasons.BINARY_JA if kind == reasons.BINARY else kind
+        findings.add(reasons.NOT_TEXT, at, kind=kind, kind_ja=kind_ja, fatal=True)
+        return None
+    if asked is not FileFormat.DETECT:
+        return Sniffed(asked, "chosen by the user", "ユーザー指定")
+    if is_parquet(head):
+        return Sniffed(FileFormat.PARQUET, "begins with PAR1", "先頭が PAR1")
+    text = head.removeprefix(BOM).lstrip()
+    if _ARRAY.match(text):
+        return Sniffed(FileFormat.JSON, "begins as an array of objects", "先頭がオブジェクトの配列")
+    if text.startswith(b"{") or not text:
+        return Sniffed(FileFormat.JSONL, "lines begin as objects", "行の先頭がオブジェクト")
+    return _text(text.decode("utf-8", "replace"), _named(filename), request)
+
+
+def _text(text: str, named: FileFormat | None, request: ValidationRequest) -> Sniffed:
+    """A file that does not begin as JSON."""
+    lines = text.splitlines()
+    if named is FileFormat.JSONL or any(line.startswith(('{"', "{ ")) for line in lines[:100]):
+        return Sniffed(FileFormat.JSONL, "lines of JSON, or so the name says", "JSON の行、またはファイル名から")
+    for format_, separator in SEPARATORS.items():
+        names = _header(lines, separator)
+        en, ja = _CALLED[format_]
+        if form_of_fields(names) is not None or (names and set(request.read.columns.values()) & set(names)):
+            if len(names) > 1 or named is format_:
+                shown = ", ".join(names)[:100]
+                return Sniffed(format_, f"a header and {en}: {shown}", f"見出しと{ja}区切り: {shown}")
+        elif named is format_ and len(names) > 1:
+            return Sniffed(format_, f"{en}, and the file's name", f"{ja}区切り、およびファイル名")
+    if named in SEPARATORS:
+        return Sniffed(named, "the file's name; the content allows it", "ファイル名から（内容とも矛盾しない）")
+    return Sniffed(FileFormat.TEXT, "neither JSON nor a table with known columns", "JSON でも既知の列を持つ表でもない")
+
+
+def _header(lines: list[str], separator: str) -> list[str]:
+    """The names in the first line; nothing where it is none."""
+    try:
+        return next(csv.reader(lines[:1], delimiter=separator, strict=True), [])
+    except csv.Error:
+        return []
+
+
+def _named(filename: str) -> FileFormat | None:
+    path = PurePath(filename.lower())
+    return _SUFFIXES.get((path.with_suffix("") if path.suffix in _PACKED else path).suffix)

@@ -1,114 +1,133 @@
-"""One pass over a file: every check, the statistics, and the canonical form."""
+"""One pass over a file or a folder: every check, the statistics, and the canonical form."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import chain, islice
 from pathlib import Path
 from time import monotonic
-from typing import IO
 
-from services.data_service.report import Example, Report
-from services.data_service.validation import reasons
+from services.data_service.child import Progress, Tell
+from services.data_service.domain import CHECKED_PATHS, SET_ASIDE_PATH
+from services.data_service.report import Report
+from services.data_service.validation.block_check import load_all
+from services.data_service.validation.blocks import Block
 from services.data_service.validation.canonical import CanonicalWriter
-from services.data_service.validation.decision import Decision
-from services.data_service.validation.duplicates import Duplicates
-from services.data_service.validation.findings import Findings
-from services.data_service.validation.lengths import Lengths
-from services.data_service.validation.lines import read_lines
-from services.data_service.validation.records import Record, Records
-from services.data_service.validation.request import Progress, ValidationRequest
-from services.data_service.validation.row_checks import RowChecks, characters
-from services.data_service.validation.sniffing import HEAD_BYTES, sniff
+from services.data_service.validation.crew import Alone, Crew
+from services.data_service.validation.opening import Opened, open_file
+from services.data_service.validation.request import ValidationRequest
+from services.data_service.validation.rules import Rules, decide
+from services.data_service.validation.totals import Totals
 
-ENOUGH_ROWS = 1000
-"""Below this number of rows the report advises to bring more."""
+CREW_SIZE = 2
+"""Processes that check blocks of a large file."""
+LARGE_BYTES = 16 << 20
+"""Below it starting processes takes longer than they save."""
+_SAMPLE_ROWS = 1000
 _PROGRESS_EVERY_S = 0.5
 
 
-def validate(request: ValidationRequest, tell: Callable[[Progress], None]) -> Report:
-    """Checks the file and writes its canonical form into the output folder.
+def validate(request: ValidationRequest, tell: Tell, *, quick: bool = True, crew_size: int = CREW_SIZE) -> Report:
+    """Checks the input and writes its canonical form into the output folder.
 
     Args:
         request: what to check, and how.
         tell: is told how far it is, about every half second.
+        quick: off, every row gets the long look.
+        crew_size: processes for a large file; 0 to do without.
 
     Raises:
-        OSError: the file cannot be read or the output not be written.
+        OSError: the input cannot be read or the output not be written.
     """
     output = Path(request.output_dir)
-    with Path(request.input_file).open("rb") as stream, tempfile.TemporaryDirectory(dir=output) as spill:
-        return Validation(request, tell, Path(spill)).run(stream, output)
+    with ExitStack() as stack:
+        spill = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=output)))
+        canonical = stack.enter_context(CanonicalWriter(output))
+        aside = stack.enter_context((output / SET_ASIDE_PATH).open("wb"))
+        totals = Totals(spill, canonical, aside)
+        report = _Pass(request, tell, totals, spill, quick=quick, crew_size=crew_size).run(stack)
+    if not report.valid:
+        for path in CHECKED_PATHS:
+            (output / path).unlink(missing_ok=True)
+    elif not report.set_aside_rows:
+        (output / SET_ASIDE_PATH).unlink()
+    return report
 
 
-class Validation:
+class _Pass:
     """The state of one pass."""
 
-    def __init__(self, request: ValidationRequest, tell: Callable[[Progress], None], spill: Path) -> None:
-        self._limit = request.max_line_bytes
+    def __init__(
+        self, request: ValidationRequest, tell: Tell, totals: Totals, spill: Path, *, quick: bool, crew_size: int
+    ) -> None:
+        self._request = request
         self._tell = tell
+        self._totals = totals
+        self._spill = spill
+        self._quick = quick
+        self._crew_size = crew_size
         self._tell_at = monotonic() + _PROGRESS_EVERY_S
-        self._findings = Findings()
-        self._decision = Decision(request.form, request.train_on)
-        self._checks = RowChecks(self._decision, self._findings)
-        self._lengths = Lengths()
-        self._duplicates = Duplicates(spill)
-        self._valid_rows = 0
+        self._rules: Rules | None = None
+        self._first: Opened | None = None
+        self._alone: Alone | None = None
+        self._crew: Crew | None = None
 
-    def run(self, stream: IO[bytes], output: Path) -> Report:
-        """Reads the stream from its beginning to its end."""
-        records = Records(read_lines(stream, self._limit), self._findings, self._limit)
-        head = stream.read(HEAD_BYTES)
-        stream.seek(0)
-        if sniff(head, self._findings):
-            self._read(records, output)
-        repeated = self._whole_file(records.seen)
-        self._tell(Progress(stream.tell(), records.seen))
-        return Report(
-            rows=records.seen,
-            valid_rows=self._valid_rows,
-            template=self._decision.template(),
-            findings=self._findings.sorted(),
-            statistics=self._lengths.statistics(repeated),
-        )
+    def run(self, stack: ExitStack) -> Report:
+        """Reads everything."""
+        done = 0
+        for path, name in _files(Path(self._request.input_file)):
+            folder = Path(self._request.input_file).is_dir()
+            self._totals.begin(f"{name}: " if folder else "")
+            opened = open_file(path, name or self._request.filename, self._request, self._spill, self._totals.findings)
+            size = path.stat().st_size
+            if opened is not None:
+                self._first = self._first or opened
+                self._read(opened, done, size, stack)
+            done += size
+        self._tell(Progress(done, self._totals.seen))
+        return self._totals.report(self._rules or decide(self._request, ()), self._first)
 
-    def _read(self, records: Records, output: Path) -> None:
-        with CanonicalWriter(output) as canonical:
-            for record in self._decision.sample(iter(records)):
-                try:
-                    self._take(record, canonical)
-                except RecursionError:  # the parser got through, but its way back is longer
-                    at = Example(line=record.line, column=0, byte_offset=record.offset, field="", excerpt="")
-                    self._findings.add(reasons.NESTED_TOO_DEEPLY, at)
-                if monotonic() > self._tell_at:
-                    self._tell(Progress(record.offset, records.seen))
-                    self._tell_at = monotonic() + _PROGRESS_EVERY_S
+    def _read(self, opened: Opened, done: int, size: int, stack: ExitStack) -> None:
+        unpacked = opened.size_bytes
+        blocks = self._decide(opened.blocks())
+        for block, checked in self._checker(unpacked, stack).check(blocks):
+            self._totals.add(self._ruled(), block, checked)
+            if monotonic() > self._tell_at:
+                self._tell(Progress(done + size * block.end // max(unpacked, 1), self._totals.seen))
+                self._tell_at = monotonic() + _PROGRESS_EVERY_S
 
-    def _take(self, record: Record, canonical: CanonicalWriter) -> None:
-        example = self._checks.example(record)
-        if example is None:
-            return
-        digest = hashlib.sha256(_compact(record, sort_keys=True).encode()).digest()
-        self._valid_rows += 1
-        self._lengths.add(characters(example))
-        self._duplicates.add(digest, record.line, record.offset)
-        if not self._findings.has_errors:  # else nothing of it is kept
-            canonical.add(line=record.line, offset=record.offset, digest=digest, json=_compact(record))
+    def _decide(self, blocks: Iterator[Block]) -> Iterator[Block]:
+        """Settles the rules by the first block that has rows, and gives all blocks back."""
+        head: list[Block] = []
+        while self._rules is None and (block := next(blocks, None)) is not None:
+            head.append(block)
+            rows = [row for row in load_all(block.load(self._request.max_line_bytes).texts) if isinstance(row, dict)]
+            if rows or len(head) > 1:
+                self._rules = decide(self._request, islice(rows, _SAMPLE_ROWS))
+        self._rules = self._rules or decide(self._request, ())
+        return chain(head, blocks)
 
-    def _whole_file(self, rows: int) -> int:
-        """What can be said only at the end; how many rows repeat earlier ones."""
-        if rows == 0 and not self._findings:
-            self._findings.add(reasons.EMPTY_FILE)
-        elif rows < ENOUGH_ROWS and not self._findings.has_errors:
-            self._findings.add(reasons.TOO_FEW_ROWS, rows=rows)
-        repeated, first = self._duplicates.result()
-        for number, repeat in enumerate(first):
-            at = Example(line=repeat.line, column=0, byte_offset=repeat.offset, field="", excerpt="")
-            self._findings.add(reasons.DUPLICATE_ROWS, at, count=repeated if number == 0 else 0)
-        return repeated
+    def _ruled(self) -> Rules:
+        if self._rules is None:
+            raise AssertionError("the rules are settled before anything is checked")
+        return self._rules
+
+    def _checker(self, size: int, stack: ExitStack) -> Alone | Crew:
+        if self._crew_size and size >= LARGE_BYTES:
+            self._crew = self._crew or stack.enter_context(Crew(self._ruled(), self._crew_size))
+            return self._crew
+        self._alone = self._alone or Alone(self._ruled(), quick=self._quick)
+        return self._alone
 
 
-def _compact(record: Record, *, sort_keys: bool = False) -> str:
-    return json.dumps(record.value, ensure_ascii=False, separators=(",", ":"), sort_keys=sort_keys)
+def _files(source: Path) -> Iterator[tuple[Path, str]]:
+    """The files to read with their names, in order; hidden ones and links are passed over."""
+    if not source.is_dir():
+        yield source, ""
+        return
+    for path in sorted(source.rglob("*")):
+        name = path.relative_to(source)
+        if path.is_file() and not path.is_symlink() and not any(part.startswith(".") for part in name.parts):
+            yield path, str(name)

@@ -1,0 +1,182 @@
+"""Every check on the rows of one block: the quick look at all, the long look at those that need it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import orjson
+
+from services.data_service.validation.blocks import Aside, Block, Lines, Numbers, Rows
+from services.data_service.validation.findings import Findings
+from services.data_service.validation.quick_rows import Contents, QuickRows
+from services.data_service.validation.records import Records
+from services.data_service.validation.row_checks import RowChecks, canonical
+from services.data_service.validation.rules import FormCount, Rules
+from services.data_service.validation.scripts import Measures, measure
+from services.data_service.validation.set_aside import aside
+from services.text.rows import Form
+
+
+@dataclass(kw_only=True)
+class Checked:
+    """What became of a block."""
+
+    seen: int
+    """Rows, good and bad; what is written over several lines counts once."""
+    count: FormCount
+    findings: Findings
+    measures: Measures
+    rows: Rows
+    """Those without an error."""
+    offsets: Numbers
+    """Of those, in the file."""
+    end: int
+    """Where the next row begins, beyond the block when its last value goes on there."""
+    next_line: int
+    ended: bool
+    """Whether nothing that follows is to be read."""
+    aside: list[Aside] = field(default_factory=list)
+
+
+class BlockCheck:
+    """Checks blocks under the rules of their file. With `quick` off every row gets the long look."""
+
+    def __init__(self, rules: Rules, *, quick: bool = True) -> None:
+        self._rules = rules
+        self._quick = QuickRows(rules) if quick else None
+
+    def check(self, block: Block) -> Checked:
+        """Reads and checks a block."""
+        lines = block.load(self._rules.max_line_bytes)
+        work = _Work(self._rules, lines)
+        contents, rows = self._glance(lines.texts)
+        measures = measure([each for each in contents if each is not None])
+        if len(measures.lengths) == len(contents) and not measures.suspect.any():
+            work.accept_all(contents, rows)
+        else:
+            work.sort_out(_without_suspects(contents, measures), rows)
+            measures = measure(work.contents)
+        return work.result(measures, block.end)
+
+    def _glance(self, texts: list[bytes]) -> tuple[list[Contents | None], list[Any]]:
+        """For each line the text of its example, None where it needs the long look; and its row."""
+        if self._quick is None:
+            return [None] * len(texts), [None] * len(texts)
+        rows = load_all(texts)
+        if self._rules.columns:
+            rows = list(map(self._quick.rename, rows))
+        contents = list(map(self._quick.contents, rows))
+        if max(map(len, texts), default=0) > self._rules.max_line_bytes:
+            for index, text in enumerate(texts):
+                if len(text) > self._rules.max_line_bytes:
+                    contents[index] = None
+        return contents, rows
+
+
+class _Work:
+    """The rows of one block on their way."""
+
+    def __init__(self, rules: Rules, lines: Lines) -> None:
+        self._rules = rules
+        self._lines = lines
+        self._findings = Findings()
+        self._count = FormCount()
+        self._aside: list[Aside] = []
+        self._seen = 0
+        self._indexes: list[int] | None = None
+        self._written: list[bytes] = []
+        self.contents: list[Contents] = []
+        self._records = Records(self._findings, rules.max_line_bytes)
+        self._checks = RowChecks(rules, self._findings, self._count)
+
+    def accept_all(self, contents: list[Contents | None], rows: list[Any]) -> None:
+        """Every row passed the quick look."""
+        self._seen = len(rows)
+        self._written = [orjson.dumps(row, option=orjson.OPT_SORT_KEYS) for row in rows]
+        self._passed(len(contents))
+
+    def sort_out(self, contents: list[Contents | None], rows: list[Any]) -> None:
+        """Takes the rows that passed, and looks long at the others, in their order."""
+        self._indexes = []
+        passed, beyond = 0, 0
+        for index, glance in enumerate(contents):
+            if self._records.ended or index < beyond:
+                continue
+            if glance is not None:
+                passed += 1
+                self._take(index, glance, canonical(rows[index]))
+            elif self._lines.texts[index].strip():
+                beyond = self._look(index)
+        self._passed(passed)
+        self._seen += passed
+
+    def result(self, measures: Measures, end: int) -> Checked:
+        """What became of them."""
+        indexes = slice(None) if self._indexes is None else np.asarray(self._indexes, dtype=np.int64)
+        data = b"".join(self._written)
+        ends = np.cumsum(np.fromiter(map(len, self._written), np.int32, len(self._written)), dtype=np.int32)
+        digests = b"".join([hashlib.sha256(each).digest() for each in self._written])
+        taken = self._records.taken
+        self._count.rows = self._seen
+        self._findings.row.clear()
+        return Checked(
+            seen=self._seen,
+            count=self._count,
+            findings=self._findings,
+            measures=measures,
+            rows=Rows(self._lines.numbers[indexes], digests, ends, data),
+            offsets=self._lines.offsets[indexes],
+            end=max(end, taken[-1].end) if taken else end,
+            next_line=taken[-1].number + 1 if taken else 0,
+            ended=self._records.ended,
+            aside=self._aside,
+        )
+
+    def _look(self, index: int) -> int:
+        """The long look at one row; the index of the line to go on with."""
+        line = self._lines.line(index)
+        self._seen += 1
+        self._findings.row.clear()
+        record = self._records.read(line, self._lines.following(index))
+        accepted = self._checks.check(record) if record is not None else None
+        if accepted is not None:
+            self._take(index, accepted.contents, accepted.json)
+        elif self._rules.set_aside:
+            self._aside.append(aside([line, *self._records.taken], self._findings.row))
+        taken = self._records.taken
+        return index + 1 + taken[-1].number - line.number if taken else index + 1
+
+    def _take(self, index: int, contents: Contents, written: bytes) -> None:
+        if self._indexes is not None:
+            self._indexes.append(index)
+        self.contents.append(contents)
+        self._written.append(written)
+
+    def _passed(self, rows: int) -> None:
+        if self._rules.form is not None:
+            self._count.forms[self._rules.form] += rows
+        if self._rules.form is Form.TEXT and self._rules.markers is not None:
+            self._count.marked += rows
+
+
+def load_all(texts: list[bytes]) -> list[Any]:
+    """The value of each line, None where there is none."""
+    try:
+        return list(map(orjson.loads, texts))
+    except ValueError:
+        return [_load(text) for text in texts]
+
+
+def _load(text: bytes) -> Any:
+    try:
+        return orjson.loads(text)
+    except ValueError:
+        return None
+
+
+def _without_suspects(contents: list[Contents | None], measures: Measures) -> list[Contents | None]:
+    suspect = iter(measures.suspect.tolist())
+    return [each if each is not None and not next(suspect) else None for each in contents]

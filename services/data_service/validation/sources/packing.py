@@ -1,0 +1,69 @@
+"""Rows gathered into packets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.data_service.report import Example
+from services.data_service.validation.blocks import Aside, Packet
+from services.data_service.validation.findings import Findings
+from services.data_service.validation.reasons import Reason
+from services.data_service.validation.set_aside import note
+
+_PACKET_BYTES = 1 << 20
+_PACKET_ROWS = 8192
+
+
+class Packing:
+    """Rows that wait until there are enough of them."""
+
+    def __init__(self) -> None:
+        self._clear()
+
+    @property
+    def full(self) -> bool:
+        """Whether there are enough."""
+        return self._bytes >= _PACKET_BYTES or len(self._texts) + self._bad >= _PACKET_ROWS
+
+    def add(self, text: bytes, line: int, offset: int) -> None:
+        """A row as JSON, with its line and byte offset."""
+        self._texts.append(text)
+        self._numbers.append(line)
+        self._offsets.append(offset)
+        self._bytes += len(text)
+
+    def note(self, reason: Reason, at: Example, **values: Any) -> None:
+        """Something about a row that is worth a look, or about the file."""
+        self._findings.add(reason, at, **values)
+
+    def refuse(self, reason: Reason, at: Example, text: str, *, counted: bool = True, **values: Any) -> None:
+        """A row with an error; or the end of what can be read, which is not `counted` as a row."""
+        self._findings.row.clear()
+        self._findings.add(reason, at, fatal=not counted, **values)
+        self._bad += counted
+        if counted:
+            self._aside.append(note(at.line, text, self._findings.row))
+            self._bytes += len(text)
+
+    def take(self, end: int) -> Packet:
+        """The rows so far; `end` is how far the file was read."""
+        self._findings.row.clear()
+        packet = Packet(
+            texts=self._texts,
+            numbers=self._numbers,
+            offsets=self._offsets,
+            end=end,
+            findings=self._findings,
+            aside=self._aside,
+            bad_rows=self._bad,
+        )
+        self._clear()
+        return packet
+
+    def _clear(self) -> None:
+        self._texts: list[bytes] = []
+        self._numbers: list[int] = []
+        self._offsets: list[int] = []
+        self._findings = Findings()
+        self._aside: list[Aside] = []
+        self._bytes = self._bad = 0
