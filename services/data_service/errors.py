@@ -158,3 +158,39 @@ class DatasetReferenced(DomainError):
 
     def __init__(self, name: str, *, referrers: Sequence[str], count: int) -> None:
         super().__init__(name=name, referrers=", ".join(referrers), count=count)
+
+
+class ConversionImpossible(DomainError):
+    """A row cannot have the form that was asked for without a loss. Also becomes a job's failure."""
+
+    reason = "CONVERSION_IMPOSSIBLE"
+    status = "FAILED_PRECONDITION"
+    en = "Row {row} (line {line}) cannot be converted: {why_en}. Nothing was made; mend or remove the row."
+    ja = "{row} 行目のデータ（元ファイルの {line} 行目）は変換できません。{why_ja}。何も作成していません。行を直すか取り除いてください。"
+
+    def __init__(self, *, row: int, line: int, why_en: str, why_ja: str) -> None:
+        super().__init__(row=row, line=line, why_en=why_en, why_ja=why_ja)
+
+
+class PreparedNothing(DomainError):
+    """No row is left to train on. Becomes a job's failure."""
+
+    reason = "PREPARED_NOTHING"
+    status = "FAILED_PRECONDITION"
+    en = "No row is left: the step {step} dropped or held out the last. Make the recipe less strict."
+    ja = "残る行がありません。処理 {step} で最後の行がなくなりました。条件を緩めてください。"
+
+    def __init__(self, *, step: str) -> None:
+        super().__init__(step=step)
+
+
+class TooManyRows(DomainError):
+    """More rows than similar ones can be found among. Becomes a job's failure."""
+
+    reason = "TOO_MANY_ROWS"
+    status = "FAILED_PRECONDITION"
+    en = "Similar rows can be found among {limit} rows at most. Drop repetitions exactly, or prepare the data in parts."
+    ja = "類似行の検出は {limit} 行までです。完全一致の重複除去だけにするか、データを分けて処理してください。"
+
+    def __init__(self, *, limit: int) -> None:
+        super().__init__(limit=limit)

@@ -16,7 +16,7 @@ from services.core.objects import CHUNK_BYTES, ObjectStore
 from services.data_service.child import DISK_FULL, Progress
 from services.data_service.domain import JobPhase
 
-_KEPT_ENV = ("PATH", "HOME", "LANG", "LC_ALL", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV")
+CHILD_ENV = ("PATH", "HOME", "LANG", "LC_ALL", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV")
 """What a child gets of our environment: no address, no credentials."""
 _URL_TTL_S = 3600.0
 _END_WITHIN_S = 2.0
@@ -67,7 +67,7 @@ class Workspace:
             ResourceExhausted: it found no room on the disk.
         """
         argv = [sys.executable, "-m", module, request]
-        process = await lifeline.spawn(argv, env=self._environment(), stdout=asyncio.subprocess.PIPE)
+        process = await lifeline.spawn(argv, env=environment(TMPDIR=str(self.folder)), stdout=asyncio.subprocess.PIPE)
         try:
             await self._follow(process)
             status = await process.wait()
@@ -94,6 +94,8 @@ class Workspace:
         async for line in process.stdout:
             self.progress = Progress.from_json(line)
 
-    def _environment(self) -> dict[str, str]:
-        kept = {name: os.environ[name] for name in _KEPT_ENV if name in os.environ}
-        return {**kept, "PYTHONUTF8": "1", "TMPDIR": str(self.folder)}
+
+def environment(**more: str) -> dict[str, str]:
+    """What a child process of ours gets, and `more`."""
+    kept = {name: os.environ[name] for name in CHILD_ENV if name in os.environ}
+    return {**kept, "PYTHONUTF8": "1", **more}

@@ -1,0 +1,61 @@
+"""Cutting of long texts where they may be cut: after a paragraph, a sentence or a line."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+import regex
+
+from services.data_service.recipe import Chunking
+
+_PARAGRAPH = re.compile(r"\n[ \t　]*\n+")
+_SENTENCE = re.compile(r"[。！？!?．]+[」』）)】”’\"]*|\n|(?<=[A-Za-z)])\.(?=\s)")
+_WORD = re.compile(r"[、，,;；\s]")
+_GRAPHEME = regex.compile(r"\X")
+_LOOK_BACK = 64
+
+
+def chunks(text: str, how: Chunking) -> list[str]:
+    """The text in pieces, without the line breaks around them; pieces of white space are left out."""
+    pieces = (text[start:end].strip("\r\n") for start, end in spans(text, how))
+    return [piece for piece in pieces if piece.strip()]
+
+
+def spans(text: str, how: Chunking) -> list[tuple[int, int]]:
+    """Where the pieces begin and end: together they cover the text, and none is longer than allowed."""
+    found: list[tuple[int, int]] = []
+    start = 0
+    while len(text) - start > how.max_characters:
+        end = _end(text, start, start + how.max_characters)
+        found.append((start, end))
+        start = max(start + 1, _next_start(text, end - how.overlap_characters, end))
+    return [*found, (start, len(text))]
+
+
+def _end(text: str, start: int, limit: int) -> int:
+    """The best place to cut in the second half of what is allowed."""
+    least = start + (limit - start) // 2
+    for boundary in (_PARAGRAPH, _SENTENCE, _WORD):
+        ends = [match.end() for match in boundary.finditer(text, least, limit) if match.end() > least]
+        if ends:
+            return _whole(text, start, ends[-1])
+    return _whole(text, start, limit)
+
+
+def _next_start(text: str, earliest: int, end: int) -> int:
+    """Where the next piece begins: at a sentence's beginning in the overlap where there is one."""
+    if earliest >= end:
+        return end
+    match = _SENTENCE.search(text, earliest, end)
+    return match.end() if match is not None and match.end() < end else _whole(text, 0, earliest)
+
+
+def _whole(text: str, start: int, cut: int) -> int:
+    """The cut, moved back where it would part a letter from its marks."""
+    begin = max(start, cut - _LOOK_BACK)
+    ends = [begin + match.end() for match in _GRAPHEME.finditer(text[begin : cut + _LOOK_BACK])]
+    for before, after in pairwise([begin, *ends]):
+        if before < cut < after:
+            return before if before > start else cut
+    return cut
