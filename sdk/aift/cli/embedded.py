@@ -1,16 +1,11 @@
 """up, down, status, logs, doctor, token: handed on to the embedded supervisor as they are."""
 
-import importlib.util
-import os
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
-import grpc
 import typer
 
 from aift.cli.jobs import logs as job_logs
-from aift.errors import AiftError
+from aift.cli.service_process import become
 from aift.language import text
 
 _AS_THEY_ARE = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
@@ -36,18 +31,8 @@ def add_to(app: typer.Typer) -> None:
 
 
 def run_embedded(name: str, arguments: list[str]) -> None:
-    """Becomes the supervisor's command: same process, so that signals and the exit code are its own."""
-    if not _installed():
-        raise AiftError(
-            "SERVICES_NOT_INSTALLED",
-            grpc.StatusCode.FAILED_PRECONDITION,
-            "Only the client is installed here. To run AIFT on this machine: pip install 'aift[all]'",
-            "ここにはクライアントだけがインストールされています。このマシンで AIFT を動かすには: pip install 'aift[all]'",
-        )
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # -P: a folder named "services" where the user stands must not be taken for ours.
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "services.embedded", name, *arguments])  # noqa: S606
+    """Becomes the supervisor's command."""
+    become("services.embedded", [name, *arguments])
 
 
 def _command(name: str) -> Callable[[typer.Context], None]:
@@ -59,9 +44,3 @@ def _command(name: str) -> Callable[[typer.Context], None]:
             run_embedded(name, arguments)
 
     return run
-
-
-def _installed() -> bool:
-    spec = importlib.util.find_spec("services")
-    folders = spec.submodule_search_locations if spec else None
-    return any((Path(folder) / "embedded").is_dir() for folder in folders or ())

@@ -7,6 +7,7 @@ from aift.data.v1 import data_pb2
 from aift.language import localized, text
 
 _SHOWN_EXAMPLES = 3
+_SMALLEST_SHARE = 0.005
 
 
 def render_report(report: data_pb2.ValidationReport, console: Console) -> None:
@@ -29,6 +30,14 @@ def render_report(report: data_pb2.ValidationReport, console: Console) -> None:
 
 def _about(report: data_pb2.ValidationReport) -> list[str]:
     lines = []
+    if report.format:
+        written = [word(data_pb2.FileFormat.Name(report.format), "FILE_FORMAT_"), report.encoding, report.compression]
+        evidence = localized(report.format_evidence)
+        lines.append(
+            text("file: ", "ファイル: ")
+            + ", ".join(part for part in written if part)
+            + (f" ({evidence})" if evidence else "")
+        )
     if report.template.form:
         form = word(data_pb2.RowForm.Name(report.template.form), "ROW_FORM_")
         part = word(data_pb2.TrainOn.Name(report.template.train_on), "TRAIN_ON_")
@@ -44,6 +53,26 @@ def _about(report: data_pb2.ValidationReport) -> list[str]:
                 f"中央値 {counts.median_characters:,}、重複: {counts.duplicate_rows:,} 行",
             )
         )
+        lines += _shares(counts)
+    if report.set_aside_rows:
+        lines.append(
+            text(
+                f"set aside: {report.set_aside_rows:,} rows (aift data download --file set-aside)",
+                f"取り分けた行: {report.set_aside_rows:,} (aift data download --file set-aside)",
+            )
+        )
+    return lines
+
+
+def _shares(counts: data_pb2.DatasetStatistics) -> list[str]:
+    lines = []
+    for heading, shares in (
+        (text("languages", "言語"), counts.language_shares),
+        (text("scripts", "文字種"), counts.script_shares),
+    ):
+        parts = sorted(shares.items(), key=lambda share: -share[1])
+        if told := ", ".join(f"{name} {share:.0%}" for name, share in parts if share >= _SMALLEST_SHARE):
+            lines.append(f"{heading}: {told}")
     return lines
 
 

@@ -14,6 +14,9 @@ _WORDS: dict[Stage, tuple[str, str]] = {
     "validating": ("Checking", "検証"),
     "importing": ("Importing", "取り込み"),
     "downloading": ("Downloading", "ダウンロード"),
+    "fetching": ("Fetching", "取得"),
+    "preparing": ("Preparing", "前処理"),
+    "counting": ("Counting tokens", "トークン計数"),
 }
 
 

@@ -1,10 +1,14 @@
 """Small servers that speak the contracts over real sockets and fail where a test tells them to."""
 
 import hashlib
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NoReturn
 
 import grpc
@@ -20,6 +24,7 @@ from grpc_status import rpc_status
 
 from services.core import errors
 from services.core.status import translate
+from tests.integration.sdk.fake_data_views import FakeDataViews
 
 
 def refuse(context: grpc.ServicerContext, error: errors.DomainError) -> NoReturn:
@@ -46,7 +51,7 @@ class Faults:
     calls: list[Callable[[grpc.ServicerContext], NoReturn]] = field(default_factory=list)  # of unary data calls
 
 
-class FakeData(data_pb2_grpc.DataServiceServicer):
+class FakeData(FakeDataViews):
     """Uploads and data sets in memory."""
 
     def __init__(self, faults: Faults) -> None:
@@ -59,6 +64,8 @@ class FakeData(data_pb2_grpc.DataServiceServicer):
         self.metadata: dict[str, str] = {}
         self.polls = 0
         self.invalid = False
+        self.asked: dict[str, Any] = {}
+        self.checked: Any = None
 
     def CreateUpload(self, request: Any, context: grpc.ServicerContext) -> data_pb2.Upload:
         self.metadata = {entry.key: str(entry.value) for entry in context.invocation_metadata()}
@@ -130,7 +137,8 @@ class FakeData(data_pb2_grpc.DataServiceServicer):
 
     def GetDataJob(self, request: Any, context: grpc.ServicerContext) -> data_pb2.DataJob:
         self.polls += 1
-        job = data_pb2.DataJob(name=request.name, dataset=self.checked.dataset, total_bytes=10, done_bytes=5)
+        dataset = self.checked.dataset if self.checked else "datasets/rows"
+        job = data_pb2.DataJob(name=request.name, dataset=dataset, total_bytes=10, done_bytes=5)
         job.state = data_pb2.DATA_JOB_STATE_RUNNING
         if self.polls > 1:
             job.state = data_pb2.DATA_JOB_STATE_SUCCEEDED
@@ -151,6 +159,8 @@ class FakeData(data_pb2_grpc.DataServiceServicer):
         return report
 
     def GetDatasetVersion(self, request: Any, context: grpc.ServicerContext) -> data_pb2.DatasetVersion:
+        if self.checked is None:
+            return data_pb2.DatasetVersion(name=f"{request.name.partition('/versions/')[0]}/versions/1")
         upload = self.uploads[self.checked.upload]
         return data_pb2.DatasetVersion(
             name=request.name if "/versions/" in request.name else f"{request.name}/versions/1",
@@ -335,3 +345,38 @@ def system() -> Iterator[System]:
     with Client(token="secret", addresses=addresses, patience_s=5.0) as client:
         yield System(faults=faults, addresses=addresses, client=client, **fakes)  # type: ignore[arg-type]
     server.stop(None).wait()
+
+
+@pytest.fixture
+def aift(system: Any, tmp_path: Path) -> Any:
+    """Runs the command against the fake system."""
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("AIFT_")},
+        **{f"AIFT_{name.upper()}_ADDRESS": address for name, address in system.addresses.items()},
+        "AIFT_TOKEN": "t",
+        "AIFT_LANG": "en",
+        "COLUMNS": "200",
+    }
+
+    def run(*arguments: str, lang: str = "en", stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-W", "error", "-W", "ignore:Protobuf", "-m", "aift.cli", *arguments],
+            env={**environment, "AIFT_LANG": lang},
+            cwd=tmp_path,
+            input=stdin,
+            stdin=None if stdin is not None else subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    run.environment = environment  # type: ignore[attr-defined]
+    return run
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"text": "質問: 一\\n回答: 二"}\n', encoding="utf-8")
+    return path

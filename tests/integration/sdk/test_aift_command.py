@@ -1,7 +1,6 @@
 """The `aift` command as scripts and people meet it: real process, real sockets."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -11,41 +10,6 @@ from typing import Any
 
 import pytest
 from aift.training.v1 import training_pb2
-
-
-@pytest.fixture
-def aift(system: Any, tmp_path: Path) -> Any:
-    """Runs the command against the fake system."""
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("AIFT_")},
-        **{f"AIFT_{name.upper()}_ADDRESS": address for name, address in system.addresses.items()},
-        "AIFT_TOKEN": "t",
-        "AIFT_LANG": "en",
-        "COLUMNS": "200",
-    }
-
-    def run(*arguments: str, lang: str = "en", stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-W", "error", "-W", "ignore:Protobuf", "-m", "aift.cli", *arguments],
-            env={**environment, "AIFT_LANG": lang},
-            cwd=tmp_path,
-            input=stdin,
-            stdin=None if stdin is not None else subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    run.environment = environment  # type: ignore[attr-defined]
-    return run
-
-
-@pytest.fixture
-def rows(tmp_path: Path) -> Path:
-    path = tmp_path / "rows.jsonl"
-    path.write_text('{"text": "質問: 一\\n回答: 二"}\n', encoding="utf-8")
-    return path
 
 
 def test_upload_prints_the_version_on_stdout_and_the_report_beside(aift: Any, rows: Path) -> None:

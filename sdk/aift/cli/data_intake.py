@@ -1,0 +1,232 @@
+"""aift data upload, validate, import, drop: files on their way in."""
+
+import shlex
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aift.cli import session
+from aift.cli.output import Json, Limit, at, in_bytes, notes, out, print_json, show_list
+from aift.cli.reading_options import with_reading
+from aift.cli.report import render_report
+from aift.cli.transfers import TransferBars
+from aift.client import Client
+from aift.data.v1 import data_pb2
+from aift.errors import AiftError, invalid
+from aift.jsonform import as_json
+from aift.language import text
+from aift.names import slug, stem
+from aift.reading import Reading
+
+Into = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset",
+        help=text(
+            "The data set that gets the version; default: by file name.",
+            "追加先のデータセット。省略時はファイル名から。",
+        ),
+    ),
+]
+DisplayName = Annotated[str, typer.Option("--display-name", help=text("For people.", "表示名。"))]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command(
+        "upload",
+        help=text(
+            "Send files, check them, and keep each as a version.",
+            "ファイルを送信・検証し、バージョンとして保存します。",
+        ),
+    )(with_reading(upload))
+    app.command(
+        "validate",
+        help=text(
+            "Check a file, or an upload again in another form.",
+            "ファイル、または送信済みのもの(uploads/…)を検証します。",
+        ),
+    )(with_reading(validate))
+    app.command(
+        "import",
+        help=text(
+            "Let the server fetch a file: from its drop directory, a URL, S3 or the Hub.",
+            "サーバー側のフォルダ・URL・S3・Hub から取り込みます。",
+        ),
+    )(with_reading(import_data))
+    app.command(
+        "drop",
+        help=text(
+            "What lies in the server's drop directory, to be taken by `import --drop`.",
+            "サーバー側の受け取りフォルダにあるもの(`import --drop` で取り込めます)。",
+        ),
+    )(list_dropped)
+
+
+def upload(
+    *,
+    reading: Reading,
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE…",
+            help=text(
+                "JSONL, JSON, CSV, TSV, Parquet or text; also .gz, .zst",
+                "JSONL・JSON・CSV・TSV・Parquet・テキスト。.gz と .zst も可",
+            ),
+        ),
+    ],
+    dataset: Into = None,
+    display_name: DisplayName = "",
+    resume: Annotated[
+        str | None,
+        typer.Option("--resume", help=text("Go on with an upload (uploads/…).", "中断した送信(uploads/…)を続けます。")),
+    ] = None,
+    json: Json = False,
+) -> None:
+    if resume and len(files) > 1:
+        en = "--resume goes on with one file."
+        raise invalid("--resume", "USAGE", en, "--resume で続けられるのは 1 つのファイルです。")
+    with session.client() as client:
+        versions = []
+        for file in files:
+            sent = send(client, file, resume=resume, json_form=json)
+            name = stem(file.name)
+            owner = client.datasets.create_or_get(dataset or slug(name), display_name=display_name or name)
+            versions.append(_check(client, owner.name, sent.name, reading, json_form=json))
+    if json:
+        print_json(as_json(versions[0]) if len(files) == 1 else [as_json(version) for version in versions])
+
+
+def validate(
+    *,
+    reading: Reading,
+    source: Annotated[str, typer.Argument(help=text("A file, or uploads/…", "ファイルまたは uploads/…"))],
+    dataset: Into = None,
+    json: Json = False,
+) -> None:
+    with session.client() as client:
+        is_upload = source.startswith("uploads/")
+        sent = client.uploads.get(source) if is_upload else send(client, Path(source), json_form=json)
+        name = stem(sent.filename)
+        owner = client.datasets.create_or_get(dataset or slug(name), display_name=name)
+        version = _check(client, owner.name, sent.name, reading, json_form=json)
+    if json:
+        print_json(as_json(version))
+
+
+def import_data(
+    *,
+    reading: Reading,
+    drop: Annotated[
+        str | None,
+        typer.Option("--drop", help=text("A name that `aift data drop` lists.", "`aift data drop` に出る名前。")),
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option("--url", help=text("https://…, of an allowed host.", "https://…(許可されたホスト)。")),
+    ] = None,
+    s3: Annotated[str | None, typer.Option("--s3", help="s3://bucket/key")] = None,
+    hub: Annotated[
+        str | None,
+        typer.Option("--hub", metavar="ID[@REVISION]", help=text("A data set of the Hub.", "Hub のデータセット。")),
+    ] = None,
+    hub_path: Annotated[str, typer.Option("--hub-path", help=text("The file in it.", "その中のファイル。"))] = "",
+    dataset: Into = None,
+    json: Json = False,
+) -> None:
+    if sum(source is not None for source in (drop, url, s3, hub)) != 1:
+        en = "Name one source: --drop, --url, --s3 or --hub."
+        raise invalid(
+            "source", "USAGE", en, "取り込み元を 1 つ指定してください: --drop、--url、--s3、--hub のいずれか。"
+        )
+    hub_id, _, revision = (hub or "").partition("@")
+    with session.client() as client:
+        name = stem((drop or url or s3 or hub_id).partition("?")[0])
+        owner = client.datasets.create_or_get(dataset or slug(name), display_name=name)
+        wanted = data_pb2.HubDataset(id=hub_id, revision=revision, path=hub_path) if hub else None
+        job = client.datasets.start_import(owner.name, dropped_file=drop, url=url, s3_uri=s3, hub=wanted, **reading)
+        version = _version_of(client, job, json_form=json)
+    if json:
+        print_json(as_json(version))
+
+
+def list_dropped(limit: Limit = 50, json: Json = False) -> None:
+    with session.client() as client:
+        show_list(
+            islice(client.datasets.dropped_files(), limit),
+            (
+                text("name", "名前"),
+                text("size", "サイズ"),
+                text("files", "ファイル数"),
+                text("changed", "更新"),
+                text("state", "状態"),
+            ),
+            lambda f: (
+                f.name,
+                in_bytes(f.size_bytes),
+                f"{f.files:,}",
+                at(f.update_time),
+                text("ready", "取り込み可") if f.settled else text("being written", "書き込み中"),
+            ),
+            json_form=json,
+        )
+
+
+def send(client: Client, file: Path, *, resume: str | None = None, json_form: bool) -> data_pb2.Upload:
+    """Sends a file with a bar; when interrupted, says how to go on."""
+    begun: list[data_pb2.Upload] = []
+    try:
+        with TransferBars(quiet=json_form) as bars:
+            return client.uploads.send(file, resume=resume, on_progress=bars.tell, on_created=begun.append)
+    except KeyboardInterrupt:
+        if begun:
+            again = f"aift data upload {shlex.quote(str(file))} --resume {begun[0].name}"
+            notes().print(text(f"Interrupted. Go on with: {again}", f"中断しました。続けるには: {again}"), markup=False)
+        raise
+
+
+def followed(client: Client, job: data_pb2.DataJob, *, json_form: bool) -> data_pb2.DataJob:
+    """Waits for a data job with bars; when interrupted, says how to return to it."""
+    try:
+        with TransferBars(quiet=json_form) as bars:
+            return client.datasets.wait(job.name, on_progress=bars.tell)
+    except KeyboardInterrupt:
+        notes().print(
+            text(
+                f"It goes on. Return to it: aift data watch {job.name} · stop it: aift data cancel {job.name}",
+                f"処理は続いています。待つには: aift data watch {job.name} · 中止するには: aift data cancel {job.name}",
+            ),
+            markup=False,
+        )
+        raise
+
+
+def _check(
+    client: Client, dataset: str, upload_name: str, reading: Reading, *, json_form: bool
+) -> data_pb2.DatasetVersion:
+    job = client.datasets.validate(dataset, upload_name, **reading)
+    try:
+        return _version_of(client, job, json_form=json_form)
+    except AiftError as error:
+        if error.reason == "DATA_INVALID" and not json_form:
+            again = f"aift data validate {upload_name} --dataset {dataset.removeprefix('datasets/')} …"
+            notes().print(
+                text(
+                    f"Check it in another way without sending it again: {again}",
+                    f"送信し直さずに別の設定で検証: {again}",
+                ),
+                markup=False,
+            )
+        raise
+
+
+def _version_of(client: Client, job: data_pb2.DataJob, *, json_form: bool) -> data_pb2.DatasetVersion:
+    done = followed(client, job, json_form=json_form)
+    version = client.datasets.version(done.dataset_version)
+    if not json_form:
+        render_report(client.datasets.report(done.name), notes())
+        out().print(version.name, markup=False)
+    return version

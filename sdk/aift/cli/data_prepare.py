@@ -1,0 +1,198 @@
+"""aift data prepare: a new version out of an old one, or a new file out of an old one."""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from aift.cli import session
+from aift.cli.data_display import render_preparation, render_preparation_preview
+from aift.cli.data_intake import followed
+from aift.cli.local_preparation import prepare_file
+from aift.cli.output import Json, print_json, show
+from aift.data.v1 import data_pb2
+from aift.errors import AiftError, invalid
+from aift.jsonform import as_json
+from aift.language import text
+from aift.reading import FORMS
+from aift.recipe import NORMALIZATIONS, REDACTIONS, recipe_of
+
+_PANEL = text("What is done, in this order", "処理(この順に行います)")
+_FILE_PANEL = text("File to file, without a service", "ファイルからファイルへ(サービスなし)")
+
+_STEPS: Final[dict[str, tuple[str, Any, str]]] = {
+    "recipe": (
+        "--recipe",
+        Path | None,
+        text("YAML with the steps; options win.", "処理を書いた YAML。オプションが優先されます。"),
+    ),
+    "chunk": (
+        "--chunk",
+        str | None,
+        text("Cut long texts: CHARACTERS[:OVERLAP], such as 1000:100.", "長文の分割: 文字数[:重なり](例: 1000:100)。"),
+    ),
+    "to": ("--to", str | None, text("Convert to the form: ", "変換後の行の形式: ") + ", ".join(FORMS)),
+    "normalize": ("--normalize", str | None, text("Characters: ", "文字の正規化: ") + ", ".join(NORMALIZATIONS)),
+    "redact": (
+        "--redact",
+        str | None,
+        text("Personal data to replace, with commas: ", "伏せる個人情報(カンマ区切り): ") + ", ".join(REDACTIONS),
+    ),
+    "min_characters": ("--min-characters", int | None, text("Drop shorter rows.", "これより短い行を除外。")),
+    "max_characters": ("--max-characters", int | None, text("Drop longer rows.", "これより長い行を除外。")),
+    "drop_patterns": (
+        "--drop-pattern",
+        list[str] | None,
+        text("Drop rows that match; repeat it.", "正規表現に一致する行を除外(繰り返し可)。"),
+    ),
+    "keep_patterns": (
+        "--keep-pattern",
+        list[str] | None,
+        text("Keep only rows that match; repeat it.", "正規表現に一致する行だけ残す(繰り返し可)。"),
+    ),
+    "dedupe": ("--dedupe", str | None, text("Drop repetitions: exact, near[=0.9].", "重複の除去: exact、near[=0.9]。")),
+    "split": (
+        "--split",
+        str | None,
+        text("Hold rows out: validation=0.05,test=0.05.", "検証・テスト用に分割: validation=0.05,test=0.05。"),
+    ),
+    "salt": ("--salt", str | None, text("Another one splits differently.", "別の値にすると分割が変わります。")),
+}
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command(
+        "prepare",
+        help=text(
+            "Clean, convert, split: a version (datasets/x) into a new version, or a file into a file.",
+            "前処理: バージョン(datasets/x)から新しいバージョン、またはファイルからファイルを作ります。",
+        ),
+    )(_with_steps(prepare))
+
+
+def prepare(
+    *,
+    steps: dict[str, Any],
+    source: Annotated[
+        str | None,
+        typer.Argument(help=text("datasets/x[/versions/n], or a file", "datasets/x[/versions/n] またはファイル")),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            "--dataset", help=text("Gets the version; default: the same.", "追加先。省略時は同じデータセット。")
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help=text("Only show rows before and after.", "処理前後の行を表示するだけ。")),
+    ] = False,
+    offset: Annotated[
+        int, typer.Option("--offset", min=0, help=text("--dry-run: first row.", "--dry-run の最初の行。"))
+    ] = 0,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=1000, help=text("--dry-run: rows.", "--dry-run の行数。"))
+    ] = 100,
+    input_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--input",
+            "--input_file",
+            "--input-file",
+            rich_help_panel=_FILE_PANEL,
+            help=text("The file.", "入力ファイル。"),
+        ),
+    ] = None,
+    output_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "--output_file",
+            "--output-file",
+            rich_help_panel=_FILE_PANEL,
+            help=text("JSONL to write.", "書き出す JSONL。"),
+        ),
+    ] = None,
+    format_: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            rich_help_panel=_FILE_PANEL,
+            help=text("Of the input; default: detected.", "入力の形式。省略時は自動判定。"),
+        ),
+    ] = None,
+    validate: Annotated[
+        bool,
+        typer.Option("--validate", rich_help_panel=_FILE_PANEL, help=text("Check the result.", "結果を検証します。")),
+    ] = False,
+    json: Json = False,
+) -> None:
+    recipe = recipe_of(steps.pop("recipe"), **steps)
+    path = input_file or _as_path(source)
+    if path is not None:
+        prepare_file(path, output_file, recipe, format_=format_, validate=validate, json_form=json)
+    elif source is None:
+        raise invalid(
+            "source", "MISSING", "Name datasets/x or a file.", "datasets/x またはファイルを指定してください。"
+        )
+    elif output_file or validate or format_:
+        en = "--output, --format and --validate are for files; a version becomes a version."
+        ja = "--output、--format、--validate はファイル用です。バージョンからは新しいバージョンができます。"
+        raise invalid("--output", "USAGE", en, ja)
+    elif dry_run:
+        with session.client() as client:
+            seen = client.datasets.preview_preparation(source, recipe, offset=offset, limit=limit)
+            show(seen, render_preparation_preview, json_form=json)
+    else:
+        _prepare_version(source, recipe, dataset, json_form=json)
+
+
+def _prepare_version(source: str, recipe: data_pb2.Recipe, dataset: str | None, *, json_form: bool) -> None:
+    with session.client() as client:
+        job = client.datasets.start_preparation(source, recipe, dataset=dataset)
+        done = followed(client, job, json_form=json_form)
+    if json_form:
+        print_json(as_json(done))
+    else:
+        render_preparation(done)
+
+
+def _as_path(source: str | None) -> Path | None:
+    """The file that is meant, or None for the name of a data set. Raises AiftError FILE_NOT_FOUND."""
+    if source is None or source.startswith("datasets/"):
+        return None
+    path = Path(source).expanduser()
+    if path.exists():
+        return path
+    if "." in source or "/" in source.replace("/versions/", ""):
+        raise _no_file(path)
+    return None
+
+
+def _no_file(path: Path) -> AiftError:
+    return invalid("source", "FILE_NOT_FOUND", f"There is no file {path}.", f"ファイル {path} がありません。")
+
+
+def _with_steps(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with one more option a step; it gets them as its argument `steps`."""
+    own = [p for p in inspect.signature(command).parameters.values() if p.name != "steps"]
+    extra = [_option(name) for name in _STEPS]
+
+    def run(**arguments: Any) -> None:
+        steps = {name: arguments.pop(name, None) for name in _STEPS}
+        command(**arguments, steps=steps)
+
+    run.__signature__ = inspect.Signature([*own, *extra])  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in [*own, *extra]}
+    return run
+
+
+def _option(name: str) -> inspect.Parameter:
+    flag, kind, help_text = _STEPS[name]
+    declaration = typer.Option(flag, help=help_text, rich_help_panel=_PANEL)
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, declaration]
+    )
