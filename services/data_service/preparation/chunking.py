@@ -27,16 +27,21 @@ def spans(text: str, how: Chunking) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
     start = 0
     while len(text) - start > how.max_characters:
-        end = _end(text, start, start + how.max_characters)
+        end = _end(text, start, start + how.max_characters, how.overlap_characters)
         found.append((start, end))
         start = max(start + 1, _next_start(text, end - how.overlap_characters, end))
     return [*found, (start, len(text))]
 
 
-def _end(text: str, start: int, limit: int) -> int:
-    """The best place to cut in the second half of what is allowed."""
-    least = start + (limit - start) // 2
-    for boundary in (_PARAGRAPH, _SENTENCE, _WORD):
+def _end(text: str, start: int, limit: int, overlap: int) -> int:
+    """The best place to cut: late rather than early, but at the end of a sentence where there is one."""
+    half = start + (limit - start) // 2
+    for boundary, least in (
+        (_PARAGRAPH, half),
+        (_SENTENCE, half),
+        (_SENTENCE, start + overlap),  # an earlier one would begin the next piece where this one began
+        (_WORD, half),
+    ):
         ends = [match.end() for match in boundary.finditer(text, least, limit) if match.end() > least]
         if ends:
             return _whole(text, start, ends[-1])
@@ -48,14 +53,23 @@ def _next_start(text: str, earliest: int, end: int) -> int:
     if earliest >= end:
         return end
     match = _SENTENCE.search(text, earliest, end)
-    return match.end() if match is not None and match.end() < end else _whole(text, 0, earliest)
+    if match is not None and match.end() < end:
+        return match.end()
+    _, after = _letter(text, 0, earliest)
+    return min(after, end)
 
 
 def _whole(text: str, start: int, cut: int) -> int:
     """The cut, moved back where it would part a letter from its marks."""
+    before, _ = _letter(text, start, cut)
+    return before if before > start else cut
+
+
+def _letter(text: str, start: int, cut: int) -> tuple[int, int]:
+    """Where the letter that the cut parts begins and ends, with all its marks; the cut itself where it parts none."""
     begin = max(start, cut - _LOOK_BACK)
     ends = [begin + match.end() for match in _GRAPHEME.finditer(text[begin : cut + _LOOK_BACK])]
     for before, after in pairwise([begin, *ends]):
         if before < cut < after:
-            return before if before > start else cut
-    return cut
+            return before, after
+    return cut, cut

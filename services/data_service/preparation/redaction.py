@@ -102,7 +102,7 @@ def redact_my_numbers(text: str) -> str:
     if not _DIGIT.search(text):
         return text
     folded = text.translate(_FOLD_NUMBERS)
-    return _replaced(text, (m.span() for m in _TWELVE.finditer(folded) if _is_my_number(m, folded)), MY_NUMBER)
+    return _replaced(text, (m.span() for m in _TWELVE.finditer(folded) if _is_my_number(m, text)), MY_NUMBER)
 
 
 def check_digit(eleven: str) -> int:
@@ -115,6 +115,7 @@ def check_digit(eleven: str) -> int:
 
 
 def _is_my_number(match: re.Match[str], text: str) -> bool:
+    """`match` is one in the folded `text`."""
     digits = match[0].replace("-", "").replace(" ", "")
     if int(digits[-1]) != check_digit(digits[:-1]) or len(set(digits)) == 1:
         return False
