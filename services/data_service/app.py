@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any, cast
 
 from aift.data.v1.data_pb2_grpc import add_DataServiceServicer_to_server
+from aift.registry.v1 import registry_pb2_grpc
 
 from services.core.blobs import Blobs
+from services.core.channels import channel
 from services.core.db import Database
+from services.core.file_cache import FileCache
 from services.core.migrate import SchemaCheck
 from services.core.objects import open_store
 from services.core.readiness import Check
@@ -21,10 +27,12 @@ from services.data_service.job_queue import JobQueue
 from services.data_service.job_runner import JobRunner, Work
 from services.data_service.job_store import JobStore
 from services.data_service.reference_store import ReferenceStore
+from services.data_service.renderer import Renderer
 from services.data_service.row_pages import RowPages
 from services.data_service.servicer import DataServicer
 from services.data_service.settings import DataSettings
 from services.data_service.sweeper import Sweeper
+from services.data_service.tokenizer_files import TokenizerFiles
 from services.data_service.upload_store import UploadStore
 from services.data_service.uploads import Uploads
 from services.data_service.version_differences import VersionDifferences
@@ -40,7 +48,13 @@ async def serve(settings: DataSettings, stop: asyncio.Event) -> None:
     blobs = Blobs(database, schema.blobs, objects, settings.SERVICE)
     upload_store, datasets, versions = UploadStore(database, blobs), DatasetStore(database), VersionStore(database)
     queue = JobQueue(database, blobs, settings.data_job_lease_seconds)
-    folder = settings.state_dir / settings.SERVICE / "jobs"
+    own = settings.state_dir / settings.SERVICE
+    folder = own / "jobs"
+    registry_channel = channel(settings.registry_address, settings.service_token_file)
+    registry = cast(
+        "registry_pb2_grpc.RegistryServiceAsyncStub", registry_pb2_grpc.RegistryServiceStub(registry_channel)
+    )
+    renderer = Renderer(settings.supervision_idle_seconds)
     works: dict[JobKind, Work] = {JobKind.VALIDATION: Validation(blobs)}
     runner = JobRunner(queue, objects, blobs, works, folder, processes=settings.data_job_processes)
     sweeper = Sweeper(database, objects, blobs, uploads_=upload_store, datasets=datasets, versions=versions)
@@ -53,6 +67,8 @@ async def serve(settings: DataSettings, stop: asyncio.Event) -> None:
         runner=runner,
         objects=objects,
         rows=RowPages(objects),
+        tokenizers=TokenizerFiles(registry, FileCache(own / "tokenizers")),
+        renderer=renderer,
         differences=VersionDifferences(objects, blobs, folder),
     )
     ready: dict[str, Check] = {
@@ -61,16 +77,17 @@ async def serve(settings: DataSettings, stop: asyncio.Event) -> None:
         "objects": objects.check,
     }
     async with GrpcServer(settings, [(add_DataServiceServicer_to_server, DataServicer(parts))], ready) as server:
-        background = asyncio.create_task(_background(server, runner, sweeper, settings.sweep_seconds))
-        await _until(stop, background)
+        work = (runner.run, partial(sweeper.run, settings.sweep_seconds), renderer.run)
+        await _until(stop, asyncio.create_task(_background(server, work)))
+    await registry_channel.close()
     await database.close()
 
 
-async def _background(server: GrpcServer, runner: JobRunner, sweeper: Sweeper, sweep_seconds: float) -> None:
+async def _background(server: GrpcServer, work: Sequence[Callable[[], Coroutine[Any, Any, None]]]) -> None:
     await server.wait_ready()
     async with asyncio.TaskGroup() as group:
-        group.create_task(runner.run())
-        group.create_task(sweeper.run(sweep_seconds))
+        for one in work:
+            group.create_task(one())
 
 
 async def _until(stop: asyncio.Event, background: asyncio.Task[None]) -> None:

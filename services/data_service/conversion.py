@@ -120,7 +120,7 @@ def job(value: DataJob) -> pb.DataJob:
     )
     if value.failure is not None:
         message.failure.reason = value.failure.reason
-        message.failure.message.CopyFrom(_text(value.failure.en, value.failure.ja))
+        message.failure.message.CopyFrom(text(value.failure.en, value.failure.ja))
     return message
 
 
@@ -171,7 +171,7 @@ def report(value: Report, data_job: str) -> pb.ValidationReport:
         rows=value.rows,
         valid_rows=value.valid_rows,
         template=_template(value.template),
-        findings=[_finding(finding) for finding in value.findings],
+        findings=[finding(one) for one in value.findings],
         statistics=_statistics(value.statistics),
     )
 
@@ -181,7 +181,8 @@ def row(value: RowView) -> pb.Row:
     return pb.Row(index=value.index, line=value.line, json=value.json, prompt=value.prompt, completion=value.completion)
 
 
-def _finding(value: Finding) -> pb.Finding:
+def finding(value: Finding) -> pb.Finding:
+    """What is wrong, and where."""
     examples = [
         pb.FindingExample(
             line=example.line,
@@ -196,7 +197,7 @@ def _finding(value: Finding) -> pb.Finding:
         reason=value.reason,
         severity=_SEVERITIES[value.severity],
         count=value.count,
-        message=_text(value.en, value.ja),
+        message=text(value.en, value.ja),
         examples=examples,
     )
 
@@ -207,7 +208,7 @@ def _template(value: Template) -> pb.RowTemplate:
         train_on=_TRAIN_ON[value.train_on],
         prompt_marker=value.prompt_marker,
         completion_marker=value.completion_marker,
-        evidence=_text(value.evidence_en, value.evidence_ja),
+        evidence=text(value.evidence_en, value.evidence_ja),
     )
 
 
@@ -226,7 +227,8 @@ def _statistics(value: Statistics) -> pb.DatasetStatistics:
     )
 
 
-def _text(en: str, ja: str) -> blob_pb2.LocalizedText:
+def text(en: str, ja: str) -> blob_pb2.LocalizedText:
+    """The same in both languages."""
     return blob_pb2.LocalizedText(en=en, ja=ja)
 
 

@@ -8,6 +8,7 @@ from services.data_service.calls.comparison import ComparisonCalls
 from services.data_service.calls.datasets import DatasetCalls
 from services.data_service.calls.jobs import JobCalls
 from services.data_service.calls.rows import RowCalls
+from services.data_service.calls.supervision import SupervisionCalls
 from services.data_service.calls.uploads import UploadCalls
 from services.data_service.calls.versions import VersionCalls
 
@@ -19,6 +20,7 @@ class DataServicer(
     VersionCalls,
     RowCalls,
     ComparisonCalls,
+    SupervisionCalls,
     data_pb2_grpc.DataServiceServicer,
 ):
     """The RPCs of data.proto."""

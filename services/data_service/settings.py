@@ -22,6 +22,9 @@ class DataSettings(Settings):
     data_job_lease_seconds: float = Field(
         default=15.0, ge=1, description="After how long without a sign of life another process takes a data job over."
     )
+    supervision_idle_seconds: float = Field(
+        default=300.0, gt=0, description="After how long without a preview of trained tokens its process ends."
+    )
     sweep_seconds: float = Field(
         default=600.0, gt=0, description="How often expired uploads and bytes that nothing refers to are looked for."
     )

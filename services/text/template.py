@@ -81,6 +81,20 @@ def for_rows(form: Form, markers: Markers | None, train_on: TrainOn | None = Non
     )
 
 
+def for_version(form: str, train_on: str, prompt_marker: str, completion_marker: str) -> Template:
+    """The template of a data set's version, before a model is known.
+
+    Args:
+        form: name of a `Form`, such as "TEXT".
+        train_on: "COMPLETION" or "ALL"; anything else lets the form decide.
+        prompt_marker: before the prompt in TEXT rows.
+        completion_marker: before the completion in TEXT rows; empty where they have no markers.
+    """
+    markers = Markers(prompt_marker, completion_marker) if completion_marker else None
+    chosen: dict[str, TrainOn] = {"COMPLETION": "completion", "ALL": "all"}
+    return for_rows(Form[form], markers, chosen.get(train_on))
+
+
 def bind(template: Template, tokenizer: Any) -> Template:
     """The template for a model: chat template and stop tokens filled in. Raises TemplateError.
 

@@ -8,18 +8,9 @@ from aift.data.v1 import data_pb2, data_pb2_grpc
 from aift.registry.v1 import registry_pb2, registry_pb2_grpc
 
 from services.core.errors import InvalidArgument
-from services.text.markers import Markers
-from services.text.rows import Form
-from services.text.template import Template, TrainOn, for_rows
+from services.text.template import Template, for_version
 from services.training_service.errors import BaseModelNotReady
 from services.training_service.shape import ModelShape
-
-_FORMS = {
-    data_pb2.ROW_FORM_TEXT: Form.TEXT,
-    data_pb2.ROW_FORM_INSTRUCTION: Form.INSTRUCTION,
-    data_pb2.ROW_FORM_MESSAGES: Form.MESSAGES,
-}
-_TRAIN_ON: dict[int, TrainOn] = {data_pb2.TRAIN_ON_COMPLETION: "completion", data_pb2.TRAIN_ON_ALL: "all"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +79,9 @@ def _require(name: str, prefix: str, field: str) -> None:
 
 def template_of(message: data_pb2.RowTemplate) -> Template:
     """The template of a version's rows as services/text writes it."""
-    markers = Markers(message.prompt_marker, message.completion_marker) if message.completion_marker else None
-    return for_rows(_FORMS[message.form], markers, _TRAIN_ON.get(message.train_on))
+    form = data_pb2.RowForm.Name(message.form).removeprefix("ROW_FORM_")
+    train_on = data_pb2.TrainOn.Name(message.train_on).removeprefix("TRAIN_ON_")
+    return for_version(form, train_on, message.prompt_marker, message.completion_marker)
 
 
 def shape_of(message: registry_pb2.ModelShape) -> ModelShape:

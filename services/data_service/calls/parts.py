@@ -15,7 +15,9 @@ from services.data_service.domain import Version
 from services.data_service.job_runner import JobRunner
 from services.data_service.job_store import JobStore
 from services.data_service.reference_store import ReferenceStore
+from services.data_service.renderer import Renderer
 from services.data_service.row_pages import RowPages
+from services.data_service.tokenizer_files import TokenizerFiles
 from services.data_service.uploads import Uploads
 from services.data_service.version_differences import VersionDifferences
 from services.data_service.version_store import VersionStore
@@ -41,6 +43,8 @@ class Parts:
     runner: JobRunner
     objects: ObjectStore
     rows: RowPages
+    tokenizers: TokenizerFiles
+    renderer: Renderer
     differences: VersionDifferences
 
 

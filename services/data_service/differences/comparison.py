@@ -72,9 +72,7 @@ class Table:
             rejected=example.rejected if isinstance(example, Preference) else "",
         )
 
-    def _batches(
-        self, wanted: npt.NDArray[np.bool_], columns: Sequence[str]
-    ) -> Iterator[tuple[int, pa.RecordBatch]]:
+    def _batches(self, wanted: npt.NDArray[np.bool_], columns: Sequence[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Columns of the row groups that have a wanted row, each batch with its first row's position."""
         first = 0
         for group in range(self.file.num_row_groups):

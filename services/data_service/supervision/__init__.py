@@ -1,0 +1,1 @@
+"""Processes that render rows with a model's tokenizer: a warm one for previews, one for counting all rows."""
