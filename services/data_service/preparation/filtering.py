@@ -16,12 +16,12 @@ ROW_SECONDS = 1.0
 class Filter:
     """Judges rows by their texts."""
 
-    def __init__(self, how: RowFilter, row_seconds: float = ROW_SECONDS) -> None:
+    def __init__(self, how: RowFilter, row_seconds: float | None = None) -> None:
         self._least = how.min_characters
         self._most = how.max_characters
         self._drop = [regex.compile(pattern) for pattern in how.drop_patterns]
         self._keep = [regex.compile(pattern) for pattern in how.keep_patterns]
-        self._row_seconds = row_seconds
+        self._row_seconds = ROW_SECONDS if row_seconds is None else row_seconds
         self.timed_out = 0
         """Rows that took too long."""
 

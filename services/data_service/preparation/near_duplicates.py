@@ -24,7 +24,7 @@ Positions: TypeAlias = NDArray[np.int64]
 Signatures: TypeAlias = NDArray[np.uint32]
 
 MAX_ROWS = 50_000_000
-"""Signatures then take 25 GiB of disk, and their band keys about as much as half of it."""
+"""Signatures then take 25 GiB of disk, and their band keys up to 17 GiB."""
 _BATCH = 1024
 _SORTED_AT_ONCE = 2_000_000
 _COMPARED_AT_ONCE = 32_768
