@@ -37,6 +37,27 @@ HELP: Final[Mapping[str, tuple[str, str]]] = {
     "logging_steps": ("Steps between metrics (1).", "記録の間隔(ステップ)(1)。"),
     "gradient_checkpointing": ("Less memory, a third more time (no).", "メモリを節約し、時間は約 3 割増(いいえ)。"),
     "packing": ("Several short rows in one sequence (yes).", "短い行をまとめて詰める(はい)。"),
+    "objective": (
+        "What is learnt: sft, pretraining, dpo, orpo or kto (sft).",
+        "学習の目的: sft、pretraining(継続事前学習)、dpo、orpo、kto(sft)。",
+    ),
+    "beta": (
+        "dpo, kto: closeness to the model before; orpo: weight of preferences (0.1).",
+        "dpo・kto は学習前のモデルへの近さ、orpo は選好の重み(0.1)。",
+    ),
+    "neftune_noise_alpha": ("Noise on the embeddings, 0 none (0).", "埋め込みに加えるノイズ(NEFTune)。0 はなし(0)。"),
+    "early_stopping_patience": (
+        "Evaluations without improvement before training ends; 0 never (0).",
+        "改善のない評価がこの回数続いたら早期終了。0 は無効(0)。",
+    ),
+    "load_best_model_at_end": (
+        "Keep the weights with the best eval_loss (no).",
+        "eval_loss が最良の重みを結果にする(いいえ)。",
+    ),
+    "warmup_steps": (
+        "Steps in which the rate rises; overrides the share (0).",
+        "ウォームアップのステップ数。割合より優先(0)。",
+    ),
     "dataloader_num_workers": ("Processes that load data (0).", "データ読み込みのプロセス数(0)。"),
 }
 """Canonical name → English and Japanese, with range and default."""

@@ -32,6 +32,11 @@ ALIASES: Final[Mapping[str, str]] = {
     "use_gradient_checkpointing": "gradient_checkpointing",
     "random_seed": "seed",
     "val_set_size": "eval_split",
+    "stage": "objective",
+    "pref_beta": "beta",
+    "dpo_beta": "beta",
+    "neftune_alpha": "neftune_noise_alpha",
+    "warmup": "warmup_steps",
 }
 """Another name → the canonical one, the same value."""
 
@@ -66,7 +71,11 @@ UNAVAILABLE: Final[Mapping[str, tuple[str, str]]] = {
 """Names that people know and that cannot be asked for → why, in English and Japanese. False asks for nothing."""
 
 FIELDS: Final[Mapping[str, FieldDescriptor]] = training_pb2.Hyperparameters.DESCRIPTOR.fields_by_name
-_ENUM_PREFIXES = {"method": "TRAINING_METHOD_", "lr_scheduler_type": "LEARNING_RATE_SCHEDULE_"}
+_ENUM_PREFIXES = {
+    "method": "TRAINING_METHOD_",
+    "lr_scheduler_type": "LEARNING_RATE_SCHEDULE_",
+    "objective": "TRAINING_OBJECTIVE_",
+}
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
 

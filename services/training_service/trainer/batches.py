@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,16 +11,40 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from services.training_service.trainer.attention import layout
-from services.training_service.trainer.data import TokenRow
 from services.training_service.trainer.plan import Plan
+from services.training_service.trainer.rows import AnswerRow, TokenRow, TrainingRow
 
 Batch = dict[str, Any]
 """Arguments of the model, and `targets` for the loss.
 
 logits_to_keep: of the shape of input_ids, true where the next token is trained; targets: [trained] those tokens, in
 that order. Flat batches: input_ids and position_ids [1, tokens] and `attention.layout`. Padded ones: input_ids and
-attention_mask [rows, longest].
+attention_mask [rows, longest]. Where answers are compared also, for the log-probability of each sequence: sequence
+[trained], its number; reference [sequences]; wanted [rows].
 """
+R = TypeVar("R", bound=TrainingRow)
+
+
+def collate(rows: Sequence[TrainingRow], packing: bool, *, compared: bool) -> Batch:
+    """The batch of some rows; `compared` where their answers are compared."""
+    sequences = [sequence for row in rows for sequence in row.sequences]
+    batch = flat(sequences) if packing else padded(sequences)
+    return batch | _comparison(rows) if compared else batch
+
+
+def _comparison(rows: Sequence[TrainingRow]) -> Batch:
+    answers = [row for row in rows if isinstance(row, AnswerRow)]
+    counts = torch.tensor([s.trained_tokens for row in answers for s in row.sequences], dtype=torch.int64)
+    return {
+        "sequence": torch.repeat_interleave(counts),
+        "reference": torch.tensor([value for row in answers for value in row.reference], dtype=torch.float32),
+        "wanted": torch.tensor([row.wanted for row in answers], dtype=torch.bool),
+    }
+
+
+def on_device(batch: Batch, device: torch.device) -> Batch:
+    """The batch with its tensors moved."""
+    return {name: value.to(device) if isinstance(value, torch.Tensor) else value for name, value in batch.items()}
 
 
 def flat(rows: Sequence[TokenRow]) -> Batch:
@@ -68,16 +92,19 @@ def _targets(rows: Sequence[TokenRow]) -> torch.Tensor:
 class MicroBatches(Dataset[Batch]):
     """The micro-batches of one rank from a step on, in the order of the plan."""
 
-    def __init__(self, rows: Sequence[TokenRow], plan: Plan, rank: int, packing: bool) -> None:
+    def __init__(
+        self, rows: Sequence[TrainingRow], plan: Plan, rank: int, packing: bool, *, compared: bool = False
+    ) -> None:
         self._rows, self._plan, self._rank = rows, plan, rank
-        self._collate = flat if packing else padded
+        self._packing, self._compared = packing, compared
 
     def __len__(self) -> int:
         return self._plan.total_steps * self._plan.micro_batches
 
     def __getitem__(self, index: int) -> Batch:
         step, place = divmod(index, self._plan.micro_batches)
-        return self._collate([self._rows[row] for row in self._plan.step(step).micro_batches[self._rank][place]])
+        rows = [self._rows[row] for row in self._plan.step(step).micro_batches[self._rank][place]]
+        return collate(rows, self._packing, compared=self._compared)
 
 
 class _From(torch.utils.data.Sampler[int]):
@@ -105,20 +132,18 @@ def loader(batches: MicroBatches, first: int, workers: int, pin_memory: bool) ->
     )
 
 
-def evaluation_batches(rows: Sequence[TokenRow], tokens: int, packing: bool) -> Iterator[list[TokenRow]]:
-    """Rows in groups of similar length, each of at most so many tokens with padding."""
-    group: list[TokenRow] = []
-    for row in sorted(rows, key=lambda row: -len(row.ids)):
-        size = (
-            sum(len(r.ids) for r in group) + len(row.ids)
-            if packing
-            else len(group[0].ids) * (len(group) + 1)
-            if group
-            else 0
-        )
-        if group and size > tokens:
+def evaluation_batches(rows: Sequence[R], tokens: int, packing: bool) -> Iterator[list[R]]:
+    """Rows in groups of similar length, each of at most so many tokens with padding, and of at least one row."""
+    group: list[R] = []
+    for row in sorted(rows, key=lambda row: -row.tokens):
+        if group and _size([*group, row], packing) > tokens:
             yield group
             group = []
         group.append(row)
     if group:
         yield group
+
+
+def _size(rows: Sequence[TrainingRow], packing: bool) -> int:
+    lengths = [sequence.tokens for row in rows for sequence in row.sequences]
+    return sum(lengths) if packing else max(lengths) * len(lengths)

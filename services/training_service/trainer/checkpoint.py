@@ -11,6 +11,7 @@ import json
 import os
 import random
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,8 +25,20 @@ from services.training_service.trainer.failures import configuration
 from services.training_service.trainer.hyperparameters import Hyperparameters
 from services.training_service.trainer.ranks import Ranks
 
+BEST_FILE = "best.safetensors"
 KEPT = 2
 """A checkpoint stays at least until the second after it is whole, so that an uploader has time."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The best evaluation so far."""
+
+    loss: float = sys.float_info.max
+    step: int = -1
+    """Of that evaluation; -1 before the first."""
+    waited: int = 0
+    """Evaluations since."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +55,8 @@ class Place:
     """Those that counted in the loss."""
     metrics: dict[str, float] = field(default_factory=dict)
     """What was measured before training and last."""
+    best: Standing = Standing()
+    """The best evaluation."""
 
 
 def fingerprint(lengths: Sequence[int], hyperparameters: Hyperparameters, world: int, total_steps: int) -> str:
@@ -54,7 +69,8 @@ def fingerprint(lengths: Sequence[int], hyperparameters: Hyperparameters, world:
 def read_place(directory: Path, expected: str) -> Place:
     """Where the checkpoint stands. Raises ConfigurationError where it belongs to another order of rows."""
     try:
-        place = Place(**json.loads((directory / "state.json").read_text(encoding="utf-8")))
+        fields = json.loads((directory / "state.json").read_text(encoding="utf-8"))
+        place = Place(**{**fields, "best": Standing(**fields.get("best", {}))})
     except (OSError, ValueError, TypeError) as error:
         en, ja = f"{directory} is no checkpoint: {error}", f"{directory} はチェックポイントではありません: {error}"
         raise configuration("CHECKPOINT_UNREADABLE", "checkpoint", en, ja) from error
@@ -69,9 +85,18 @@ def read_place(directory: Path, expected: str) -> Place:
 
 
 def save(
-    directory: Path, place: Place, ranks: Ranks, *, model: Any, optimizer: Any, scheduler: Any, scaler: Any
+    directory: Path,
+    place: Place,
+    ranks: Ranks,
+    *,
+    model: Any,
+    optimizer: Any,
+    scheduler: Any,
+    scaler: Any,
+    best: Path | None = None,
 ) -> None:
-    """Writes a checkpoint; every rank calls it. It is whole when this returns."""
+    """Writes a checkpoint, with the file of the best weights where there is one; every rank calls it. It is whole when
+    this returns."""
     partial = directory.with_name(f".{directory.name}.partial")
     if ranks.rank == 0:
         shutil.rmtree(partial, ignore_errors=True)
@@ -81,7 +106,9 @@ def save(
     if ranks.rank == 0:
         states = {"optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict()}
         states |= {"scaler": scaler.state_dict()} if scaler is not None else {}
-        _write(partial / "trained.safetensors", lambda path: save_file(_trained(model), path))
+        _write(partial / "trained.safetensors", lambda path: save_file(trained(model), path))
+        if best is not None:
+            os.link(best, partial / BEST_FILE)
         _write(partial / "states.pt", lambda path: torch.save(states, path))
         text = json.dumps(asdict(place), indent=2)
         _write(partial / "state.json", lambda path: path.write_text(text, encoding="utf-8"))
@@ -96,16 +123,21 @@ def save(
 
 def load_weights(directory: Path, model: Any) -> None:
     """Puts the trained weights back. Raises ConfigurationError where they are another model's."""
-    stored = load_file(directory / "trained.safetensors")
-    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-    if {n: tuple(t.shape) for n, t in stored.items()} != {n: tuple(p.shape) for n, p in trained.items()}:
+    put_weights(directory / "trained.safetensors", model)
+
+
+def put_weights(file: Path, model: Any) -> None:
+    """Puts trained weights from a file into the model. Raises ConfigurationError where they are another model's."""
+    stored = load_file(file)
+    own = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    if {n: tuple(t.shape) for n, t in stored.items()} != {n: tuple(p.shape) for n, p in own.items()}:
         en, ja = (
             "the checkpoint holds other weights than the job trains",
             "チェックポイントの重みがこのジョブと一致しません",
         )
         raise configuration("CHECKPOINT_MISMATCH", "checkpoint", en, ja)
     with torch.no_grad():
-        for name, parameter in trained.items():
+        for name, parameter in own.items():
             parameter.copy_(stored[name])
 
 
@@ -121,7 +153,8 @@ def load_states(directory: Path, ranks: Ranks, *, optimizer: Any, scheduler: Any
         _set_random_state(torch.load(own, weights_only=True))
 
 
-def _trained(model: Any) -> dict[str, torch.Tensor]:
+def trained(model: Any) -> dict[str, torch.Tensor]:
+    """Everything that is trained, by name, on the CPU."""
     return {n: p.detach().cpu().contiguous() for n, p in model.named_parameters() if p.requires_grad}
 
 

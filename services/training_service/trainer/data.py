@@ -11,41 +11,25 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from services.text import template as templates
 from services.text.detection import FormTally
 from services.text.problems import Problem, ProblemError
 from services.text.rows import Example, parse
 from services.text.supervision import Rendered, differs_when_served, render_all
 from services.text.template import Template
+from services.training_service.trainer import objective
 from services.training_service.trainer.failures import DataError, data
+from services.training_service.trainer.hyperparameters import Hyperparameters
 from services.training_service.trainer.job import JobFile, Rows
+from services.training_service.trainer.rows import TrainingRow
 
 log = logging.getLogger(__name__)
 
 _CHUNK = 512
 _MAX_PROBLEMS = 10
 _CHECKED_FOR_SERVING = 200
+_UNBOUNDED = 2**30
 Told = Callable[[float], None]
-
-
-@dataclass(frozen=True)
-class TokenRow:
-    """One row as the model sees it."""
-
-    ids: npt.NDArray[np.int32]
-    """[tokens]"""
-    trained: npt.NDArray[np.bool_]
-    """[tokens]; whether the token counts in the loss. The first never does: nothing predicts it."""
-    characters: int
-    """Characters of what is trained, the stop token not counted."""
-
-    @property
-    def trained_tokens(self) -> int:
-        """Tokens that count in the loss."""
-        return int(self.trained[1:].sum())
 
 
 @dataclass(frozen=True)
@@ -53,26 +37,28 @@ class Prepared:
     """Everything that is trained and measured on."""
 
     template: Template
-    train: list[TokenRow]
-    held_out: list[TokenRow]
+    train: list[TrainingRow]
+    held_out: list[TrainingRow]
     prompts: tuple[str, ...]
     """Prompts for samples: the job's, or else three held-out ones."""
 
 
 def prepare(job: JobFile, tokenizer: Any, max_length: int, told: Told) -> Prepared:
     """Reads and renders all rows; `told` hears the share done. Raises DataError."""
-    examples = _read(job.dataset, job.template, told)
+    hp = job.hyperparameters
+    examples = _read(job.dataset, job.template, hp, told)
     template = _bind(examples.template, tokenizer)
     train, held_out = examples.rows, []
     if job.eval_dataset is not None:
-        held_out = _read(job.eval_dataset, _as_dict(examples.template), told).rows
+        held_out = _read(job.eval_dataset, _as_dict(examples.template), hp, told).rows
     else:
-        train, held_out = split(train, job.hyperparameters.eval_split, job.hyperparameters.seed)
-    _warn_of_serving(train, template, tokenizer)
+        train, held_out = split(train, hp.eval_split, hp.seed)
+    render = _Renderer(template, tokenizer, max_length, hp)
+    render.warn_of_serving(train)
     return Prepared(
         template=template,
-        train=_render(train, template, tokenizer, max_length, "dataset", lambda share: told(0.2 + 0.7 * share)),
-        held_out=_render(held_out, template, tokenizer, max_length, "eval_dataset", lambda s: told(0.9 + 0.1 * s)),
+        train=render.all(train, "dataset", lambda share: told(0.2 + 0.6 * share)),
+        held_out=render.all(held_out, "eval_dataset", lambda share: told(0.8 + 0.1 * share)),
         prompts=job.sample_prompts or tuple(prompt for e in held_out[:3] if (prompt := e.prompt)),
     )
 
@@ -97,17 +83,18 @@ def _as_dict(template: Template) -> dict[str, Any]:
     return fields
 
 
-def _read(rows: Rows, given: dict[str, Any], told: Told) -> _Examples:
+def _read(rows: Rows, given: dict[str, Any], hp: Hyperparameters, told: Told) -> _Examples:
     path = Path(rows.path)
     values = list(_values(path))
     told(0.1)
     if not values:
         raise data("NO_ROWS", "dataset", f"{rows.name or path} has no rows", f"{rows.name or path} に行がありません")
     try:
-        template = templates.parse_template(json.dumps(given)) if given else _detect(values)
+        found = templates.parse_template(json.dumps(given)) if given else _detect(values)
+        template = objective.template_for(found, hp.objective)
     except ProblemError as error:
         raise DataError(*error.problems) from error
-    return _Examples(template, _parse_all(values, template))
+    return _Examples(template, objective.examples_for(_parse_all(values, template), hp.objective))
 
 
 def _detect(values: Sequence[object]) -> Template:
@@ -181,66 +168,68 @@ def _bind(template: Template, tokenizer: Any) -> Template:
         raise DataError(*error.problems) from error
 
 
-def _render(
-    rows: Sequence[Example], template: Template, tokenizer: Any, max_length: int, field: str, told: Told
-) -> list[TokenRow]:
-    rendered: list[Rendered] = []
-    remaining = iter(rows)
-    while chunk := list(islice(remaining, _CHUNK)):
+@dataclass(frozen=True)
+class _Renderer:
+    """Examples into tokens, for one model and objective."""
+
+    template: Template
+    tokenizer: Any
+    max_length: int
+    hp: Hyperparameters
+
+    def all(self, examples: Sequence[Example], field: str, told: Told) -> list[TrainingRow]:
+        """Rows in which something is trained. Raises DataError, also where none is left."""
+        rendered: list[Rendered] = []
+        texts = objective.sequences(examples, self.hp.objective)
+        # Rows of continued pretraining are cut into several afterwards instead of being cut off.
+        longest = _UNBOUNDED if self.hp.objective == "pretraining" else self.max_length
+        while chunk := list(islice(texts, _CHUNK)):
+            try:
+                rendered += render_all(chunk, self.template, self.tokenizer, longest)
+            except ProblemError as error:
+                raise DataError(*error.problems) from error
+            told(min(1.0, len(rendered) / len(examples)))
+        rows = objective.training_rows(examples, rendered, self.template.stop, self.max_length, self.hp.objective)
+        self._tell_of_truncation(rendered, len(examples), len(rows))
+        if examples and not rows:
+            raise _all_truncated(self.max_length, field)
+        return rows
+
+    def warn_of_serving(self, examples: Sequence[Example]) -> None:
+        """Looks whether prompts have other tokens when they are served."""
+        checked = list(objective.sequences(examples[:_CHECKED_FOR_SERVING], self.hp.objective))
         try:
-            rendered += render_all(chunk, template, tokenizer, max_length)
+            differing = sum(differs_when_served(row, self.template, self.tokenizer) for row in checked)
         except ProblemError as error:
             raise DataError(*error.problems) from error
-        told(len(rendered) / len(rows))
-    kept = [row for row in rendered if row.trained_tokens]
-    _tell_of_truncation(rendered, kept, max_length)
-    if rows and not kept:
-        en = f"max_length {max_length} cuts off every answer; raise it"
-        raise data(
-            "ALL_ROWS_TRUNCATED",
-            field,
-            en,
-            f"max_length {max_length} では全ての応答が切り落とされます。値を大きくしてください",
-        )
-    return [_token_row(row, template.stop) for row in kept]
+        if differing:
+            log.warning(
+                "in %d of %d rows the prompt ends with other tokens than when it is served: a token straddles prompt"
+                " and answer, or the chat template opens answers in another way",
+                differing,
+                len(checked),
+            )
+
+    def _tell_of_truncation(self, rendered: Sequence[Rendered], examples: int, rows: int) -> None:
+        cut = [row for row in rendered if row.dropped_tokens]
+        if cut:
+            log.warning(
+                "%d of %d rows are longer than %d tokens; %d tokens were cut off",
+                len(cut),
+                len(rendered),
+                self.max_length,
+                sum(row.dropped_tokens for row in cut),
+            )
+        if rows < examples:
+            log.warning(
+                "%d rows have no answer left within %d tokens and are left out", examples - rows, self.max_length
+            )
 
 
-def _tell_of_truncation(rendered: Sequence[Rendered], kept: Sequence[Rendered], max_length: int) -> None:
-    cut = [row for row in rendered if row.dropped_tokens]
-    if cut:
-        tokens = sum(row.dropped_tokens for row in cut)
-        log.warning(
-            "%d of %d rows are longer than %d tokens; %d tokens were cut off",
-            len(cut),
-            len(rendered),
-            max_length,
-            tokens,
-        )
-    if len(kept) < len(rendered):
-        log.warning(
-            "%d rows have no answer left within %d tokens and are left out", len(rendered) - len(kept), max_length
-        )
-
-
-def _token_row(row: Rendered, stop: Sequence[str]) -> TokenRow:
-    pieces = zip(row.pieces[1:], row.trained[1:], strict=True)
-    return TokenRow(
-        ids=np.asarray(row.input_ids, dtype=np.int32),
-        trained=np.asarray(row.trained, dtype=np.bool_),
-        characters=sum(len(piece) for piece, trained in pieces if trained and piece not in stop),
+def _all_truncated(max_length: int, field: str) -> DataError:
+    return data(
+        "ALL_ROWS_TRUNCATED",
+        field,
+        f"max_length {max_length} cuts off every answer; raise it",
+        f"max_length {max_length} では全ての応答が切り落とされます。値を大きくしてください",
     )
-
-
-def _warn_of_serving(rows: Sequence[Example], template: Template, tokenizer: Any) -> None:
-    checked = rows[:_CHECKED_FOR_SERVING]
-    try:
-        differing = sum(differs_when_served(row, template, tokenizer) for row in checked)
-    except ProblemError as error:
-        raise DataError(*error.problems) from error
-    if differing:
-        log.warning(
-            "in %d of %d rows the prompt ends with other tokens than when it is served: a token straddles prompt and"
-            " answer, or the chat template opens answers in another way",
-            differing,
-            len(checked),
-        )

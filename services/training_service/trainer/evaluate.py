@@ -9,50 +9,72 @@ from typing import Any
 import torch
 
 from services.text.template import Template, prompt_ids
-from services.training_service.trainer.batches import evaluation_batches, flat, padded
-from services.training_service.trainer.data import TokenRow
+from services.training_service.trainer import preference
+from services.training_service.trainer.batches import Batch, collate, evaluation_batches, on_device
+from services.training_service.trainer.hyperparameters import Hyperparameters
 from services.training_service.trainer.loss import summed_loss
 from services.training_service.trainer.ranks import Ranks
+from services.training_service.trainer.rows import TrainingRow
 
 MAX_NEW_TOKENS = 64
 Told = Callable[[float], None]
 
 
 def measure(
-    model: Any, rows: Sequence[TokenRow], *, tokens: int, packing: bool, ranks: Ranks, told: Told
+    model: Any,
+    rows: Sequence[TrainingRow],
+    hyperparameters: Hyperparameters,
+    *,
+    tokens: int,
+    packing: bool,
+    ranks: Ranks,
+    told: Told,
 ) -> dict[str, float]:
-    """eval_loss, eval_perplexity and eval_bits_per_character over the trained tokens of held-out rows; {} without rows.
+    """Held-out measurements; {} without rows. Rows are shared among the ranks, in batches of at most `tokens` tokens.
 
-    Bits per character counts the stop token's bits but not as a character; rows are shared among the ranks, in batches
-    of at most `tokens` tokens.
+    Where answers are written, over the trained tokens: eval_loss, eval_perplexity and eval_bits_per_character, which
+    counts the stop token's bits but not as a character. Where they are compared, over the rows: eval_loss,
+    eval_reward_accuracy (the share in which the better answer won) and eval_reward_margin.
     """
     if not rows:
         return {}
+    compared = hyperparameters.prefers
     groups = list(evaluation_batches(rows, tokens, packing))
     mine = groups[ranks.rank :: ranks.world]
-    collate, nats = (flat if packing else padded), 0.0
+    totals = [0.0, 0.0, 0.0]
     training = model.training
     model.eval()
     with torch.inference_mode():
         for done, group in enumerate(mine, 1):
-            nats += float(summed_loss(model, on_device(collate(group), model.device)))
+            batch = on_device(collate(group, packing, compared=compared), model.device)
+            found = _compared(model, batch, hyperparameters) if compared else (float(summed_loss(model, batch)), 0, 0)
+            totals = [total + value for total, value in zip(totals, found, strict=True)]
             told(done / len(mine))
     model.train(training)
-    counted = [r for group in mine for r in group]
-    total, trained, characters = ranks.sums(
-        [nats, sum(r.trained_tokens for r in counted), sum(r.characters for r in counted)]
-    )
-    loss = total / trained
+    counted = [row for group in mine for row in group]
+    weight, characters = sum(row.weight for row in counted), sum(row.characters for row in counted)
+    return _figures(ranks.sums([*totals, weight, characters]), compared=compared)
+
+
+def _compared(model: Any, batch: Batch, hyperparameters: Hyperparameters) -> tuple[float, float, float]:
+    found = preference.compare(model, batch, hyperparameters)
+    return float(found.loss.sum()), float((found.margin > 0).sum()), float(found.margin.sum())
+
+
+def _figures(sums: Sequence[float], *, compared: bool) -> dict[str, float]:
+    total, right, margin, weight, characters = sums
+    loss = total / weight
+    if compared:
+        return {
+            "eval_loss": loss,
+            "eval_reward_accuracy": right / weight,
+            "eval_reward_margin": margin / weight,
+        }
     return {
         "eval_loss": loss,
         "eval_perplexity": math.exp(loss) if loss < 700 else math.inf,
         "eval_bits_per_character": total / math.log(2) / max(1.0, characters),
     }
-
-
-def on_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
-    """The batch with its tensors moved."""
-    return {name: value.to(device) if isinstance(value, torch.Tensor) else value for name, value in batch.items()}
 
 
 def answer(model: Any, tokenizer: Any, template: Template, prompts: Sequence[str]) -> list[str]:

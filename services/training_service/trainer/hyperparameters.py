@@ -9,6 +9,7 @@ from typing import Any, Literal
 from services.text.problems import Problem
 
 Method = Literal["lora", "qlora", "full"]
+Objective = Literal["sft", "pretraining", "dpo", "orpo", "kto"]
 Schedule = Literal["linear", "cosine", "constant"]
 
 
@@ -92,10 +93,33 @@ class Hyperparameters:
     """Put the rows of a step into few sequences without padding. Loss and gradients stay those of the unpacked step."""
     dataloader_num_workers: int = number(0, 0, 64)
     """Processes that load batches; 0: the trainer itself."""
+    objective: Objective = "sft"
+    """sft: to write the answers; pretraining: to write on in plain text, long rows cut into several; dpo, orpo: to
+    prefer the chosen answers to the rejected ones; kto: the same from answers labelled as wanted or not."""
+    beta: float = number(0.1, 0, 100, above_low=True)
+    """How closely dpo and kto keep to the model before training; how much orpo weighs preferences."""
+    neftune_noise_alpha: float = number(0.0, 0, 1000)
+    """Noise on the embeddings while training (NEFTune); 0: none."""
+    early_stopping_patience: int = number(0, 0, 1000)
+    """Evaluations without a better eval_loss after which training ends early; 0: never."""
+    load_best_model_at_end: bool = False
+    """Take the weights of the evaluation with the best eval_loss as the result instead of the last ones."""
+    warmup_steps: int = number(0, 0, 10**9)
+    """Optimizer steps in which the learning rate rises; overrides warmup_ratio when above 0."""
+
+    @property
+    def prefers(self) -> bool:
+        """Whether the objective compares answers instead of learning to write them."""
+        return self.objective in ("dpo", "orpo", "kto")
 
     def problems(self, path: str = "hyperparameters") -> list[Problem]:
-        """Every number that is out of its bounds."""
-        return [problem for item in fields(self) for problem in self._out_of_bounds(item, path)]
+        """Every number that is out of its bounds, and every setting that lacks another."""
+        bounds = [problem for item in fields(self) for problem in self._out_of_bounds(item, path)]
+        return bounds + [
+            _needs_evaluations(f"{path}.{name}")
+            for name in ("early_stopping_patience", "load_best_model_at_end")
+            if getattr(self, name) and not self.eval_steps
+        ]
 
     def _out_of_bounds(self, item: Field[Any], path: str) -> list[Problem]:
         bounds, value = item.metadata.get("bounds"), getattr(self, item.name)
@@ -110,3 +134,12 @@ class Hyperparameters:
                 f"{name} の値 {value} は範囲外です。{bounds} の範囲で指定してください",
             )
         ]
+
+
+def _needs_evaluations(name: str) -> Problem:
+    return Problem(
+        "NEEDS_EVALUATIONS",
+        name,
+        f"{name} compares evaluations; set eval_steps above 0 too",
+        f"{name} は評価を比べるため、eval_steps も 1 以上にしてください",
+    )

@@ -17,10 +17,11 @@ from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from services.training_service.trainer import checkpoint, events
 from services.training_service.trainer.batches import Batch, MicroBatches, loader
+from services.training_service.trainer.best import Best
 from services.training_service.trainer.checkpoint import Place
 from services.training_service.trainer.failures import configuration
 from services.training_service.trainer.hyperparameters import Hyperparameters
-from services.training_service.trainer.loss import summed_loss
+from services.training_service.trainer.loss import Loss
 from services.training_service.trainer.plan import Plan
 from services.training_service.trainer.ranks import Ranks
 from services.training_service.trainer.reporter import Reporter
@@ -50,6 +51,8 @@ class Loop(Trainer):  # type: ignore[misc]  # transformers is untyped here
         *,
         plan: Plan,
         batches: MicroBatches,
+        loss: Loss,
+        best: Best,
         place: Place,
         resume_from: Path | None,
         ranks: Ranks,
@@ -61,6 +64,7 @@ class Loop(Trainer):  # type: ignore[misc]  # transformers is untyped here
         self.remove_callback(PrinterCallback)
         self.plan, self.batches, self.place, self.resume_from = plan, batches, place, resume_from
         self.ranks, self.reporter, self.output_dir = ranks, reporter, output_dir
+        self._loss, self.best = loss, best
         self.measured: dict[str, float] = dict(place.metrics)
         """Newest loss and held-out measurements, with those before training under "base_"."""
         self.measured_step = -1
@@ -80,7 +84,7 @@ class Loop(Trainer):  # type: ignore[misc]  # transformers is untyped here
     def get_batch_samples(
         self, epoch_iterator: Iterator[Batch], num_batches: int, device: torch.device
     ) -> tuple[list[Batch], int]:
-        """The micro-batches of the next step, and the trained tokens of that step over all ranks."""
+        """The micro-batches of the next step, and what that step's loss is divided by, over all ranks."""
         asked = time.monotonic()
         micro_batches = [next(epoch_iterator) for _ in range(num_batches)]
         self._window.waited += time.monotonic() - asked
@@ -93,13 +97,13 @@ class Loop(Trainer):  # type: ignore[misc]  # transformers is untyped here
             tokens=self.place.tokens + step.tokens,
             trained_tokens=self.place.trained_tokens + step.trained_tokens,
         )
-        return micro_batches, step.trained_tokens
+        return micro_batches, step.weight
 
     def compute_loss(
         self, model: Any, inputs: Batch, return_outputs: bool = False, num_items_in_batch: int | None = None
     ) -> torch.Tensor:
         """This micro-batch's share of the step's mean loss; times the ranks, over which gradients are averaged."""
-        return summed_loss(model, inputs) * (self.ranks.world / max(1, num_items_in_batch or 1))
+        return self._loss(model, inputs) * (self.ranks.world / max(1, num_items_in_batch or 1))
 
     def floating_point_ops(self, inputs: Batch) -> int:
         """Not counted: it would walk over all parameters at every micro-batch."""
@@ -169,11 +173,12 @@ class Loop(Trainer):  # type: ignore[misc]  # transformers is untyped here
         return prepared
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        place = replace(self.place, metrics=self.measured)
+        place = replace(self.place, metrics=self.measured, best=self.best.standing)
         name = f"checkpoints/step-{place.step}"
         with self.off_the_clock():
             self._tell_saving(0.0, name)
-            checkpoint.save(self.output_dir / name, place, self.ranks, model=self.model, **self._states())
+            folder, best = self.output_dir / name, self.best.file
+            checkpoint.save(folder, place, self.ranks, model=self.model, best=best, **self._states())
             self._tell_saving(1.0, name)
         measured = self.measured.get("eval_loss") if self.measured_step == place.step else None
         self.reporter.tell(events.Checkpoint(step=place.step, path=name, eval_loss=measured))
@@ -200,9 +205,10 @@ def arguments(
         gradient_accumulation_steps=plan.micro_batches,
         learning_rate=hp.learning_rate,
         lr_scheduler_type=hp.lr_scheduler_type,
-        warmup_steps=math.ceil(hp.warmup_ratio * plan.total_steps),
+        warmup_steps=hp.warmup_steps or math.ceil(hp.warmup_ratio * plan.total_steps),
         weight_decay=hp.weight_decay,
         max_grad_norm=hp.max_grad_norm,
+        neftune_noise_alpha=hp.neftune_noise_alpha or None,
         seed=hp.seed,
         optim="adamw_torch_fused",
         bf16=bf16,

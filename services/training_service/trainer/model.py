@@ -13,24 +13,23 @@ import numpy as np
 import torch
 from torch import nn
 
-from services.text.problems import Problem
+from services.text import tokenizer
+from services.text.problems import Problem, ProblemError
 from services.training_service.trainer import attention
 from services.training_service.trainer.batches import flat
-from services.training_service.trainer.data import TokenRow
 from services.training_service.trainer.failures import ConfigurationError, configuration
 from services.training_service.trainer.hyperparameters import Hyperparameters
 from services.training_service.trainer.loss import summed_loss
+from services.training_service.trainer.rows import TokenRow
 
 log = logging.getLogger(__name__)
 
 
 def load_tokenizer(path: Path) -> Any:
     """The model's tokenizer. Raises ConfigurationError."""
-    from transformers import AutoTokenizer
-
     try:
-        return AutoTokenizer.from_pretrained(str(path), local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+        return tokenizer.load(path)
+    except ProblemError as error:
         raise _unreadable("tokenizer", path, error) from error
 
 

@@ -28,6 +28,8 @@ class Step:
     """Tokens of all rows, over all ranks."""
     trained_tokens: int
     """Those of them that count in the loss."""
+    weight: int
+    """What the loss of all rows together is divided by."""
 
 
 class Plan:
@@ -40,8 +42,10 @@ class Plan:
         hyperparameters: Hyperparameters,
         world: int,
         max_length: int,
+        weights: Sequence[int] | None = None,
     ) -> None:
-        self._lengths, self._trained = lengths, trained
+        """`weights` of the rows in the loss; None: their trained tokens."""
+        self._lengths, self._trained, self._weights = lengths, trained, trained if weights is None else weights
         self._hp, self._world = hyperparameters, world
         self._rank_rows = hyperparameters.per_device_train_batch_size * hyperparameters.gradient_accumulation_steps
         self._step_rows = self._rank_rows * world
@@ -73,6 +77,7 @@ class Plan:
                     [self._lay_out(dealt) for dealt in self._deal(rows)],
                     sum(self._lengths[row] for row in rows),
                     sum(self._trained[row] for row in rows),
+                    sum(self._weights[row] for row in rows),
                 ),
             )
         return self._newest[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,17 +13,20 @@ import torch
 import transformers
 
 from services.text.template import Template
-from services.training_service.trainer import checkpoint, evaluate, events, model
+from services.training_service.trainer import checkpoint, evaluate, events, model, preference
 from services.training_service.trainer.batches import MicroBatches
+from services.training_service.trainer.best import Best
 from services.training_service.trainer.checkpoint import Place
 from services.training_service.trainer.control import Command, TerminationFlag
 from services.training_service.trainer.data import Prepared, prepare
 from services.training_service.trainer.export import export
 from services.training_service.trainer.job import JobFile
 from services.training_service.trainer.loop import Loop, arguments
+from services.training_service.trainer.loss import loss_of
 from services.training_service.trainer.plan import Plan
 from services.training_service.trainer.ranks import Ranks
 from services.training_service.trainer.reporter import Reporter
+from services.training_service.trainer.rows import AnswerRow
 from services.training_service.trainer.steering import Steering
 
 log = logging.getLogger(__name__)
@@ -63,7 +66,7 @@ def run(job: JobFile, output_dir: Path, reporter: Reporter, flag: TerminationFla
         if early is Command.STOP or (early is Command.INTERRUPT and not job.checkpoint):
             return events.Finished(outcome=_OUTCOMES[early], step=0, total_steps=0, metrics={})
         loop = _loop(parts, steering, device)
-        steering.evaluate = lambda step: _measure(parts, loop, step)
+        steering.evaluate = lambda step: _evaluate(parts, loop, step)
         return _train(parts, loop, steering)
     finally:
         ranks.leave()
@@ -87,31 +90,52 @@ def _load(job: JobFile, output_dir: Path, ranks: Ranks, reporter: Reporter, devi
         log.warning("max_length %d is more than the model's context; %d is used", hp.max_length, max_length)
     reporter.progress("loading_model", 0.5, note="weights")
     base = model.load(path, hp, device)
-    packing = hp.packing and model.prove_packing(base, len(tokenizer), device)
+    packing = hp.packing and not hp.neftune_noise_alpha and model.prove_packing(base, len(tokenizer), device)
     adapted = model.with_adapters(base, hp)
     reporter.progress("loading_model", 1.0)
     reporter.progress("preparing_data", 0.0)
     data = prepare(job, tokenizer, max_length, lambda share: reporter.progress("preparing_data", share))
-    return Parts(job, output_dir, ranks, reporter, tokenizer, adapted, data, packing)
+    parts = Parts(job, output_dir, ranks, reporter, tokenizer, adapted, data, packing)
+    return replace(parts, data=_with_reference(parts)) if hp.prefers else parts
+
+
+def _with_reference(parts: Parts) -> Prepared:
+    """The rows with what the model thinks of their answers before it is trained."""
+    hp, data = parts.job.hyperparameters, parts.data
+    rows = [row for row in (*data.train, *data.held_out) if isinstance(row, AnswerRow)]
+    counted = preference.with_reference(
+        parts.model,
+        rows,
+        hp,
+        tokens=hp.per_device_train_batch_size * hp.max_length,
+        packing=parts.packing,
+        ranks=parts.ranks,
+        told=lambda share: parts.reporter.progress("preparing_data", 0.9 + 0.1 * share),
+    )
+    return replace(data, train=list(counted[: len(data.train)]), held_out=list(counted[len(data.train) :]))
 
 
 def _loop(parts: Parts, steering: Steering, device: torch.device) -> Loop:
     """Plan and loop, at the checkpoint's place where there is one."""
     hp, rows, ranks = parts.job.hyperparameters, parts.data.train, parts.ranks
-    lengths = [len(row.ids) for row in rows]
-    longest = max(lengths)
-    plan = Plan(lengths, [row.trained_tokens for row in rows], hp, ranks.world, max(longest, hp.max_length))
+    lengths = [row.tokens for row in rows]
+    trained, weights = [row.trained_tokens for row in rows], [row.weight for row in rows]
+    plan = Plan(lengths, trained, hp, ranks.world, max(*lengths, hp.max_length), weights)
     mark = checkpoint.fingerprint(lengths, hp, ranks.world, plan.total_steps)
     resume_from = Path(parts.job.checkpoint) if parts.job.checkpoint else None
     place = checkpoint.read_place(resume_from, mark) if resume_from else Place(0, mark, 0, 0)
+    best = Best(parts.output_dir / "best", hp.early_stopping_patience, hp.load_best_model_at_end, ranks, place.best)
     if resume_from:
         checkpoint.load_weights(resume_from, parts.model)
+        best.resume(resume_from)
         log.info("going on from step %d of %d", place.step, plan.total_steps)
     return Loop(
         parts.model,
         arguments(hp, plan, parts.output_dir, device),
         plan=plan,
-        batches=MicroBatches(rows, plan, ranks.rank, parts.packing),
+        batches=MicroBatches(rows, plan, ranks.rank, parts.packing, compared=hp.prefers),
+        loss=loss_of(hp),
+        best=best,
         place=place,
         resume_from=resume_from,
         ranks=ranks,
@@ -132,13 +156,26 @@ def _train(parts: Parts, loop: Loop, steering: Steering) -> events.Finished:
     if steering.command is not Command.GO_ON:
         outcome = _OUTCOMES[steering.command]
         return events.Finished(outcome=outcome, step=loop.place.step, total_steps=total, metrics=_result(loop))
-    _measure(parts, loop, total)
+    step = loop.place.step
+    _evaluate(parts, loop, step)
+    if loop.best.restore(step, parts.model):
+        log.info("the weights of step %d are the result: their held-out loss was the lowest", loop.best.standing.step)
+        _measure(parts, loop, step)
     parts.reporter.progress("saving", 0.0, step=total, total_steps=total, note="model")
     if parts.ranks.rank == 0:
-        export(parts.output_dir, parts.job, parts.model, parts.data.template, _result(loop), total)
+        export(parts.output_dir, parts.job, parts.model, parts.data.template, _result(loop), step)
     parts.ranks.wait()
     parts.reporter.progress("saving", 1.0, step=total, total_steps=total, note="model")
-    return events.Finished(outcome="succeeded", step=total, total_steps=total, metrics=_result(loop))
+    return events.Finished(outcome="succeeded", step=step, total_steps=total, metrics=_result(loop))
+
+
+def _evaluate(parts: Parts, loop: Loop, step: int) -> bool:
+    """Measures, keeps the weights where they are the best, and tells whether training should end."""
+    _measure(parts, loop, step)
+    loop.best.take(step, loop.measured.get("eval_loss"), parts.model)
+    if loop.best.exhausted and step < loop.plan.total_steps:
+        log.info("training ends at step %d of %d: the held-out loss falls no more", step, loop.plan.total_steps)
+    return loop.best.exhausted
 
 
 def _measure(parts: Parts, loop: Loop, step: int) -> None:
@@ -154,6 +191,7 @@ def _measure(parts: Parts, loop: Loop, step: int) -> None:
         values = evaluate.measure(
             parts.model,
             parts.data.held_out,
+            hp,
             tokens=tokens,
             packing=parts.packing,
             ranks=parts.ranks,

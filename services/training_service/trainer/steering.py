@@ -29,8 +29,8 @@ class Steering(TrainerCallback):  # type: ignore[misc]  # transformers is untype
         self._owed = Command.GO_ON
         self.command = Command.GO_ON
         """What ended the training early; GO_ON where nothing did."""
-        self.evaluate: Callable[[int], None] = lambda step: None
-        """Measures at a step; set by whoever runs the loop."""
+        self.evaluate: Callable[[int], bool] = lambda step: False
+        """Measures at a step and tells whether training should end there; set by whoever runs the loop."""
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Agrees on what to do now that the step is done."""
@@ -44,7 +44,7 @@ class Steering(TrainerCallback):  # type: ignore[misc]  # transformers is untype
             self.command = command
             control.should_training_stop = True
         elif self._hp.eval_steps and step % self._hp.eval_steps == 0 and not last:
-            self.evaluate(step)
+            control.should_training_stop = self.evaluate(step)
 
     def listen(self) -> Command:
         """What all ranks were told before the first step, agreed on; a checkpoint is owed until then."""

@@ -11,9 +11,9 @@ import transformers
 
 from services.training_service.trainer import attention
 from services.training_service.trainer.batches import Batch, flat, padded
-from services.training_service.trainer.data import TokenRow
 from services.training_service.trainer.loss import summed_loss
 from services.training_service.trainer.model import prove_packing
+from services.training_service.trainer.rows import TokenRow
 
 SIZES: dict[str, Any] = {
     "hidden_size": 32,

@@ -169,7 +169,15 @@ def measured(model: Any, run: Finished) -> dict[str, float]:
     """What the held-out rows of a run give on a model, one by one and padded."""
     description = job.load(run.output_dir.parent / "job.json")
     data = prepare(description, AutoTokenizer.from_pretrained(run.output_dir / "model"), 256, lambda share: None)
-    return evaluate.measure(model, data.held_out, tokens=1, packing=False, ranks=Ranks(), told=lambda share: None)
+    return evaluate.measure(
+        model,
+        data.held_out,
+        description.hyperparameters,
+        tokens=1,
+        packing=False,
+        ranks=Ranks(),
+        told=lambda share: None,
+    )
 
 
 def test_chat_rows_train_with_the_models_own_template(trainer: Trainer) -> None:

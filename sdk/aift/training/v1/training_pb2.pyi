@@ -50,6 +50,42 @@ TRAINING_METHOD_QLORA: TrainingMethod.ValueType  # 3
 """Low-rank adapters beside frozen weights held in 4 bits (NF4)."""
 global___TrainingMethod = TrainingMethod
 
+class _TrainingObjective:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _TrainingObjectiveEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_TrainingObjective.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    TRAINING_OBJECTIVE_UNSPECIFIED: _TrainingObjective.ValueType  # 0
+    """SFT."""
+    TRAINING_OBJECTIVE_SFT: _TrainingObjective.ValueType  # 1
+    """Supervised fine-tuning: to write the answers."""
+    TRAINING_OBJECTIVE_PRETRAINING: _TrainingObjective.ValueType  # 2
+    """Continued pretraining: to write on in plain text. Rows longer than max_length become several."""
+    TRAINING_OBJECTIVE_DPO: _TrainingObjective.ValueType  # 3
+    """Direct preference optimisation: to prefer the chosen answers to the rejected ones (Rafailov et al. 2023)."""
+    TRAINING_OBJECTIVE_ORPO: _TrainingObjective.ValueType  # 4
+    """The same without a reference model (Hong et al. 2024, "ORPO")."""
+    TRAINING_OBJECTIVE_KTO: _TrainingObjective.ValueType  # 5
+    """From answers that are labelled as wanted or not (Ethayarajh et al. 2024, "KTO")."""
+
+class TrainingObjective(_TrainingObjective, metaclass=_TrainingObjectiveEnumTypeWrapper):
+    """What the model learns from the rows."""
+
+TRAINING_OBJECTIVE_UNSPECIFIED: TrainingObjective.ValueType  # 0
+"""SFT."""
+TRAINING_OBJECTIVE_SFT: TrainingObjective.ValueType  # 1
+"""Supervised fine-tuning: to write the answers."""
+TRAINING_OBJECTIVE_PRETRAINING: TrainingObjective.ValueType  # 2
+"""Continued pretraining: to write on in plain text. Rows longer than max_length become several."""
+TRAINING_OBJECTIVE_DPO: TrainingObjective.ValueType  # 3
+"""Direct preference optimisation: to prefer the chosen answers to the rejected ones (Rafailov et al. 2023)."""
+TRAINING_OBJECTIVE_ORPO: TrainingObjective.ValueType  # 4
+"""The same without a reference model (Hong et al. 2024, "ORPO")."""
+TRAINING_OBJECTIVE_KTO: TrainingObjective.ValueType  # 5
+"""From answers that are labelled as wanted or not (Ethayarajh et al. 2024, "KTO")."""
+global___TrainingObjective = TrainingObjective
+
 class _LearningRateSchedule:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
@@ -205,6 +241,12 @@ class Hyperparameters(google.protobuf.message.Message):
     GRADIENT_CHECKPOINTING_FIELD_NUMBER: builtins.int
     PACKING_FIELD_NUMBER: builtins.int
     DATALOADER_NUM_WORKERS_FIELD_NUMBER: builtins.int
+    OBJECTIVE_FIELD_NUMBER: builtins.int
+    BETA_FIELD_NUMBER: builtins.int
+    NEFTUNE_NOISE_ALPHA_FIELD_NUMBER: builtins.int
+    EARLY_STOPPING_PATIENCE_FIELD_NUMBER: builtins.int
+    LOAD_BEST_MODEL_AT_END_FIELD_NUMBER: builtins.int
+    WARMUP_STEPS_FIELD_NUMBER: builtins.int
     method: global___TrainingMethod.ValueType
     """What is trained. Default LORA."""
     learning_rate: builtins.float
@@ -253,6 +295,20 @@ class Hyperparameters(google.protobuf.message.Message):
     """Put several short rows into one sequence. Default true."""
     dataloader_num_workers: builtins.int
     """Processes that load data. Default 0: the trainer itself."""
+    objective: global___TrainingObjective.ValueType
+    """What the model learns from the rows. Default SFT."""
+    beta: builtins.float
+    """How closely DPO and KTO keep to the model before training, and how much ORPO weighs preferences; above 0, at most
+    100. Default 0.1.
+    """
+    neftune_noise_alpha: builtins.float
+    """Noise on the embeddings while training (NEFTune, Jain et al. 2023), 0 to 1000; 0 means none. Default 0."""
+    early_stopping_patience: builtins.int
+    """Evaluations without a better eval_loss after which training ends early, 0 to 1000; 0 means never. Default 0."""
+    load_best_model_at_end: builtins.bool
+    """Take the weights of the evaluation with the best eval_loss as the result instead of the last ones. Default false."""
+    warmup_steps: builtins.int
+    """Optimizer steps in which the learning rate rises; overrides warmup_ratio when above 0. Default 0."""
     @property
     def lora_target_modules(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Layers that get adapters; empty means all linear layers but the output."""
@@ -285,11 +341,21 @@ class Hyperparameters(google.protobuf.message.Message):
         gradient_checkpointing: builtins.bool | None = ...,
         packing: builtins.bool | None = ...,
         dataloader_num_workers: builtins.int | None = ...,
+        objective: global___TrainingObjective.ValueType = ...,
+        beta: builtins.float | None = ...,
+        neftune_noise_alpha: builtins.float | None = ...,
+        early_stopping_patience: builtins.int | None = ...,
+        load_best_model_at_end: builtins.bool | None = ...,
+        warmup_steps: builtins.int | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_dataloader_num_workers", b"_dataloader_num_workers", "_eval_split", b"_eval_split", "_eval_steps", b"_eval_steps", "_gradient_accumulation_steps", b"_gradient_accumulation_steps", "_gradient_checkpointing", b"_gradient_checkpointing", "_learning_rate", b"_learning_rate", "_logging_steps", b"_logging_steps", "_lora_alpha", b"_lora_alpha", "_lora_dropout", b"_lora_dropout", "_lora_r", b"_lora_r", "_max_grad_norm", b"_max_grad_norm", "_max_length", b"_max_length", "_max_steps", b"_max_steps", "_num_train_epochs", b"_num_train_epochs", "_packing", b"_packing", "_per_device_train_batch_size", b"_per_device_train_batch_size", "_save_steps", b"_save_steps", "_seed", b"_seed", "_use_dora", b"_use_dora", "_use_rslora", b"_use_rslora", "_warmup_ratio", b"_warmup_ratio", "_weight_decay", b"_weight_decay", "dataloader_num_workers", b"dataloader_num_workers", "eval_split", b"eval_split", "eval_steps", b"eval_steps", "gradient_accumulation_steps", b"gradient_accumulation_steps", "gradient_checkpointing", b"gradient_checkpointing", "learning_rate", b"learning_rate", "logging_steps", b"logging_steps", "lora_alpha", b"lora_alpha", "lora_dropout", b"lora_dropout", "lora_r", b"lora_r", "max_grad_norm", b"max_grad_norm", "max_length", b"max_length", "max_steps", b"max_steps", "num_train_epochs", b"num_train_epochs", "packing", b"packing", "per_device_train_batch_size", b"per_device_train_batch_size", "save_steps", b"save_steps", "seed", b"seed", "use_dora", b"use_dora", "use_rslora", b"use_rslora", "warmup_ratio", b"warmup_ratio", "weight_decay", b"weight_decay"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_dataloader_num_workers", b"_dataloader_num_workers", "_eval_split", b"_eval_split", "_eval_steps", b"_eval_steps", "_gradient_accumulation_steps", b"_gradient_accumulation_steps", "_gradient_checkpointing", b"_gradient_checkpointing", "_learning_rate", b"_learning_rate", "_logging_steps", b"_logging_steps", "_lora_alpha", b"_lora_alpha", "_lora_dropout", b"_lora_dropout", "_lora_r", b"_lora_r", "_max_grad_norm", b"_max_grad_norm", "_max_length", b"_max_length", "_max_steps", b"_max_steps", "_num_train_epochs", b"_num_train_epochs", "_packing", b"_packing", "_per_device_train_batch_size", b"_per_device_train_batch_size", "_save_steps", b"_save_steps", "_seed", b"_seed", "_use_dora", b"_use_dora", "_use_rslora", b"_use_rslora", "_warmup_ratio", b"_warmup_ratio", "_weight_decay", b"_weight_decay", "dataloader_num_workers", b"dataloader_num_workers", "eval_split", b"eval_split", "eval_steps", b"eval_steps", "gradient_accumulation_steps", b"gradient_accumulation_steps", "gradient_checkpointing", b"gradient_checkpointing", "learning_rate", b"learning_rate", "logging_steps", b"logging_steps", "lora_alpha", b"lora_alpha", "lora_dropout", b"lora_dropout", "lora_r", b"lora_r", "lora_target_modules", b"lora_target_modules", "lr_scheduler_type", b"lr_scheduler_type", "max_grad_norm", b"max_grad_norm", "max_length", b"max_length", "max_steps", b"max_steps", "method", b"method", "num_train_epochs", b"num_train_epochs", "packing", b"packing", "per_device_train_batch_size", b"per_device_train_batch_size", "save_steps", b"save_steps", "seed", b"seed", "use_dora", b"use_dora", "use_rslora", b"use_rslora", "warmup_ratio", b"warmup_ratio", "weight_decay", b"weight_decay"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_beta", b"_beta", "_dataloader_num_workers", b"_dataloader_num_workers", "_early_stopping_patience", b"_early_stopping_patience", "_eval_split", b"_eval_split", "_eval_steps", b"_eval_steps", "_gradient_accumulation_steps", b"_gradient_accumulation_steps", "_gradient_checkpointing", b"_gradient_checkpointing", "_learning_rate", b"_learning_rate", "_load_best_model_at_end", b"_load_best_model_at_end", "_logging_steps", b"_logging_steps", "_lora_alpha", b"_lora_alpha", "_lora_dropout", b"_lora_dropout", "_lora_r", b"_lora_r", "_max_grad_norm", b"_max_grad_norm", "_max_length", b"_max_length", "_max_steps", b"_max_steps", "_neftune_noise_alpha", b"_neftune_noise_alpha", "_num_train_epochs", b"_num_train_epochs", "_packing", b"_packing", "_per_device_train_batch_size", b"_per_device_train_batch_size", "_save_steps", b"_save_steps", "_seed", b"_seed", "_use_dora", b"_use_dora", "_use_rslora", b"_use_rslora", "_warmup_ratio", b"_warmup_ratio", "_warmup_steps", b"_warmup_steps", "_weight_decay", b"_weight_decay", "beta", b"beta", "dataloader_num_workers", b"dataloader_num_workers", "early_stopping_patience", b"early_stopping_patience", "eval_split", b"eval_split", "eval_steps", b"eval_steps", "gradient_accumulation_steps", b"gradient_accumulation_steps", "gradient_checkpointing", b"gradient_checkpointing", "learning_rate", b"learning_rate", "load_best_model_at_end", b"load_best_model_at_end", "logging_steps", b"logging_steps", "lora_alpha", b"lora_alpha", "lora_dropout", b"lora_dropout", "lora_r", b"lora_r", "max_grad_norm", b"max_grad_norm", "max_length", b"max_length", "max_steps", b"max_steps", "neftune_noise_alpha", b"neftune_noise_alpha", "num_train_epochs", b"num_train_epochs", "packing", b"packing", "per_device_train_batch_size", b"per_device_train_batch_size", "save_steps", b"save_steps", "seed", b"seed", "use_dora", b"use_dora", "use_rslora", b"use_rslora", "warmup_ratio", b"warmup_ratio", "warmup_steps", b"warmup_steps", "weight_decay", b"weight_decay"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_beta", b"_beta", "_dataloader_num_workers", b"_dataloader_num_workers", "_early_stopping_patience", b"_early_stopping_patience", "_eval_split", b"_eval_split", "_eval_steps", b"_eval_steps", "_gradient_accumulation_steps", b"_gradient_accumulation_steps", "_gradient_checkpointing", b"_gradient_checkpointing", "_learning_rate", b"_learning_rate", "_load_best_model_at_end", b"_load_best_model_at_end", "_logging_steps", b"_logging_steps", "_lora_alpha", b"_lora_alpha", "_lora_dropout", b"_lora_dropout", "_lora_r", b"_lora_r", "_max_grad_norm", b"_max_grad_norm", "_max_length", b"_max_length", "_max_steps", b"_max_steps", "_neftune_noise_alpha", b"_neftune_noise_alpha", "_num_train_epochs", b"_num_train_epochs", "_packing", b"_packing", "_per_device_train_batch_size", b"_per_device_train_batch_size", "_save_steps", b"_save_steps", "_seed", b"_seed", "_use_dora", b"_use_dora", "_use_rslora", b"_use_rslora", "_warmup_ratio", b"_warmup_ratio", "_warmup_steps", b"_warmup_steps", "_weight_decay", b"_weight_decay", "beta", b"beta", "dataloader_num_workers", b"dataloader_num_workers", "early_stopping_patience", b"early_stopping_patience", "eval_split", b"eval_split", "eval_steps", b"eval_steps", "gradient_accumulation_steps", b"gradient_accumulation_steps", "gradient_checkpointing", b"gradient_checkpointing", "learning_rate", b"learning_rate", "load_best_model_at_end", b"load_best_model_at_end", "logging_steps", b"logging_steps", "lora_alpha", b"lora_alpha", "lora_dropout", b"lora_dropout", "lora_r", b"lora_r", "lora_target_modules", b"lora_target_modules", "lr_scheduler_type", b"lr_scheduler_type", "max_grad_norm", b"max_grad_norm", "max_length", b"max_length", "max_steps", b"max_steps", "method", b"method", "neftune_noise_alpha", b"neftune_noise_alpha", "num_train_epochs", b"num_train_epochs", "objective", b"objective", "packing", b"packing", "per_device_train_batch_size", b"per_device_train_batch_size", "save_steps", b"save_steps", "seed", b"seed", "use_dora", b"use_dora", "use_rslora", b"use_rslora", "warmup_ratio", b"warmup_ratio", "warmup_steps", b"warmup_steps", "weight_decay", b"weight_decay"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_beta", b"_beta"]) -> typing.Literal["beta"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_dataloader_num_workers", b"_dataloader_num_workers"]) -> typing.Literal["dataloader_num_workers"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_early_stopping_patience", b"_early_stopping_patience"]) -> typing.Literal["early_stopping_patience"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_eval_split", b"_eval_split"]) -> typing.Literal["eval_split"] | None: ...
     @typing.overload
@@ -300,6 +366,8 @@ class Hyperparameters(google.protobuf.message.Message):
     def WhichOneof(self, oneof_group: typing.Literal["_gradient_checkpointing", b"_gradient_checkpointing"]) -> typing.Literal["gradient_checkpointing"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_learning_rate", b"_learning_rate"]) -> typing.Literal["learning_rate"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_load_best_model_at_end", b"_load_best_model_at_end"]) -> typing.Literal["load_best_model_at_end"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_logging_steps", b"_logging_steps"]) -> typing.Literal["logging_steps"] | None: ...
     @typing.overload
@@ -314,6 +382,8 @@ class Hyperparameters(google.protobuf.message.Message):
     def WhichOneof(self, oneof_group: typing.Literal["_max_length", b"_max_length"]) -> typing.Literal["max_length"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_max_steps", b"_max_steps"]) -> typing.Literal["max_steps"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_neftune_noise_alpha", b"_neftune_noise_alpha"]) -> typing.Literal["neftune_noise_alpha"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_num_train_epochs", b"_num_train_epochs"]) -> typing.Literal["num_train_epochs"] | None: ...
     @typing.overload
@@ -330,6 +400,8 @@ class Hyperparameters(google.protobuf.message.Message):
     def WhichOneof(self, oneof_group: typing.Literal["_use_rslora", b"_use_rslora"]) -> typing.Literal["use_rslora"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_warmup_ratio", b"_warmup_ratio"]) -> typing.Literal["warmup_ratio"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_warmup_steps", b"_warmup_steps"]) -> typing.Literal["warmup_steps"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_weight_decay", b"_weight_decay"]) -> typing.Literal["weight_decay"] | None: ...
 
