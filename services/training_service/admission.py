@@ -8,15 +8,23 @@ from aift.training.v1 import training_pb2 as pb
 
 from services.core import names
 from services.core.errors import InvalidArgument, Violation
+from services.text.rows import Form
 from services.training_service import messages
 from services.training_service.domain import Spec
 from services.training_service.errors import SpecDoesNotFit
 from services.training_service.resolution import ResolvedBase, ResolvedRows, Resolver
-from services.training_service.trainer.hyperparameters import Hyperparameters
+from services.training_service.trainer.hyperparameters import Hyperparameters, Objective
 
 _MAX_PROMPTS = 10
 _MAX_PROMPT_CHARS = 4000
 _MAX_PROCESSES = 64
+FORMS_OF: dict[Objective, tuple[Form, ...]] = {
+    "pretraining": (Form.TEXT,),
+    "dpo": (Form.PREFERENCE,),
+    "orpo": (Form.PREFERENCE,),
+    "kto": (Form.LABELED, Form.PREFERENCE),
+}
+"""The forms of rows that an objective learns from; sft from all others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +49,12 @@ async def admit(resolver: Resolver, wanted: pb.TrainingSpec, *, path: str) -> Ad
     base = await resolver.base_model(wanted.base_model, field=f"{path}.base_model")
     rows = await resolver.rows(wanted.dataset_version, field=f"{path}.dataset_version")
     held_out = await _eval_rows(resolver, wanted, path)
-    misfits = [*_misfits(hyperparameters, base, path), *_too_few_rows(hyperparameters, rows, held_out, path)]
+    misfits = [
+        *_misfits(hyperparameters, base, path),
+        *_other_rows(hyperparameters.objective, rows, f"{path}.dataset_version"),
+        *(_other_rows(hyperparameters.objective, held_out, f"{path}.eval_dataset_version") if held_out else ()),
+        *_too_few_rows(hyperparameters, rows, held_out, path),
+    ]
     if misfits:
         raise SpecDoesNotFit(misfits)
     spec = Spec(
@@ -141,6 +154,19 @@ def _misfits(hyperparameters: Hyperparameters, base: ResolvedBase, path: str) ->
             "RANK_ABOVE_LAYER",
             f"Is {hyperparameters.lora_r}, above the width {side} of {narrow.name}; use at most {side}.",
             f"値 {hyperparameters.lora_r} は {narrow.name} の幅 {side} を超えています。{side} 以下にしてください。",
+        )
+
+
+def _other_rows(objective: Objective, rows: ResolvedRows, field: str) -> Iterator[Violation]:
+    """Rows of a form that the objective does not learn from."""
+    forms = FORMS_OF.get(objective, tuple(form for form in Form if form not in (Form.PREFERENCE, Form.LABELED)))
+    if rows.form not in forms:
+        shown = ", ".join(form.upper() for form in forms)
+        yield Violation(
+            field,
+            "OBJECTIVE_MISMATCH",
+            f"{rows.name} has rows of the form {rows.form.upper()}; objective {objective.upper()} learns from {shown}.",
+            f"{rows.name} の行は {rows.form.upper()} 形式です。objective {objective.upper()} には {shown} 形式が必要です。",
         )
 
 

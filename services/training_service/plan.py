@@ -77,9 +77,9 @@ def plan(admitted: Admitted, machines: Sequence[Machine]) -> Plan:
     else:
         train_rows, eval_rows = admitted.rows.rows, admitted.eval_rows.rows
     longest = min(hyperparameters.max_length, admitted.rows.longest_row_characters + _TEMPLATE_TOKENS)
-    load = Load(
-        rows=hyperparameters.per_device_train_batch_size, row_tokens=longest, processes=processes, on_gpu=on_gpu
-    )
+    # Where answers are compared, a row is two sequences.
+    rows = hyperparameters.per_device_train_batch_size * (2 if hyperparameters.prefers else 1)
+    load = Load(rows=rows, row_tokens=longest, processes=processes, on_gpu=on_gpu)
     memory = estimate(shape, hyperparameters, load)
     fits = [(machine, _fits(machine, sum(memory.values()), processes)) for machine in machines]
     return Plan(
@@ -132,7 +132,7 @@ def _memory_notes(
         ja=f"デバイスごとに約 {_gib(total)} GiB 必要ですが、足りるワーカーがありません。影響の小さい順の対策:",
     )
     for en, ja, smaller in _remedies(admitted.spec.hyperparameters):
-        rows = smaller.per_device_train_batch_size
+        rows = smaller.per_device_train_batch_size * (2 if smaller.prefers else 1)
         lighter = replace(load, rows=rows, row_tokens=min(load.row_tokens, smaller.max_length))
         saved = total - sum(estimate(admitted.base.shape, smaller, lighter).values())
         if saved > 0:

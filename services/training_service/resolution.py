@@ -8,6 +8,7 @@ from aift.data.v1 import data_pb2, data_pb2_grpc
 from aift.registry.v1 import registry_pb2, registry_pb2_grpc
 
 from services.core.errors import InvalidArgument
+from services.text.rows import Form
 from services.text.template import Template, for_version
 from services.training_service.errors import BaseModelNotReady
 from services.training_service.shape import ModelShape
@@ -31,6 +32,7 @@ class ResolvedRows:
     rows: int
     characters: int
     longest_row_characters: int
+    form: Form
     template_json: str
 
 
@@ -56,13 +58,15 @@ class Resolver:
         """Raises NotFound by way of the data service."""
         _require(name, "datasets/", field)
         version = await self._data.GetDatasetVersion(data_pb2.GetDatasetVersionRequest(name=name))
+        template = template_of(version.template)
         return ResolvedRows(
             name=version.name,
             sha256=version.sha256,
             rows=version.statistics.rows,
             characters=version.statistics.characters,
             longest_row_characters=version.statistics.max_characters,
-            template_json=template_of(version.template).to_json(),
+            form=template.form,
+            template_json=template.to_json(),
         )
 
 

@@ -150,6 +150,16 @@ async def test_what_does_not_fit_the_model_is_refused(api: Api, values: dict[str
     assert said in violations(error)[f"training_job.spec.hyperparameters.{field}"].description
 
 
+async def test_rows_that_the_objective_does_not_learn_from_are_refused(api: Api) -> None:
+    values = {"objective": pb.TRAINING_OBJECTIVE_DPO}
+    error = await refusal(api.training.CreateTrainingJob(job_request(hyperparameters=values)))
+    assert reason_of(error) == "SPEC_DOES_NOT_FIT"
+    assert "PREFERENCE" in violations(error)["training_job.spec.dataset_version"].description
+    values = {"load_best_model_at_end": True}
+    error = await refusal(api.training.CreateTrainingJob(job_request(hyperparameters=values)))
+    assert "eval_steps" in violations(error)["training_job.spec.hyperparameters.load_best_model_at_end"].description
+
+
 async def test_unknown_and_unfinished_inputs_are_refused(api: Api, peers: Peers) -> None:
     error = await refusal(api.training.CreateTrainingJob(job_request(base_model="baseModels/nope")))
     assert error.code() is grpc.StatusCode.NOT_FOUND

@@ -2,6 +2,7 @@
 
 import pytest
 
+from services.text.rows import Form
 from services.training_service.admission import Admitted, split_rows
 from services.training_service.domain import Spec
 from services.training_service.memory import Load, estimate
@@ -49,6 +50,7 @@ def make_plan(hyperparameters: Hyperparameters, machines: list[Machine], *, rows
         rows=rows,
         characters=rows * 100,
         longest_row_characters=3000,
+        form=Form.TEXT,
         template_json="{}",
     )
     spec = Spec(
