@@ -26,6 +26,7 @@ from services.data_service.domain import JobKind
 from services.data_service.job_queue import JobQueue
 from services.data_service.job_runner import JobRunner, Work
 from services.data_service.job_store import JobStore
+from services.data_service.preparing import Preparation, PreparationPreviews
 from services.data_service.reference_store import ReferenceStore
 from services.data_service.renderer import Renderer
 from services.data_service.row_pages import RowPages
@@ -55,8 +56,9 @@ async def serve(settings: DataSettings, stop: asyncio.Event) -> None:
         "registry_pb2_grpc.RegistryServiceAsyncStub", registry_pb2_grpc.RegistryServiceStub(registry_channel)
     )
     renderer = Renderer(settings.supervision_idle_seconds)
-    works: dict[JobKind, Work] = {JobKind.VALIDATION: Validation(blobs)}
+    works: dict[JobKind, Work] = {JobKind.VALIDATION: Validation(blobs), JobKind.PREPARATION: Preparation(versions)}
     runner = JobRunner(queue, objects, blobs, works, folder, processes=settings.data_job_processes)
+    rows = RowPages(objects)
     sweeper = Sweeper(database, objects, blobs, uploads_=upload_store, datasets=datasets, versions=versions)
     parts = Parts(
         uploads=Uploads(upload_store, objects, blobs, settings.max_upload_bytes),
@@ -66,7 +68,8 @@ async def serve(settings: DataSettings, stop: asyncio.Event) -> None:
         jobs=JobStore(database),
         runner=runner,
         objects=objects,
-        rows=RowPages(objects),
+        rows=rows,
+        previews=PreparationPreviews(rows),
         tokenizers=TokenizerFiles(registry, FileCache(own / "tokenizers")),
         renderer=renderer,
         differences=VersionDifferences(objects, blobs, folder),

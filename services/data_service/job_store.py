@@ -39,15 +39,26 @@ class JobStore:
         self._database = database
 
     async def create(
-        self, tenant: str, kind: JobKind, dataset_id: str, spec: JobSpec, key: RequestKey, *, upload_id: str = ""
+        self,
+        tenant: str,
+        kind: JobKind,
+        dataset_id: str,
+        spec: JobSpec,
+        key: RequestKey,
+        *,
+        upload_id: str = "",
+        total_bytes: int = 0,
     ) -> DataJob:
-        """A new job, or the one that the same request made. Raises NotFound, UploadNotFinalized."""
+        """A new job, or the one that the same request made. `total_bytes` is what a job without an upload will read.
+
+        Raises NotFound, UploadNotFinalized.
+        """
         async with self._database.transaction() as tx:
             name = await idempotency.recall(tx, requests, key)
             if name is not None:
                 return await read_job(tx, tenant, name.removeprefix("dataJobs/"))
             await dataset_store.lock(tx, tenant, dataset_id)
-            content = await _content(tx, tenant, upload_id) if upload_id else {}
+            content = await _content(tx, tenant, upload_id) if upload_id else {"total_bytes": total_bytes}
             place = {"tenant": tenant, "id": new_id(), "uid": new_uid(), "dataset_id": dataset_id}
             await tx.execute(data_jobs.insert().values(**place, kind=kind, spec=asdict(spec), **content))
             await idempotency.record(tx, requests, key, f"dataJobs/{place['id']}")

@@ -7,6 +7,7 @@ from aift.data.v1 import data_pb2_grpc
 from services.data_service.calls.comparison import ComparisonCalls
 from services.data_service.calls.datasets import DatasetCalls
 from services.data_service.calls.jobs import JobCalls
+from services.data_service.calls.preparation import PreparationCalls
 from services.data_service.calls.rows import RowCalls
 from services.data_service.calls.supervision import SupervisionCalls
 from services.data_service.calls.uploads import UploadCalls
@@ -17,6 +18,7 @@ class DataServicer(
     UploadCalls,
     DatasetCalls,
     JobCalls,
+    PreparationCalls,
     VersionCalls,
     RowCalls,
     ComparisonCalls,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from aift.data.v1 import data_pb2 as pb
-from google.protobuf.message import Message
 
-from services.core import idempotency, names, pages
+from services.core import names, pages
 from services.core.context import current
 from services.data_service import conversion, job_request
 from services.data_service.calls.parts import DATASET, JOB, UPLOAD, Calls, Context
-from services.data_service.domain import JobKind, JobSpec
+from services.data_service.domain import JobKind
 
 
 class JobCalls(Calls):
@@ -43,11 +42,3 @@ class JobCalls(Calls):
             data_job = (await self._version(data_job)).data_job
         found = await self._parts.jobs.report(current().tenant, names.parse(JOB, data_job)["job"])
         return conversion.report(found, data_job)
-
-    async def _start(
-        self, kind: JobKind, dataset_id: str, spec: JobSpec, request: Message, *, upload_id: str = ""
-    ) -> pb.DataJob:
-        key = idempotency.key_of(request)
-        asked = await self._parts.jobs.create(current().tenant, kind, dataset_id, spec, key, upload_id=upload_id)
-        self._parts.runner.wake()
-        return conversion.job(asked)

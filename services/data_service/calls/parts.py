@@ -6,14 +6,18 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import grpc.aio
+from aift.data.v1 import data_pb2 as pb
+from google.protobuf.message import Message
 
-from services.core import names
+from services.core import idempotency, names
 from services.core.context import current
 from services.core.objects import ObjectStore
+from services.data_service import conversion
 from services.data_service.dataset_store import DatasetStore
-from services.data_service.domain import Version
+from services.data_service.domain import JobKind, JobSpec, Version
 from services.data_service.job_runner import JobRunner
 from services.data_service.job_store import JobStore
+from services.data_service.preparing import PreparationPreviews
 from services.data_service.reference_store import ReferenceStore
 from services.data_service.renderer import Renderer
 from services.data_service.row_pages import RowPages
@@ -43,6 +47,7 @@ class Parts:
     runner: JobRunner
     objects: ObjectStore
     rows: RowPages
+    previews: PreparationPreviews
     tokenizers: TokenizerFiles
     renderer: Renderer
     differences: VersionDifferences
@@ -60,3 +65,21 @@ class Calls:
             return await self._parts.versions.get(current().tenant, names.parse(DATASET, name)["dataset"], None)
         ids = names.parse(VERSION, name)
         return await self._parts.versions.get(current().tenant, ids["dataset"], int(ids["n"]))
+
+    async def _start(
+        self,
+        kind: JobKind,
+        dataset_id: str,
+        spec: JobSpec,
+        request: Message,
+        *,
+        upload_id: str = "",
+        total_bytes: int = 0,
+    ) -> pb.DataJob:
+        """A new data job; somebody is told to work at it."""
+        key = idempotency.key_of(request)
+        asked = await self._parts.jobs.create(
+            current().tenant, kind, dataset_id, spec, key, upload_id=upload_id, total_bytes=total_bytes
+        )
+        self._parts.runner.wake()
+        return conversion.job(asked)
