@@ -21,6 +21,7 @@ from services.core.server import GrpcServer
 from services.data_service import schema
 from services.data_service.calls.parts import Parts
 from services.data_service.checking import Validation
+from services.data_service.counting import TokenCount
 from services.data_service.dataset_store import DatasetStore
 from services.data_service.domain import JobKind
 from services.data_service.job_queue import JobQueue
@@ -55,8 +56,13 @@ async def serve(settings: DataSettings, stop: asyncio.Event) -> None:
     registry = cast(
         "registry_pb2_grpc.RegistryServiceAsyncStub", registry_pb2_grpc.RegistryServiceStub(registry_channel)
     )
+    tokenizers = TokenizerFiles(registry, FileCache(own / "tokenizers"))
     renderer = Renderer(settings.supervision_idle_seconds)
-    works: dict[JobKind, Work] = {JobKind.VALIDATION: Validation(blobs), JobKind.PREPARATION: Preparation(versions)}
+    works: dict[JobKind, Work] = {
+        JobKind.VALIDATION: Validation(blobs),
+        JobKind.PREPARATION: Preparation(versions),
+        JobKind.TOKEN_COUNT: TokenCount(versions, tokenizers),
+    }
     runner = JobRunner(queue, objects, blobs, works, folder, processes=settings.data_job_processes)
     rows = RowPages(objects)
     sweeper = Sweeper(database, objects, blobs, uploads_=upload_store, datasets=datasets, versions=versions)
@@ -70,7 +76,7 @@ async def serve(settings: DataSettings, stop: asyncio.Event) -> None:
         objects=objects,
         rows=rows,
         previews=PreparationPreviews(rows),
-        tokenizers=TokenizerFiles(registry, FileCache(own / "tokenizers")),
+        tokenizers=tokenizers,
         renderer=renderer,
         differences=VersionDifferences(objects, blobs, folder),
     )

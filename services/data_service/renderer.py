@@ -17,7 +17,6 @@ from services.data_service.workspace import environment
 log = logging.getLogger(__name__)
 
 _MODULE = "services.data_service.supervision"
-_OFFLINE = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1", "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1"}
 _LONGEST_LINE_BYTES = 1 << 28
 _ANSWER_WITHIN_S = 50.0
 _END_WITHIN_S = 2.0
@@ -90,7 +89,7 @@ class Renderer:
         if self._process is None or self._process.returncode is not None:
             self._process = await lifeline.spawn(
                 [sys.executable, "-m", _MODULE],
-                env=environment(**_OFFLINE),
+                env=environment(TOKENIZERS_PARALLELISM="false"),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 limit=_LONGEST_LINE_BYTES,

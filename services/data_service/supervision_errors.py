@@ -51,6 +51,27 @@ class TokenizerUnreadable(DomainError):
     ja = "{base_model}: {detail_ja}。"
 
 
+class RowNotRendered(DomainError):
+    """A row does not fit the objective or the template. Becomes a job's failure."""
+
+    reason = "ROW_NOT_RENDERED"
+    status = "FAILED_PRECONDITION"
+    en = "{base_model}: {detail_en}."
+    ja = "{base_model}: {detail_ja}。"
+
+
+class BaseModelGone(DomainError):
+    """The base model was deleted, or its import failed, while the job waited. Becomes a job's failure."""
+
+    reason = "BASE_MODEL_GONE"
+    status = "FAILED_PRECONDITION"
+    en = "{base_model} is not there any more. Import it again, or count with another one."
+    ja = "{base_model} がなくなりました。取り込み直すか、別のベースモデルで数えてください。"
+
+    def __init__(self, base_model: str) -> None:
+        super().__init__(base_model=base_model)
+
+
 _BY_REASON: dict[str, type[DomainError]] = {
     kind.reason: kind
     for kind in (TemplateNotMarked, TemplateRefusedRow, NoStopToken, TokenizerWithoutOffsets, TokenizerUnreadable)
@@ -59,4 +80,5 @@ _BY_REASON: dict[str, type[DomainError]] = {
 
 def refusal(trouble: Trouble, base_model: str) -> DomainError:
     """The error for what services/text said of a whole template or tokenizer."""
-    return _BY_REASON[trouble.reason](base_model=base_model, detail_en=trouble.en, detail_ja=trouble.ja)
+    kind = _BY_REASON.get(trouble.reason, RowNotRendered)
+    return kind(base_model=base_model, detail_en=trouble.en, detail_ja=trouble.ja)

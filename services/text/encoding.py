@@ -35,6 +35,22 @@ def encode(texts: Sequence[str], tokenizer: Any, *, special: bool = False) -> li
     return [Encoded(i, o) for i, o in zip(batch["input_ids"], batch["offset_mapping"], strict=True)]
 
 
+def encodings_of(texts: Sequence[str], tokenizer: Any, *, special: bool = False) -> Sequence[Any]:
+    """The same as the tokenizer's own objects (`tokenizers.Encoding`), for callers that need little of each."""
+    if not texts:
+        return []
+    batch = tokenizer(
+        list(texts),
+        add_special_tokens=False,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+        split_special_tokens=not special,
+        verbose=False,
+    )
+    encodings: Sequence[Any] = batch.encodings
+    return encodings
+
+
 def leading_ids(tokenizer: Any) -> list[int]:
     """What the tokenizer puts in front of a text, such as BOS; often nothing."""
     bare = tokenizer("a", add_special_tokens=False)["input_ids"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ _UNUSED = ("torch", "tensorflow", "jax", "datasets", "sklearn")
 def leave_out_frameworks() -> None:
     """For processes that load tokenizers only: without torch, transformers is there in a third of the time and with a
     tenth of the memory. A library left out looks as if it were not installed."""
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # it would warn of the missing torch
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
     for name in _UNUSED:
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # how Python says "not to be had"
 

@@ -10,12 +10,12 @@ from services.core import names
 from services.core.errors import InvalidArgument
 from services.data_service import conversion
 from services.data_service.calls.parts import BASE_MODEL, Calls, Context
-from services.data_service.domain import Version
+from services.data_service.counting import template_json
+from services.data_service.domain import ROWS_PATH, JobKind, JobSpec, Version
 from services.data_service.row_pages import RowView
 from services.data_service.supervision.protocol import RenderedRow
 from services.data_service.supervision_errors import refusal
 from services.data_service.supervision_findings import findings
-from services.text.template import for_version
 
 _DEFAULT_ROWS = 10
 _MAX_ROWS = 50
@@ -26,7 +26,7 @@ _MAX_TOKENS_SHOWN = 150_000
 
 
 class SupervisionCalls(Calls):
-    """PreviewSupervision."""
+    """Previews of what is trained, and counts."""
 
     async def PreviewSupervision(
         self, request: pb.PreviewSupervisionRequest, context: Context
@@ -45,11 +45,14 @@ class SupervisionCalls(Calls):
             raise refusal(answer.refused, tokenizer.base_model)
         return _response(version, views, answer.rows)
 
-
-def template_json(version: Version) -> str:
-    """The version's template as the trainer gets it."""
-    template = version.template
-    return for_version(template.form, template.train_on, template.prompt_marker, template.completion_marker).to_json()
+    async def CountDatasetTokens(self, request: pb.CountDatasetTokensRequest, context: Context) -> pb.DataJob:
+        names.parse(BASE_MODEL, request.base_model, field="base_model")
+        version = await self._version(request.name)
+        tokenizer = await self._parts.tokenizers.of(request.base_model)
+        rows = version.file(ROWS_PATH)
+        spec = JobSpec(source_version=version.name, base_model=tokenizer.base_model)
+        size = 0 if rows is None else rows.size_bytes
+        return await self._start(JobKind.TOKEN_COUNT, version.dataset_id, spec, request, total_bytes=size)
 
 
 def _check(field: str, value: int, most: int | None) -> None:

@@ -1,0 +1,125 @@
+"""Tokens a second of CountDatasetTokens' process beside the bare tokenizer on the same rows, in the same run.
+
+    python -m benchmarks.token_statistics [--rows 200000] [--form qa|chat] [--base-model DIR]
+
+The process starts, reads rows.parquet, parses and renders every row, and tells which tokens are trained. The bare
+tokenizer gets the finished texts in batches of the same size and returns their tokens. Both may use all cores. The
+time of the process is given with its start, which the bare tokenizer's time leaves out, and without.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from services.data_service.supervision.count_request import RESULT_FILE, CountRequest
+from services.data_service.validation.canonical import SCHEMA
+from services.text.template import Template, for_version
+from services.text.tokenizer import leave_out_frameworks, load
+
+ROOT = Path(__file__).resolve().parents[1]
+BATCH = 4096
+
+
+def rows(count: int, form: str) -> Iterator[dict[str, object]]:
+    """Japanese questions and answers of some hundred characters, all different."""
+    chance = random.Random(1)  # noqa: S311 - no secret
+    sentences = _sentences()
+    for number in range(count):
+        answer = "".join(chance.choices(sentences, k=6))
+        question = f"{number} 番について説明してください。"
+        if form == "chat":
+            turns = [("user", question), ("assistant", answer)]
+            yield {"messages": [{"role": role, "content": content} for role, content in turns]}
+        else:
+            yield {"text": f"質問: {question}\n回答: {answer}"}
+
+
+def _sentences() -> list[str]:
+    source = (ROOT / "samples" / "data" / "sample_training_data.jsonl").read_text(encoding="utf-8")
+    texts = [json.loads(line)["text"] for line in source.splitlines()]
+    return [sentence + "。" for text in texts for sentence in text.split("。") if 8 < len(sentence) < 80]
+
+
+def write(path: Path, count: int, form: str) -> None:
+    """The rows as a version's rows.parquet."""
+    with pq.ParquetWriter(path, SCHEMA, compression="zstd", use_dictionary=False) as writer:
+        group: list[str] = [json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in rows(count, form)]
+        for first in range(0, count, BATCH):
+            part = group[first : first + BATCH]
+            places = list(range(first, first + len(part)))
+            digests = [hashlib.sha256(row.encode()).digest() for row in part]
+            columns = [places, [place + 1 for place in places], digests, part]
+            arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
+            writer.write_batch(pa.record_batch(arrays, schema=SCHEMA))
+
+
+def counted(folder: Path, base_model: Path, template: Template) -> tuple[dict[str, int], float]:
+    """What the process counts, and its time."""
+    request = CountRequest(
+        rows=str(folder / "rows.parquet"), tokenizer=str(base_model), template=template.to_json(), folder=str(folder)
+    )
+    argv = [sys.executable, "-m", "services.data_service.supervision.counting", request.to_json()]
+    started = time.perf_counter()
+    subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
+    took = time.perf_counter() - started
+    statistics: dict[str, int] = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))["statistics"]
+    return statistics, took
+
+
+def bare(folder: Path, base_model: Path, template: Template) -> tuple[int, float]:
+    """Tokens that the bare tokenizer makes of the texts that the process renders, and its time."""
+    from services.data_service.supervision.rendering import bound, example_of
+    from services.text.supervision import parts_of
+
+    tokenizer, fixed = bound(str(base_model), template.to_json())
+    values = pq.read_table(folder / "rows.parquet", columns=["json"]).column(0).to_pylist()
+    texts = [part.text for row in values for part in parts_of(example_of(row, fixed), fixed, tokenizer)]
+    fresh = load(base_model)
+    started = time.perf_counter()
+    tokens = 0
+    for first in range(0, len(texts), BATCH):
+        batch = fresh(texts[first : first + BATCH], add_special_tokens=False, return_attention_mask=False)
+        tokens += sum(map(len, batch["input_ids"]))
+    return tokens, time.perf_counter() - started
+
+
+def main() -> None:
+    """Prints both rates."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=200_000)
+    parser.add_argument("--form", choices=("qa", "chat"), default="qa")
+    parser.add_argument("--base-model", type=Path, default=ROOT / "samples" / "models" / "tiny-ja")
+    options = parser.parse_args()
+    os.environ["TOKENIZERS_PARALLELISM"] = "true"
+    leave_out_frameworks()
+    form, markers = ("MESSAGES", ("", "")) if options.form == "chat" else ("TEXT", ("質問: ", "\n回答: "))
+    template = for_version(form, "COMPLETION", *markers)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write(folder / "rows.parquet", 1, options.form)
+        start = counted(folder, options.base_model, template)[1]
+        write(folder / "rows.parquet", options.rows, options.form)
+        statistics, took = counted(folder, options.base_model, template)
+        tokens, bare_took = bare(folder, options.base_model, template)
+    rate, bare_rate = statistics["tokens"] / (took - start), tokens / bare_took
+    print(f"rows                  {statistics['rows']:>12,} ({statistics['tokens']:,} tokens)")
+    print(f"count                 {rate:>12,.0f} tokens/s ({took:.1f} s, of which {start:.1f} s to start)")
+    print(f"bare tokenizer        {bare_rate:>12,.0f} tokens/s ({bare_took:.1f} s)")
+    print(f"count / bare          {rate / bare_rate:>12.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""`python -m services.data_service.supervision.counting REQUEST`: counts the tokens of all rows of a version."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from itertools import accumulate
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from services.data_service import child
+from services.data_service.domain import TokenStatistics
+from services.data_service.supervision.count_request import RESULT_FILE, CountRequest, CountResult
+from services.data_service.supervision.protocol import Trouble
+from services.text.problems import ProblemError
+from services.text.tokenizer import leave_out_frameworks
+
+BOUNDS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 1 << 21)
+"""Upper bounds of the histogram's buckets, in tokens. No row is longer than the last."""
+_BATCH_ROWS = 4096
+_PROGRESS_EVERY_S = 0.5
+
+
+class Lengths:
+    """How many rows have which length in tokens."""
+
+    def __init__(self) -> None:
+        self._rows: Counter[int] = Counter()
+        self._trained = 0
+
+    def add(self, tokens: int, trained: int) -> None:
+        """Counts a row."""
+        self._rows[tokens] += 1
+        self._trained += trained
+
+    def statistics(self) -> TokenStatistics:
+        """Everything counted so far."""
+        lengths = sorted(self._rows)
+        counts = [0] * len(BOUNDS)
+        for length in lengths:
+            counts[next(i for i, bound in enumerate(BOUNDS) if length < bound)] += self._rows[length]
+        return TokenStatistics(
+            rows=self._rows.total(),
+            tokens=sum(length * count for length, count in self._rows.items()),
+            trained_tokens=self._trained,
+            min_tokens=lengths[0] if lengths else 0,
+            median_tokens=self._quantile(lengths, 0.5),
+            p95_tokens=self._quantile(lengths, 0.95),
+            max_tokens=lengths[-1] if lengths else 0,
+            histogram_counts=counts,
+            histogram_bounds=list(BOUNDS),
+        )
+
+    def _quantile(self, lengths: list[int], share: float) -> int:
+        """The shortest length that this share of the rows does not exceed."""
+        upto = accumulate(self._rows[length] for length in lengths)
+        wanted = share * self._rows.total()
+        return next((length for length, rows in zip(lengths, upto, strict=True) if rows >= wanted), 0)
+
+
+def count(request: CountRequest, tell: child.Tell) -> CountResult:
+    """Counts all rows: while the tokenizer works at some, the next are read and put into the template."""
+    from services.data_service.supervision.rendering import bound
+    from services.text.supervision import count_parts
+
+    lengths, told_at, rows = Lengths(), 0.0, 0
+    size = Path(request.rows).stat().st_size
+    try:
+        tokenizer, template = bound(request.tokenizer, request.template)
+        with pq.ParquetFile(request.rows) as file, ThreadPoolExecutor(1) as ahead:
+            batches = _batches(file, template, tokenizer)
+            coming = ahead.submit(next, batches, None)
+            while (batch := coming.result()) is not None:
+                coming = ahead.submit(next, batches, None)
+                for one in count_parts(batch, template, tokenizer):
+                    lengths.add(one.tokens, one.trained)
+                rows += len(batch)
+                if monotonic() > told_at:
+                    told_at = monotonic() + _PROGRESS_EVERY_S
+                    tell(child.Progress(size * rows // file.metadata.num_rows, rows))
+    except ProblemError as error:
+        return CountResult(refused=Trouble(**asdict(error.problems[0])))
+    return CountResult(statistics=lengths.statistics())
+
+
+def _batches(file: pq.ParquetFile, template: Any, tokenizer: Any) -> Iterator[list[Any]]:
+    """Rows up to where the tokenizer is needed, thousands at a time. Raises ProblemError."""
+    from services.data_service.supervision.rendering import example_of
+    from services.text.supervision import parts_of
+
+    for group in range(file.num_row_groups):
+        for batch in file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=["json"]):
+            rows = batch.column(0).to_pylist()
+            yield [parts_of(example_of(row, template), template, tokenizer) for row in rows]
+
+
+def _work(line: str, tell: child.Tell) -> None:
+    request = CountRequest.from_json(line)
+    result = json.dumps(asdict(count(request, tell)), ensure_ascii=False)
+    (Path(request.folder) / RESULT_FILE).write_text(result, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    leave_out_frameworks()
+    sys.exit(child.run(_work))
