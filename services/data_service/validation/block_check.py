@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -68,7 +69,7 @@ class BlockCheck:
         rows = load_all(texts)
         if self._rules.columns:
             rows = list(map(self._quick.rename, rows))
-        contents = list(map(self._quick.contents, rows))
+        contents = self._quick.contents(rows)
         if max(map(len, texts), default=0) > self._rules.max_line_bytes:
             for index, text in enumerate(texts):
                 if len(text) > self._rules.max_line_bytes:
@@ -95,7 +96,7 @@ class _Work:
     def accept_all(self, contents: list[Contents | None], rows: list[Any]) -> None:
         """Every row passed the quick look."""
         self._seen = len(rows)
-        self._written = [orjson.dumps(row, option=orjson.OPT_SORT_KEYS) for row in rows]
+        self._written = list(map(orjson.dumps, rows, repeat(None), repeat(orjson.OPT_SORT_KEYS)))
         self._passed(len(contents))
 
     def sort_out(self, contents: list[Contents | None], rows: list[Any]) -> None:

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from services.data_service.validation.findings import Findings
 from services.data_service.validation.lines import BOM, Line, read_lines, skip_line
 
-BLOCK_BYTES = 2 << 20
+BLOCK_BYTES = 256 << 10
+"""What is made of it fits into a processor's cache."""
 Numbers: TypeAlias = npt.NDArray[np.int64]
 
 
@@ -109,7 +110,9 @@ class Lines:
         text = self.texts[index]
         data = text.rstrip(b"\r\n") if self.span else text
         offset = int(self.offsets[index])
-        return Line(int(self.numbers[index]), offset, offset + len(text) + 1, data, len(data) > self.max_bytes)
+        too_long = len(data) > self.max_bytes
+        data = data[: self.max_bytes]
+        return Line(int(self.numbers[index]), offset, offset + len(text) + 1, data, too_long)
 
     def following(self, index: int) -> Iterator[Line]:
         """The lines after one that are not blank, also beyond the block; nothing where rows are no lines."""
@@ -123,13 +126,15 @@ class Lines:
 
 def spans(path: Path, max_line_bytes: int, block_bytes: int = BLOCK_BYTES) -> Iterator[Span]:
     """The lines of a file in blocks. Only the beginning of a line that is too long is in its block."""
-    size = max(block_bytes, max_line_bytes + len(BOM) + 2)
-    with path.open("rb", buffering=1 << 16) as stream:
+    longest = max_line_bytes + len(BOM) + 2
+    with path.open("rb", buffering=0) as stream:
         file_bytes = os.fstat(stream.fileno()).st_size
         start, line = 0, 1
         while start < file_bytes:
             stream.seek(start)
-            data = stream.read(size)
+            data = stream.read(block_bytes)
+            if len(data) < longest and b"\n" not in data:
+                data += stream.read(longest - len(data))
             last = start + len(data) >= file_bytes
             end = start + (len(data) if last else data.rfind(b"\n") + 1)
             if end == start:  # one line, and more of it to come

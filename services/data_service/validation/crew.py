@@ -18,7 +18,7 @@ from services.data_service.validation.blocks import Block, Span
 from services.data_service.validation.rules import Rules
 
 _MODULE = "services.data_service.validation.worker"
-_AHEAD = 2
+_AHEAD = 3
 """Blocks that wait for each process, so that none waits for us."""
 
 

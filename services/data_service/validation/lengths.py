@@ -40,7 +40,8 @@ class Lengths:
         self._rows += len(lengths)
         self._characters += int(lengths.sum())
         exact = lengths < _EXACT
-        self._exact += np.bincount(lengths[exact], minlength=_EXACT)
+        counts = np.bincount(lengths[exact])
+        self._exact[: len(counts)] += counts
         self._coarse.update((lengths[~exact] // _COARSE * _COARSE).tolist())
         self._scripts += measures.scripts
         self._languages += measures.languages

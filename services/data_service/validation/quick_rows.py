@@ -54,16 +54,17 @@ class QuickRows:
         except (KeyError, TypeError, IndexError):
             return None
 
-    def contents(self, row: Any) -> Contents | None:
-        """The text of the row's example; None where it needs the long look."""
-        if type(row) is not dict:
-            return None
+    def contents(self, rows: list[Any]) -> list[Contents | None]:
+        """For each row the text of its example; None where it needs the long look."""
+        return [self._contents(row) if type(row) is dict else None for row in rows]
+
+    def _contents(self, row: dict[str, Any]) -> Contents | None:
         names = tuple(row)
-        shape = self._shapes.get(names) or self._shape(names)
-        if shape.read is None or (shape.further and not all(_harmless(row[name]) for name in shape.further)):
+        read, further = self._shapes.get(names) or self._shape(names)
+        if read is None or (further and not all(_harmless(row[name]) for name in further)):
             return None
         try:
-            return shape.read(row)
+            return read(row)
         except (KeyError, TypeError):  # a field is missing, or a turn is no object
             return None
 
@@ -118,7 +119,9 @@ def _marked(markers: Markers) -> Reader:
         if at < 0:
             return None
         prompt, completion = text[start:at], text[at + width :]
-        return (prompt, completion) if _said(prompt) and _said(completion) else None
+        if not prompt or not completion or prompt.isspace() or completion.isspace():
+            return None
+        return prompt, completion
 
     return read
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 from services.data_service.child import Progress, Tell
 from services.data_service.domain import CHECKED_PATHS, SET_ASIDE_PATH
@@ -26,6 +27,7 @@ CREW_SIZE = 2
 LARGE_BYTES = 16 << 20
 """Below it starting processes takes longer than they save."""
 _SAMPLE_ROWS = 1000
+_SAMPLE_BYTES = 4 << 20
 _PROGRESS_EVERY_S = 0.5
 
 
@@ -99,14 +101,20 @@ class _Pass:
                 self._tell_at = monotonic() + _PROGRESS_EVERY_S
 
     def _decide(self, blocks: Iterator[Block]) -> Iterator[Block]:
-        """Settles the rules by the first block that has rows, and gives all blocks back."""
+        """Settles the rules by the first rows, and gives all blocks back."""
         head: list[Block] = []
-        while self._rules is None and (block := next(blocks, None)) is not None:
+        rows: list[dict[str, Any]] = []
+        size = 0
+        while self._rules is None and len(rows) < _SAMPLE_ROWS and size < _SAMPLE_BYTES:
+            block = next(blocks, None)
+            if block is None:
+                break
             head.append(block)
-            rows = [row for row in load_all(block.load(self._request.max_line_bytes).texts) if isinstance(row, dict)]
-            if rows or len(head) > 1:
-                self._rules = decide(self._request, islice(rows, _SAMPLE_ROWS))
-        self._rules = self._rules or decide(self._request, ())
+            limit = self._request.max_line_bytes
+            texts = [text for text in block.load(limit).texts if len(text) <= limit]
+            rows += [row for row in load_all(texts) if isinstance(row, dict)]
+            size += sum(map(len, texts)) + 1
+        self._rules = self._rules or decide(self._request, rows[:_SAMPLE_ROWS])
         return chain(head, blocks)
 
     def _ruled(self) -> Rules:

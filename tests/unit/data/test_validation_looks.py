@@ -1,0 +1,112 @@
+"""The quick look and the long look at rows agree, and blocks of any size give the same result."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.data_service.domain import BadRows, ReadOptions, RowForm, ToolTurns, TrainOn
+from services.data_service.report import Report
+from services.data_service.validation import blocks, opening, validator
+from services.data_service.validation.request import ValidationRequest
+from services.data_service.validation.validator import validate
+
+TEXTS = st.sampled_from(
+    ["質問: 首都は？\n回答: 東京。", "質問：a\n\n回答：b", "質問: \n回答: x", "質問: x\n回答: \n", "ただの文", "", "  \u3000",
+     "a\u0007b", "\ufffd", "\u2028 \u0085", "\x00", "😀𠮷", "abc 123", "漢字", "\\frac{1}{2}", "\x7f"]
+) | st.text(max_size=8)  # fmt: skip
+OTHER = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=6,
+)
+ROLES = st.sampled_from(["system", "user", "assistant", "tool", "human", "gpt", "bot"])
+TURN = st.builds(lambda role, content: {"role": role, "content": content}, ROLES, TEXTS | OTHER)
+SAID = st.builds(lambda role, content: {"from": role, "value": content}, ROLES, TEXTS | OTHER)
+GOOD = st.builds(lambda a, b: [{"role": "user", "content": a}, {"role": "assistant", "content": b}], TEXTS, TEXTS)
+ROWS = (
+    st.fixed_dictionaries({"text": TEXTS | OTHER}, optional={"id": OTHER, "質問\u0007": TEXTS})
+    | st.fixed_dictionaries({"instruction": TEXTS, "output": TEXTS | OTHER}, optional={"input": TEXTS | OTHER, "response": TEXTS})
+    | st.fixed_dictionaries({"prompt": TEXTS, "completion": TEXTS | OTHER}, optional={"label": OTHER})
+    | st.fixed_dictionaries({"prompt": TEXTS | GOOD, "chosen": TEXTS | GOOD, "rejected": TEXTS | GOOD})
+    | st.fixed_dictionaries({"messages": st.lists(TURN | OTHER, max_size=4) | GOOD | OTHER})
+    | st.fixed_dictionaries({"conversations": st.lists(SAID, max_size=4) | GOOD}, optional={"system": TEXTS})
+    | st.dictionaries(TEXTS, OTHER, max_size=3)
+)  # fmt: skip
+DUMPED = st.builds(
+    lambda row, ascii_, indent: json.dumps(row, ensure_ascii=ascii_, indent=indent).encode("utf-8", "surrogatepass"),
+    ROWS,
+    st.booleans(),
+    st.sampled_from([None] * 8 + [1]),
+)
+LINES = DUMPED | st.sampled_from(
+    [b"", b" ", b"\r", b"[", b'{"text":', b'{"text":"a"}{"text":"b"}', b'[{"text":"a"}]', b"null", b'"\\ud800"',
+     b'{"text":"\\ud800"}', b'{"text":"a","n":NaN}', b'{"text":"a","n":1e999}', b"\xff\xfe\xfd", b'{"text":"\xc0\xaf"}',
+     b'{"text":"a","n":' + b"[" * 300 + b"]" * 300 + b"}", b'{"text":"' + b"a" * 300 + b'"}', b'{"text":"a","text":"b"}',
+     '{"text":"あ"}'.encode("cp932")]
+) | st.binary(max_size=12)  # fmt: skip
+FILES = st.builds(
+    lambda lines, end, last: end.join(lines) + last,
+    st.lists(LINES, max_size=12) | st.lists(DUMPED, max_size=40),
+    st.sampled_from([b"\n", b"\r\n"]),
+    st.sampled_from([b"", b"\n"]),
+)
+REQUESTS = st.fixed_dictionaries(
+    {
+        "form": st.sampled_from([RowForm.DETECT] * 8 + list(RowForm)),
+        "train_on": st.sampled_from(TrainOn),
+        "read": st.builds(
+            ReadOptions,
+            columns=st.sampled_from([{}, {}, {}, {"text": "text"}, {"prompt": "instruction", "completion": "output"}]),
+            bad_rows=st.sampled_from(BadRows),
+            tool_turns=st.sampled_from(ToolTurns),
+        ),
+    }
+)
+
+
+def outcome(data: bytes, request: dict[str, Any], **options: Any) -> tuple[Report, dict[str, bytes]]:
+    with tempfile.TemporaryDirectory() as name:
+        source, output = Path(name) / "input.jsonl", Path(name) / "output"
+        source.write_bytes(data)
+        output.mkdir()
+        asked = ValidationRequest(
+            input_file=str(source), output_dir=str(output), filename="input.jsonl", max_line_bytes=200, **request
+        )
+        report = validate(asked, lambda progress: None, **options)
+        return report, {path.name: path.read_bytes() for path in sorted(output.iterdir())}
+
+
+@settings(max_examples=150, deadline=None)
+@given(FILES, REQUESTS)
+def test_the_quick_look_agrees_with_the_long_one(data: bytes, request: dict[str, Any]) -> None:
+    assert outcome(data, request) == outcome(data, request, quick=False)
+
+
+@settings(max_examples=60, deadline=None)
+@given(FILES, REQUESTS, st.integers(1, 300))
+def test_blocks_of_any_size_agree(data: bytes, request: dict[str, Any], size: int) -> None:
+    whole = outcome(data, request)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(opening, "spans", lambda path, limit: blocks.spans(path, limit, size))
+        small = outcome(data, request)
+    assert small == whole
+
+
+def test_processes_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validator, "LARGE_BYTES", 1)
+    rows = [json.dumps({"text": f"質問: 問{n}\n回答: 答{n % 900}"}, ensure_ascii=False) for n in range(20_000)]
+    rows[777] = '{"text": 1}'
+    rows[9_000:9_000] = json.dumps({"text": "あ" * 1000, "more": list(range(50))}, indent=0).split("\n")
+    data = "\n".join(rows).encode()
+    request = {"read": ReadOptions(bad_rows=BadRows.SET_ASIDE)}
+    alone = outcome(data, request, crew_size=0)
+    monkeypatch.setattr(opening, "spans", lambda path, limit: blocks.spans(path, limit, 10_000))
+    assert outcome(data, request)[0] == alone[0]
+    assert alone[0].set_aside_rows >= 2
