@@ -173,12 +173,24 @@ def report(value: Report, data_job: str) -> pb.ValidationReport:
         template=_template(value.template),
         findings=[finding(one) for one in value.findings],
         statistics=_statistics(value.statistics),
+        format=_FORMATS[value.format],
+        encoding=value.encoding,
+        compression=value.compression,
+        format_evidence=blob_pb2.LocalizedText(ja=value.format_evidence_ja, en=value.format_evidence_en),
+        set_aside_rows=value.set_aside_rows,
     )
 
 
 def row(value: RowView) -> pb.Row:
     """One row."""
-    return pb.Row(index=value.index, line=value.line, json=value.json, prompt=value.prompt, completion=value.completion)
+    return pb.Row(
+        index=value.index,
+        line=value.line,
+        json=value.json,
+        prompt=value.prompt,
+        completion=value.completion,
+        rejected=value.rejected,
+    )
 
 
 def finding(value: Finding) -> pb.Finding:
