@@ -17,9 +17,10 @@ from starlette.routing import Route
 from streamlit import config
 from streamlit.starlette import App
 
+from frontend import downloads, uploads
 from frontend.settings import PageSettings
+from frontend.visitors import TOKEN_COOKIE
 
-TOKEN_COOKIE = "aift_token"  # noqa: S105 - a name
 LANGUAGE_COOKIE = "aift_lang"
 _YEAR_S = 365 * 24 * 3600
 _MAX_FORM_BYTES = 8192
@@ -28,7 +29,7 @@ _LOOPBACK_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 _OPTIONS = {
     "browser.gatherUsageStats": False,
     "client.toolbarMode": "minimal",
-    "server.maxUploadSize": 512,
+    "server.maxUploadSize": 1,
     "theme.primaryColor": "#1f6feb",
 }
 
@@ -56,6 +57,8 @@ def make_app(settings: PageSettings) -> App:
             Route("/signin", sign_in, methods=["POST"]),
             Route("/signout", sign_out, methods=["GET"]),
             Route("/language/{language}", choose_language, methods=["GET"]),
+            *uploads.routes(),
+            *downloads.routes(),
         ],
     )
 

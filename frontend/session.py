@@ -9,8 +9,8 @@ import streamlit as st
 from aift import AiftError, Client
 from aift.common.v1.blob_pb2 import LocalizedText
 
-from frontend.server import LANGUAGE_COOKIE, TOKEN_COOKIE
-from frontend.settings import PageSettings
+from frontend.server import LANGUAGE_COOKIE
+from frontend.visitors import TOKEN_COOKIE, visitor_client
 
 
 def language() -> str:
@@ -31,17 +31,9 @@ def localized(message: LocalizedText) -> str:
     return say(message.ja or message.en, message.en or message.ja)
 
 
-@st.cache_resource(max_entries=64)
-def _client_of(token: str | None) -> Client:
-    return Client(token=token)
-
-
 def client() -> Client | None:
     """The client of this visitor; None when they have to sign in first."""
-    if PageSettings.from_environment().opens_at_once:
-        return _client_of(None)
-    token = st.context.cookies.get(TOKEN_COOKIE)
-    return _client_of(token) if token else None
+    return visitor_client(st.context.cookies.get(TOKEN_COOKIE))
 
 
 def signed_in_client() -> Client:

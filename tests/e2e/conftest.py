@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from aift import Client
 from aift.registry.v1 import registry_pb2
+from streamlit.testing.v1 import AppTest
 
 from tests.conftest import short_dir
 
@@ -95,3 +96,36 @@ def tuned(client: Client, base_model: registry_pb2.BaseModel) -> registry_pb2.Mo
     )
     job = client.training.wait(client.training.create(spec, job_id="first").name)
     return client.models.version(job.model_version)
+
+
+Open = Callable[..., AppTest]
+
+
+@pytest.fixture
+def open_page(system: System, monkeypatch: pytest.MonkeyPatch) -> Open:
+    """``open_page("data", job="…")`` runs a page with the query of its address."""
+    monkeypatch.setenv("AIFT_STATE_DIR", str(system.state))
+    for name in ("AIFT_TOKEN", "AIFT_TOKEN_FILE", "AIFT_DATA_ADDRESS"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(page: str, **query: str) -> AppTest:
+        test = AppTest.from_file(str(ROOT / "frontend/script.py"), default_timeout=60)
+        test.run()
+        for name, value in query.items():
+            test.query_params[name] = value
+        if page != "dashboard":
+            test.switch_page(f"pages/{page}.py")
+        return healthy(test.run())
+
+    return run
+
+
+def healthy(test: AppTest) -> AppTest:
+    assert not test.exception, [exception.value for exception in test.exception]
+    assert not test.error, [error.value for error in test.error]
+    return test
+
+
+def button(test: AppTest, label: str) -> None:
+    """Presses the button and runs the page."""
+    healthy(next(b for b in test.button if b.label == label).click().run())

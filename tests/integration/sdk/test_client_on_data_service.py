@@ -134,3 +134,46 @@ def test_an_upload_survives_the_services_death(client: Client, service: Service,
     upload = client.uploads.send(path, on_progress=kill_half_way)
     assert killed
     assert upload.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_bad_rows_are_set_aside_and_come_back(client: Client, rows: Path, tmp_path: Path) -> None:
+    with rows.open("a", encoding="utf-8") as file:
+        file.write('{"text": ""}\n')
+    version = client.datasets.upload(rows, bad_rows="set-aside")
+    assert version.statistics.rows == len(ROWS)
+    assert client.datasets.report(version.name).set_aside_rows == 1
+    aside = client.datasets.download(version.name, tmp_path, file="set-aside")
+    assert aside.name == "questions.set-aside.jsonl"
+    assert json.loads(aside.read_text(encoding="utf-8"))["line"] == len(ROWS) + 1
+    assert client.datasets.download(version.name, tmp_path, file="canonical").read_bytes()[:4] == b"PAR1"
+
+
+def test_a_table_in_an_old_encoding_with_columns_of_its_own(client: Client, tmp_path: Path) -> None:
+    path = tmp_path / "表.csv"
+    lines = [f"{number},{number}の次は？,{number + 1}です" for number in range(120)]
+    path.write_text("\n".join(["番号,質問,回答", *lines]), encoding="cp932")
+    with pytest.raises(InvalidDataError, match="NOT_UTF8"):
+        client.datasets.upload(path, dataset="table")
+    columns = {"instruction": "質問", "response": "回答"}
+    version = client.datasets.upload(path, dataset="table", encoding="sjis", columns=columns)
+    (row,) = client.datasets.preview(version.name, limit=1).rows
+    assert (row.prompt.strip(), row.completion) == ("0の次は？", "1です")
+
+
+def test_a_version_is_prepared_and_compared(client: Client, rows: Path) -> None:
+    version = client.datasets.upload(rows)
+    changes = client.datasets.preview_preparation(version.name, drop_patterns=["^7 の次"], limit=50)
+    assert (changes.rows, changes.dropped_rows) == (50, 1)
+    done = client.datasets.prepare("questions", {"form": "messages"}, split={"test": 0.2}, dataset="as-messages")
+    made = client.datasets.version(done.dataset_version)
+    held_out = client.datasets.version(done.test_version)
+    assert made.statistics.rows + held_out.statistics.rows == len(ROWS)
+    assert made.parent == version.name
+    assert [step.name for step in done.steps]
+    found = client.datasets.diff(version.name, made.name)
+    assert found.unchanged_rows + found.changed_rows + found.removed_rows == len(ROWS)
+    (reference, *_) = client.datasets.references("questions")
+    assert reference.referrer.startswith("datasets/as-messages")
+    with pytest.raises(AiftError, match="DATASET_REFERENCED"):
+        client.datasets.delete("questions")
+    client.datasets.delete("questions", force=True)
