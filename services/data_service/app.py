@@ -27,7 +27,8 @@ from services.data_service.domain import JobKind
 from services.data_service.job_queue import JobQueue
 from services.data_service.job_runner import JobRunner, Work
 from services.data_service.job_store import JobStore
-from services.data_service.preparing import Preparation, PreparationPreviews
+from services.data_service.preparation_previews import PreparationPreviews
+from services.data_service.preparing import Preparation
 from services.data_service.reference_store import ReferenceStore
 from services.data_service.renderer import Renderer
 from services.data_service.row_pages import RowPages

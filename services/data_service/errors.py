@@ -194,3 +194,9 @@ class TooManyRows(DomainError):
 
     def __init__(self, *, limit: int) -> None:
         super().__init__(limit=limit)
+
+
+PREPARATION_FAILURES: dict[str, type[DomainError]] = {
+    kind.reason: kind for kind in (ConversionImpossible, PreparedNothing, TooManyRows)
+}
+"""What a preparing process may tell instead of a result, by reason."""

@@ -1,15 +1,12 @@
-"""Preparations: versions made of a version, by child processes; and what one would do to the first rows."""
+"""Preparations: versions made of a version, by child processes."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 
-from services.core import lifeline
-from services.core.errors import ContentMissing, DeadlineExceeded, DomainError, NotFound
+from services.core.errors import ContentMissing, NotFound
 from services.data_service.checking import Made, NewVersion, check
 from services.data_service.domain import (
     ROWS_PATH,
@@ -25,23 +22,14 @@ from services.data_service.domain import (
     Version,
     version_of,
 )
-from services.data_service.errors import ConversionImpossible, DatasetGone, PreparedNothing, TooManyRows
-from services.data_service.preparation.preview import Preview, PreviewRequest, Seen
+from services.data_service.errors import PREPARATION_FAILURES, DatasetGone
 from services.data_service.preparation.request import ROW_FILES, PreparationRequest, PreparationResult
 from services.data_service.preparation.splitting import Side
 from services.data_service.recipe import Recipe
-from services.data_service.row_pages import RowPages, RowView
 from services.data_service.version_store import VersionStore
-from services.data_service.workspace import CHILD_ENV, ChildCrashed, Workspace
+from services.data_service.workspace import Workspace
 
 _MODULE = "services.data_service.preparation"
-_PREVIEW_MODULE = "services.data_service.preparation.preview"
-_PREVIEWS_AT_ONCE = 2
-_PREVIEW_SECONDS = 40.0
-_PREVIEWED_BYTES = 2 << 20
-_FAILURES: dict[str, type[DomainError]] = {
-    kind.reason: kind for kind in (ConversionImpossible, PreparedNothing, TooManyRows)
-}
 _SUFFIXES = {".gz", ".zst", ".jsonl", ".json", ".csv", ".tsv", ".parquet", ".txt", ".ndjson"}
 _HELD_OUT = {Side.VALIDATION: "-validation", Side.TEST: "-test"}
 
@@ -108,7 +96,7 @@ async def _prepared(space: Workspace, source: Version, recipe: Recipe, folder: P
     await space.run(_MODULE, str(told))
     result = await asyncio.to_thread(PreparationResult.read, folder)
     if result.failure:
-        raise _FAILURES[result.failure](**result.params)
+        raise PREPARATION_FAILURES[result.failure](**result.params)
     return result
 
 
@@ -159,55 +147,3 @@ def _stem(filename: str) -> str:
     while path.suffix.lower() in _SUFFIXES and path.stem:
         path = Path(path.stem)
     return path.name[:200]
-
-
-class PreparationPreviews:
-    """Looks at first rows, in a few processes at a time."""
-
-    def __init__(self, pages: RowPages) -> None:
-        self._pages = pages
-        self._free = asyncio.Semaphore(_PREVIEWS_AT_ONCE)
-
-    async def preview(self, version: Version, recipe: Recipe, offset: int, limit: int) -> tuple[list[RowView], Preview]:
-        """The rows from `offset` on, and what would become of as many of them as an answer has room for.
-
-        Raises:
-            ConversionImpossible: the recipe does not fit the rows.
-            DeadlineExceeded: it took too long.
-        """
-        rows = await self._rows(version, offset, limit)
-        seen = [Seen(index=row.index, line=row.line, json=row.json) for row in rows]
-        request = PreviewRequest(template=version.template, recipe=recipe, rows=seen)
-        try:
-            async with asyncio.timeout(_PREVIEW_SECONDS), self._free:
-                found = Preview.from_json(await _ask(request.to_json().encode()))
-        except TimeoutError:
-            raise DeadlineExceeded(_PREVIEW_SECONDS) from None
-        if found.failure:
-            raise _FAILURES[found.failure](**found.params)
-        return rows, found
-
-    async def _rows(self, version: Version, offset: int, limit: int) -> list[RowView]:
-        rows: list[RowView] = []
-        size = 0
-        while len(rows) < limit and size < _PREVIEWED_BYTES:
-            page = await self._pages.page(version, offset + len(rows), limit - len(rows))
-            if not page:
-                break
-            rows += page
-            size += sum(len(row.json) for row in page)
-        return rows
-
-
-async def _ask(request: bytes) -> bytes:
-    pipe = asyncio.subprocess.PIPE
-    argv = [sys.executable, "-m", _PREVIEW_MODULE]
-    environment = {name: os.environ[name] for name in CHILD_ENV if name in os.environ}
-    process = await lifeline.spawn(argv, env={**environment, "PYTHONUTF8": "1"}, stdin=pipe, stdout=pipe)
-    try:
-        answer, _ = await process.communicate(request)
-    finally:
-        await lifeline.end(process, grace_s=0)
-    if process.returncode != 0:
-        raise ChildCrashed(f"{_PREVIEW_MODULE} ended with status {process.returncode}")
-    return answer

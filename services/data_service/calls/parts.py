@@ -17,7 +17,7 @@ from services.data_service.dataset_store import DatasetStore
 from services.data_service.domain import JobKind, JobSpec, Version
 from services.data_service.job_runner import JobRunner
 from services.data_service.job_store import JobStore
-from services.data_service.preparing import PreparationPreviews
+from services.data_service.preparation_previews import PreparationPreviews
 from services.data_service.reference_store import ReferenceStore
 from services.data_service.renderer import Renderer
 from services.data_service.row_pages import RowPages
