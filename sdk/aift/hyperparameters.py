@@ -65,8 +65,6 @@ UNAVAILABLE: Final[Mapping[str, tuple[str, str]]] = {
     "deepspeed_config": _NOT_YET,
     "cpu_offload": _NOT_YET,
     "disk_offload_dir": _NOT_YET,
-    "adapter_name_or_path": _NOT_YET,
-    "adapters": _NOT_YET,
 }
 """Names that people know and that cannot be asked for → why, in English and Japanese. False asks for nothing."""
 

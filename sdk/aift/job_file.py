@@ -13,6 +13,7 @@ from aift.hyperparameters import known_names, unknown_name
 NAMES: Final[Mapping[str, str]] = {
     "model_name": "base_model",
     "model_name_or_path": "base_model",
+    "adapter_name_or_path": "start_from",
     "dataset": "data",
     "dataset_path": "data",
     "dataset_version": "data",
@@ -30,6 +31,8 @@ class TrainingFile:
 
     base_model: str = ""
     """"baseModels/x", a short name or a Hub id."""
+    start_from: str = ""
+    """A trained version to go on from, "models/x[/versions/n]" or "models/x@alias"; the base model may then be left out."""
     data: str = ""
     """A file of this machine, "datasets/x" or "datasets/x/versions/n"."""
     eval_data: str = ""

@@ -61,11 +61,13 @@ class TrainingJobs:
         model: str = "",
         sample_prompts: Sequence[str] = (),
         processes: int = 0,
+        start_from: str = "",
     ) -> training_pb2.TrainingSpec:
         """What a job is made from. settings are hyperparameters by any of their names (aift.hyperparameters)."""
         given = settings if isinstance(settings, training_pb2.Hyperparameters) else hyperparameters(settings or {})
         return training_pb2.TrainingSpec(
-            base_model=qualified("baseModels", base_model),
+            base_model=qualified("baseModels", base_model) if base_model else "",
+            start_from=qualified("models", start_from) if start_from else "",
             dataset_version=qualified("datasets", dataset_version),
             eval_dataset_version=qualified("datasets", eval_dataset_version) if eval_dataset_version else "",
             hyperparameters=given,

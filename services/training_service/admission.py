@@ -12,7 +12,8 @@ from services.text.rows import Form
 from services.training_service import messages
 from services.training_service.domain import Spec
 from services.training_service.errors import SpecDoesNotFit
-from services.training_service.resolution import ResolvedBase, ResolvedRows, Resolver
+from services.training_service.going_on import going_on
+from services.training_service.resolution import ResolvedBase, ResolvedRows, ResolvedStart, Resolver
 from services.training_service.trainer.hyperparameters import Hyperparameters, Objective
 
 _MAX_PROMPTS = 10
@@ -25,6 +26,9 @@ FORMS_OF: dict[Objective, tuple[Form, ...]] = {
     "kto": (Form.LABELED, Form.PREFERENCE),
 }
 """The forms of rows that an objective learns from; sft from all others."""
+_FROM_BASE = ResolvedStart(
+    name="", digest="", is_adapter=False, base_model="", base_model_digest="", hyperparameters={}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +50,10 @@ async def admit(resolver: Resolver, wanted: pb.TrainingSpec, *, path: str) -> Ad
     violations = [*_fields(wanted, path), *_targets(hyperparameters, f"{path}.hyperparameters")]
     if violations:
         raise InvalidArgument(violations)
-    base = await resolver.base_model(wanted.base_model, field=f"{path}.base_model")
+    start = await _start(resolver, wanted, path)
+    base = await resolver.base_model(wanted.base_model or start.base_model, field=f"{path}.base_model")
+    if start is not _FROM_BASE:
+        hyperparameters = going_on(start, base, hyperparameters, wanted.hyperparameters, path=path)
     rows = await resolver.rows(wanted.dataset_version, field=f"{path}.dataset_version")
     held_out = await _eval_rows(resolver, wanted, path)
     misfits = [
@@ -66,6 +73,8 @@ async def admit(resolver: Resolver, wanted: pb.TrainingSpec, *, path: str) -> Ad
         eval_dataset_digest=held_out.sha256 if held_out else "",
         hyperparameters=hyperparameters,
         model=wanted.model or default_model(hyperparameters.method, datetime.now(UTC)),
+        start_from=start.name,
+        start_from_digest=start.digest,
         sample_prompts=tuple(wanted.sample_prompts),
         processes=wanted.processes,
     )
@@ -83,6 +92,12 @@ def split_rows(rows: int, eval_split: float) -> tuple[int, int]:
         return rows, 0
     held_out = min(rows - 1, max(1, round(rows * eval_split)))
     return rows - held_out, held_out
+
+
+async def _start(resolver: Resolver, wanted: pb.TrainingSpec, path: str) -> ResolvedStart:
+    if not wanted.start_from:
+        return _FROM_BASE
+    return await resolver.start(wanted.start_from, field=f"{path}.start_from")
 
 
 async def _eval_rows(resolver: Resolver, wanted: pb.TrainingSpec, path: str) -> ResolvedRows | None:

@@ -100,6 +100,9 @@ class Spec:
     model: str
     eval_dataset_version: str = ""
     eval_dataset_digest: str = ""
+    # The trained version to go on from; empty for the base model itself.
+    start_from: str = ""
+    start_from_digest: str = ""
     sample_prompts: tuple[str, ...] = ()
     # 0: one per GPU of the worker, or one without any.
     processes: int = 0

@@ -50,6 +50,8 @@ class InputSource:
             if job.spec.eval_dataset_version:
                 rows = await self._rows(job.spec.eval_dataset_version, job.spec.eval_dataset_digest)
                 inputs.eval_dataset.CopyFrom(rows)
+            if job.spec.start_from:
+                await self._add_start(job, inputs)
         await self._add_checkpoint(job, inputs)
         return inputs
 
@@ -58,6 +60,13 @@ class InputSource:
         if found.digest != job.spec.base_model_digest:
             raise InputsGone(job.spec.base_model)
         return worker_pb2.InputFiles(name=found.name, digest=found.digest, files=found.files)
+
+    async def _add_start(self, job: Job, inputs: worker_pb2.Inputs) -> None:
+        found = await self._registry.GetModelFiles(registry_pb2.GetModelFilesRequest(name=job.spec.start_from))
+        if found.digest != job.spec.start_from_digest:
+            raise InputsGone(job.spec.start_from)
+        inputs.start_from.CopyFrom(worker_pb2.InputFiles(name=found.name, digest=found.digest, files=found.files))
+        inputs.start_from_adapter = job.spec.hyperparameters.method != "full"
 
     async def _rows(self, name: str, sha256: str) -> worker_pb2.InputFiles:
         found = await self._data.GetDatasetFiles(data_pb2.GetDatasetFilesRequest(name=name))

@@ -78,6 +78,8 @@ def spec_to(spec: Spec) -> pb.TrainingSpec:
         dataset_digest=spec.dataset_digest,
         eval_dataset_version=spec.eval_dataset_version,
         eval_dataset_digest=spec.eval_dataset_digest,
+        start_from=spec.start_from,
+        start_from_digest=spec.start_from_digest,
         hyperparameters=hyperparameters_to(spec.hyperparameters),
         model=spec.model,
         sample_prompts=spec.sample_prompts,

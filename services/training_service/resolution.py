@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from aift.data.v1 import data_pb2, data_pb2_grpc
 from aift.registry.v1 import registry_pb2, registry_pb2_grpc
+from google.protobuf.json_format import MessageToDict
 
 from services.core.errors import InvalidArgument
 from services.text.rows import Form
@@ -36,6 +39,18 @@ class ResolvedRows:
     template_json: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class ResolvedStart:
+    """A trained version to go on from. `name` has its number; `hyperparameters` are those that it was trained with."""
+
+    name: str
+    digest: str
+    is_adapter: bool
+    base_model: str
+    base_model_digest: str
+    hyperparameters: Mapping[str, Any]
+
+
 class Resolver:
     """Turns names into what they mean now. Errors of the other services go on to the client as they are."""
 
@@ -53,6 +68,19 @@ class Resolver:
             state = registry_pb2.BaseModelState.Name(model.state).removeprefix("BASE_MODEL_STATE_")
             raise BaseModelNotReady(model.name, state=state)
         return ResolvedBase(name=model.name, digest=model.digest, shape=shape_of(model.shape))
+
+    async def start(self, name: str, *, field: str) -> ResolvedStart:
+        """Raises NotFound by way of the registry."""
+        _require(name, "models/", field)
+        version = await self._registry.GetModelVersion(registry_pb2.GetModelVersionRequest(name=name))
+        return ResolvedStart(
+            name=version.name,
+            digest=version.digest,
+            is_adapter=version.kind == registry_pb2.MODEL_KIND_ADAPTER,
+            base_model=version.base_model,
+            base_model_digest=version.base_model_digest,
+            hyperparameters=MessageToDict(version.hyperparameters),
+        )
 
     async def rows(self, name: str, *, field: str) -> ResolvedRows:
         """Raises NotFound by way of the data service."""

@@ -9,7 +9,7 @@ from aift.cli import session
 from aift.cli.jobs import follow, render_job
 from aift.cli.output import Json, brief, facts, in_bytes, notes, out, print_json, show, table
 from aift.cli.report import render_report
-from aift.cli.training_options import BaseModel, Config, Data, EvalData, Model, Set, described
+from aift.cli.training_options import BaseModel, Config, Data, EvalData, Model, Set, StartFrom, described
 from aift.cli.transfers import TransferBars
 from aift.client import Client
 from aift.errors import invalid
@@ -26,6 +26,7 @@ def plan(
     base_model: BaseModel = None,
     data: Data = None,
     eval_data: EvalData = None,
+    start_from: StartFrom = None,
     config: Config = None,
     assignments: Set = None,
     processes: Annotated[
@@ -37,7 +38,13 @@ def plan(
     json: Json = False,
 ) -> None:
     """Shows what a training would take."""
-    given = {"base_model": base_model, "data": data, "eval_data": eval_data, "processes": processes}
+    given = {
+        "base_model": base_model,
+        "data": data,
+        "eval_data": eval_data,
+        "start_from": start_from,
+        "processes": processes,
+    }
     wanted = described(given, settings, config=config, assignments=assignments or (), rest=context.args)
     with session.client() as client:
         show(client.training.plan(_spec(client, wanted, json_form=json)), _render_plan, json_form=json)
@@ -50,6 +57,7 @@ def train(
     data: Data = None,
     eval_data: EvalData = None,
     model: Model = None,
+    start_from: StartFrom = None,
     config: Config = None,
     assignments: Set = None,
     output: Annotated[
@@ -98,6 +106,7 @@ def train(
         "base_model": base_model,
         "data": data,
         "eval_data": eval_data,
+        "start_from": start_from,
         "model": model,
         "output": output,
         "display_name": display_name,
@@ -115,7 +124,7 @@ def train(
 
 
 def _spec(client: Client, wanted: TrainingFile, *, json_form: bool) -> training_pb2.TrainingSpec:
-    for name, value in (("base_model", wanted.base_model), ("data", wanted.data)):
+    for name, value in (("base_model", wanted.base_model or wanted.start_from), ("data", wanted.data)):
         if not value:
             option = f"--{name.replace('_', '-')}"
             raise invalid(name, "MISSING", f"{option} is missing.", f"{option} を指定してください。")
@@ -127,6 +136,7 @@ def _spec(client: Client, wanted: TrainingFile, *, json_form: bool) -> training_
         model=wanted.model,
         sample_prompts=wanted.sample_prompts,
         processes=wanted.processes,
+        start_from=wanted.start_from,
     )
 
 

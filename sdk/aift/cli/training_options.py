@@ -54,6 +54,16 @@ Model = Annotated[
         help=text("The model that gets the version (models/lora-…).", "結果を登録するモデル(省略時 models/lora-…)。"),
     ),
 ]
+StartFrom = Annotated[
+    str | None,
+    typer.Option(
+        "--start-from",
+        help=text(
+            "A trained version to go on from: models/x, models/x/versions/n, models/x@alias.",
+            "続きから学習する学習済みモデル: models/x、models/x/versions/n、models/x@別名。",
+        ),
+    ),
+]
 Config = Annotated[
     Path | None,
     typer.Option(

@@ -37,6 +37,7 @@ class LocalInputs:
     base_model: Path
     dataset: Path
     eval_dataset: Path | None
+    start_from: Path | None
     checkpoint: Path | None
     checkpoint_step: int
 
@@ -71,13 +72,16 @@ class Fetcher:
     async def _fetch(self, inputs: worker_pb2.Inputs) -> LocalInputs:
         base, rows = _remote(inputs.base_model), _rows(inputs.dataset)
         held_out = _rows(inputs.eval_dataset) if inputs.HasField("eval_dataset") else []
+        start = _remote(inputs.start_from) if inputs.HasField("start_from") else []
         checkpoint = _remote(inputs.checkpoint) if inputs.HasField("checkpoint") else []
-        self._done, self._total = 0, sum(file.size_bytes for file in [*base, *rows, *held_out, *checkpoint])
+        every = [*base, *rows, *held_out, *start, *checkpoint]
+        self._done, self._total = 0, sum(file.size_bytes for file in every)
         self._check_disk(inputs.base_model.digest)
         return LocalInputs(
             base_model=await self._folder(self._models, inputs.base_model.digest, base),
             dataset=await self._file(rows),
             eval_dataset=await self._file(held_out) if held_out else None,
+            start_from=await self._folder(self._models, inputs.start_from.digest, start) if start else None,
             checkpoint=await self._folder(self._own, inputs.checkpoint.digest, checkpoint) if checkpoint else None,
             checkpoint_step=inputs.checkpoint_step,
         )

@@ -14,8 +14,11 @@ def write(path: Path, assignment: worker_pb2.Assignment, local: LocalInputs) -> 
     """Writes what the trainer reads: local paths, and everything else as the job says."""
     job, inputs = assignment.training_job, assignment.inputs
     held_out = inputs.eval_dataset
+    all_weights = local.start_from if local.start_from and not inputs.start_from_adapter else local.base_model
     content = JobFile(
-        base_model=BaseModel(path=str(local.base_model), name=inputs.base_model.name, digest=inputs.base_model.digest),
+        base_model=BaseModel(path=str(all_weights), name=inputs.base_model.name, digest=inputs.base_model.digest),
+        adapter=str(local.start_from) if local.start_from and inputs.start_from_adapter else "",
+        start_from=inputs.start_from.name,
         dataset=Rows(path=str(local.dataset), name=inputs.dataset.name, digest=inputs.dataset.digest),
         eval_dataset=Rows(path=str(local.eval_dataset), name=held_out.name, digest=held_out.digest)
         if local.eval_dataset

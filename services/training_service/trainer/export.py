@@ -71,6 +71,7 @@ def _facts(job: JobFile, adapter: bool, metrics: Mapping[str, float], steps: int
         "kind": "adapter" if adapter else "full",
         "base_model": job.base_model.name,
         "base_model_digest": job.base_model.digest,
+        "start_from": job.start_from,
         "dataset": job.dataset.name,
         "dataset_digest": job.dataset.digest,
         "training_job": job.training_job,

@@ -61,6 +61,10 @@ class JobFile:
     """The training rows."""
     eval_dataset: Rows | None = None
     """Held-out rows; None: hyperparameters.eval_split of the training rows."""
+    adapter: str = ""
+    """A directory with a PEFT adapter on the base model to go on training; empty: a fresh one."""
+    start_from: str = ""
+    """The version that is gone on with, such as "models/faq/versions/1"; only carried along."""
     template: dict[str, Any] = field(default_factory=dict)
     """Form and markers of the rows as `services.text.template.Template.to_json` writes them; empty: detected."""
     hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)

@@ -106,15 +106,12 @@ def _four_bits(device: torch.device) -> Any:
 
 def with_adapters(model: Any, hyperparameters: Hyperparameters) -> Any:
     """The model with what is trained made trainable. Raises ConfigurationError."""
-    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+    from peft import LoraConfig, get_peft_model
 
     if hyperparameters.method == "full":
         return model
     targets = _targets(model, hyperparameters)
-    if hyperparameters.method == "qlora":
-        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
-    if hyperparameters.gradient_checkpointing:
-        model.enable_input_require_grads()
+    model = _ready_for_adapters(model, hyperparameters)
     config = LoraConfig(
         task_type="CAUSAL_LM",
         r=hyperparameters.lora_r,
@@ -126,6 +123,32 @@ def with_adapters(model: Any, hyperparameters: Hyperparameters) -> Any:
         fan_in_fan_out=any(type(module).__name__ == "Conv1D" for module in model.modules()),
     )
     return get_peft_model(model, config)
+
+
+def going_on(model: Any, adapter: Path, hyperparameters: Hyperparameters) -> Any:
+    """The model with an adapter that is trained on. Raises ConfigurationError where it is none, or another model's."""
+    from peft import PeftConfig, PeftModel
+
+    if not (adapter / "adapter_model.safetensors").is_file():
+        missing = FileNotFoundError(f"{adapter} holds no adapter_model.safetensors")
+        raise _unreadable("adapter", adapter, missing)
+    try:
+        ready = _ready_for_adapters(model, hyperparameters)
+        config = PeftConfig.from_pretrained(str(adapter))
+        config.lora_dropout = hyperparameters.lora_dropout
+        return PeftModel.from_pretrained(ready, str(adapter), config=config, is_trainable=True)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise _unreadable("adapter", adapter, error) from error
+
+
+def _ready_for_adapters(model: Any, hyperparameters: Hyperparameters) -> Any:
+    from peft import prepare_model_for_kbit_training
+
+    if hyperparameters.method == "qlora":
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    if hyperparameters.gradient_checkpointing:
+        model.enable_input_require_grads()
+    return model
 
 
 def linear_layers(model: Any) -> Iterator[tuple[str, int]]:

@@ -91,7 +91,7 @@ def _load(job: JobFile, output_dir: Path, ranks: Ranks, reporter: Reporter, devi
     reporter.progress("loading_model", 0.5, note="weights")
     base = model.load(path, hp, device)
     packing = hp.packing and not hp.neftune_noise_alpha and model.prove_packing(base, len(tokenizer), device)
-    adapted = model.with_adapters(base, hp)
+    adapted = model.going_on(base, Path(job.adapter), hp) if job.adapter else model.with_adapters(base, hp)
     reporter.progress("loading_model", 1.0)
     reporter.progress("preparing_data", 0.0)
     data = prepare(job, tokenizer, max_length, lambda share: reporter.progress("preparing_data", share))

@@ -207,3 +207,27 @@ def test_noise_on_embeddings_trains_without_packing(trainer: Trainer) -> None:
     assert run.result.metrics["base_eval_loss"] == pytest.approx(quiet.result.metrics["base_eval_loss"], rel=1e-5)
     rates = [m.values["learning_rate"] for m in quiet.of(events.Metric) if "learning_rate" in m.values]
     assert rates[:3] == [0.0, 5e-4, 1e-3]
+
+
+@pytest.mark.parametrize("method", ["lora", "qlora"])
+def test_an_adapter_is_trained_on(method: str, trainer: Trainer) -> None:
+    fast = {"hp_method": method, "hp_learning_rate": 5e-3, "hp_max_steps": 12}
+    first = trainer.run(trainer.job(**fast), "first")
+    assert first.code == 0, first.stderr
+    adapter = str(first.output_dir / "model")
+    second = trainer.run(trainer.job(adapter=adapter, start_from="models/a/versions/1", **fast), "second")
+    assert second.code == 0, second.stderr
+    metrics = second.result.metrics
+    assert metrics["base_eval_loss"] == pytest.approx(first.result.metrics["eval_loss"], rel=1e-3)
+    assert metrics["eval_loss"] < metrics["base_eval_loss"]
+    facts = json.loads((second.output_dir / "model" / "aift.json").read_text(encoding="utf-8"))
+    assert facts["start_from"] == "models/a/versions/1"
+    one, two = (load_file(run.output_dir / "model" / "adapter_model.safetensors") for run in (first, second))
+    assert one.keys() == two.keys()
+
+
+def test_a_folder_without_adapter_is_refused(trainer: Trainer) -> None:
+    run = trainer.run(trainer.job(adapter=str(trainer.base_model)), "out")
+    failed = run.lines[-1].event
+    assert isinstance(failed, events.Failed)
+    assert (failed.failure, failed.reason) == ("configuration", "MODEL_UNREADABLE")

@@ -108,6 +108,21 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
             name="baseModels/tiny", state=registry_pb2.BASE_MODEL_STATE_READY, digest="ab" * 32, shape=shape
         )
 
+    async def GetModelVersion(self, request: registry_pb2.GetModelVersionRequest, _: Any) -> registry_pb2.ModelVersion:
+        """An adapter "models/polite", whole weights "models/whole", and an adapter of another base model."""
+        kinds = {"models/polite": "ADAPTER", "models/whole": "FULL", "models/foreign": "ADAPTER"}
+        if request.name not in kinds:
+            raise NotFound(request.name)
+        version = registry_pb2.ModelVersion(
+            name=f"{request.name}/versions/1",
+            kind=registry_pb2.ModelKind.Value(f"MODEL_KIND_{kinds[request.name]}"),
+            base_model="baseModels/tiny",
+            base_model_digest="cd" * 32 if request.name == "models/foreign" else "ab" * 32,
+            digest="ab" * 32,
+        )
+        version.hyperparameters.update({"lora_r": 4, "lora_alpha": 8, "lora_target_modules": ["q_proj"]})
+        return version
+
     async def GetModelFiles(
         self, request: registry_pb2.GetModelFilesRequest, _: Any
     ) -> registry_pb2.GetModelFilesResponse:

@@ -160,6 +160,33 @@ async def test_rows_that_the_objective_does_not_learn_from_are_refused(api: Api)
     assert "eval_steps" in violations(error)["training_job.spec.hyperparameters.load_best_model_at_end"].description
 
 
+async def test_training_goes_on_from_a_version(api: Api) -> None:
+    request = job_request(base_model="", start_from="models/polite", hyperparameters={"lora_r": 4})
+    spec = (await api.training.CreateTrainingJob(request)).spec
+    assert (spec.base_model, spec.start_from) == ("baseModels/tiny", "models/polite/versions/1")
+    assert spec.start_from_digest
+    kept = spec.hyperparameters
+    assert (kept.lora_r, kept.lora_alpha, list(kept.lora_target_modules)) == (4, 8, ["q_proj"])
+    request = job_request(start_from="models/whole", hyperparameters={"method": pb.TRAINING_METHOD_FULL})
+    assert (await api.training.CreateTrainingJob(request)).spec.start_from == "models/whole/versions/1"
+
+
+@pytest.mark.parametrize(
+    ("start", "values", "field", "reason"),
+    [
+        ("models/foreign", {}, "start_from", "OTHER_BASE_MODEL"),
+        ("models/whole", {}, "hyperparameters.method", "OTHER_KIND"),
+        ("models/polite", {"method": pb.TRAINING_METHOD_FULL}, "hyperparameters.method", "OTHER_KIND"),
+        ("models/polite", {"lora_r": 16}, "hyperparameters.lora_r", "DECIDED_BY_ADAPTER"),
+    ],
+)
+async def test_versions_that_cannot_be_gone_on_from_are_refused(
+    api: Api, start: str, values: dict[str, Any], field: str, reason: str
+) -> None:
+    error = await refusal(api.training.CreateTrainingJob(job_request(start_from=start, hyperparameters=values)))
+    assert violations(error)[f"training_job.spec.{field}"].reason == reason
+
+
 async def test_unknown_and_unfinished_inputs_are_refused(api: Api, peers: Peers) -> None:
     error = await refusal(api.training.CreateTrainingJob(job_request(base_model="baseModels/nope")))
     assert error.code() is grpc.StatusCode.NOT_FOUND

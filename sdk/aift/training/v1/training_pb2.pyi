@@ -423,8 +423,10 @@ class TrainingSpec(google.protobuf.message.Message):
     BASE_MODEL_DIGEST_FIELD_NUMBER: builtins.int
     DATASET_DIGEST_FIELD_NUMBER: builtins.int
     EVAL_DATASET_DIGEST_FIELD_NUMBER: builtins.int
+    START_FROM_FIELD_NUMBER: builtins.int
+    START_FROM_DIGEST_FIELD_NUMBER: builtins.int
     base_model: builtins.str
-    """"baseModels/{base_model}"."""
+    """"baseModels/{base_model}"; may be left empty with start_from."""
     dataset_version: builtins.str
     """"datasets/{dataset}/versions/{n}", or "datasets/{dataset}" for the newest."""
     eval_dataset_version: builtins.str
@@ -439,6 +441,13 @@ class TrainingSpec(google.protobuf.message.Message):
     """SHA-256 of the training rows, pinned when the job was accepted. Output only."""
     eval_dataset_digest: builtins.str
     """SHA-256 of the held-out rows, pinned when the job was accepted; empty when they are split off. Output only."""
+    start_from: builtins.str
+    """A trained version to go on from, "models/{model}/versions/{n}", "models/{model}@{alias}" or "models/{model}"; empty
+    to start from the base model, which is then the version's own and may be left empty. An adapter goes on with
+    method LORA or QLORA and keeps its rank, scale and layers; all weights (full or merged) go on with method FULL.
+    """
+    start_from_digest: builtins.str
+    """Digest of that version, pinned when the job was accepted. Output only."""
     @property
     def hyperparameters(self) -> global___Hyperparameters:
         """How to train."""
@@ -460,9 +469,11 @@ class TrainingSpec(google.protobuf.message.Message):
         base_model_digest: builtins.str = ...,
         dataset_digest: builtins.str = ...,
         eval_dataset_digest: builtins.str = ...,
+        start_from: builtins.str = ...,
+        start_from_digest: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["hyperparameters", b"hyperparameters"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["base_model", b"base_model", "base_model_digest", b"base_model_digest", "dataset_digest", b"dataset_digest", "dataset_version", b"dataset_version", "eval_dataset_digest", b"eval_dataset_digest", "eval_dataset_version", b"eval_dataset_version", "hyperparameters", b"hyperparameters", "model", b"model", "processes", b"processes", "sample_prompts", b"sample_prompts"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["base_model", b"base_model", "base_model_digest", b"base_model_digest", "dataset_digest", b"dataset_digest", "dataset_version", b"dataset_version", "eval_dataset_digest", b"eval_dataset_digest", "eval_dataset_version", b"eval_dataset_version", "hyperparameters", b"hyperparameters", "model", b"model", "processes", b"processes", "sample_prompts", b"sample_prompts", "start_from", b"start_from", "start_from_digest", b"start_from_digest"]) -> None: ...
 
 global___TrainingSpec = TrainingSpec
 

@@ -241,10 +241,14 @@ class Inputs(google.protobuf.message.Message):
     CHECKPOINT_FIELD_NUMBER: builtins.int
     CHECKPOINT_STEP_FIELD_NUMBER: builtins.int
     TEMPLATE_JSON_FIELD_NUMBER: builtins.int
+    START_FROM_FIELD_NUMBER: builtins.int
+    START_FROM_ADAPTER_FIELD_NUMBER: builtins.int
     checkpoint_step: builtins.int
     """Optimizer steps of that checkpoint."""
     template_json: builtins.str
     """Form and markers of the rows, as services/text reads them."""
+    start_from_adapter: builtins.bool
+    """Whether that version is an adapter on the base model; otherwise it holds all weights."""
     @property
     def base_model(self) -> global___InputFiles:
         """The base model's files and digest."""
@@ -261,6 +265,10 @@ class Inputs(google.protobuf.message.Message):
     def checkpoint(self) -> global___InputFiles:
         """The checkpoint to go on from; unset at the start."""
 
+    @property
+    def start_from(self) -> global___InputFiles:
+        """The trained version to go on from; unset for a start from the base model."""
+
     def __init__(
         self,
         *,
@@ -270,9 +278,11 @@ class Inputs(google.protobuf.message.Message):
         checkpoint: global___InputFiles | None = ...,
         checkpoint_step: builtins.int = ...,
         template_json: builtins.str = ...,
+        start_from: global___InputFiles | None = ...,
+        start_from_adapter: builtins.bool = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["base_model", b"base_model", "checkpoint", b"checkpoint", "dataset", b"dataset", "eval_dataset", b"eval_dataset"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["base_model", b"base_model", "checkpoint", b"checkpoint", "checkpoint_step", b"checkpoint_step", "dataset", b"dataset", "eval_dataset", b"eval_dataset", "template_json", b"template_json"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["base_model", b"base_model", "checkpoint", b"checkpoint", "dataset", b"dataset", "eval_dataset", b"eval_dataset", "start_from", b"start_from"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["base_model", b"base_model", "checkpoint", b"checkpoint", "checkpoint_step", b"checkpoint_step", "dataset", b"dataset", "eval_dataset", b"eval_dataset", "start_from", b"start_from", "start_from_adapter", b"start_from_adapter", "template_json", b"template_json"]) -> None: ...
 
 global___Inputs = Inputs
 
