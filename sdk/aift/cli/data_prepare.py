@@ -16,7 +16,7 @@ from aift.data.v1 import data_pb2
 from aift.errors import AiftError, invalid
 from aift.jsonform import as_json
 from aift.language import text
-from aift.reading import FORMS
+from aift.reading import ENCODINGS, FORMS
 from aift.recipe import NORMALIZATIONS, REDACTIONS, recipe_of
 
 _PANEL = text("What is done, in this order", "処理(この順に行います)")
@@ -124,6 +124,14 @@ def prepare(
             help=text("Of the input; default: detected.", "入力の形式。省略時は自動判定。"),
         ),
     ] = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option(
+            "--encoding",
+            rich_help_panel=_FILE_PANEL,
+            help=text("Of the input: ", "入力の文字コード: ") + ", ".join(ENCODINGS),
+        ),
+    ] = None,
     validate: Annotated[
         bool,
         typer.Option("--validate", rich_help_panel=_FILE_PANEL, help=text("Check the result.", "結果を検証します。")),
@@ -133,14 +141,14 @@ def prepare(
     recipe = recipe_of(steps.pop("recipe"), **steps)
     path = input_file or _as_path(source)
     if path is not None:
-        prepare_file(path, output_file, recipe, format_=format_, validate=validate, json_form=json)
+        prepare_file(path, output_file, recipe, format_=format_, encoding=encoding, validate=validate, json_form=json)
     elif source is None:
         raise invalid(
             "source", "MISSING", "Name datasets/x or a file.", "datasets/x またはファイルを指定してください。"
         )
-    elif output_file or validate or format_:
-        en = "--output, --format and --validate are for files; a version becomes a version."
-        ja = "--output、--format、--validate はファイル用です。バージョンからは新しいバージョンができます。"
+    elif output_file or validate or format_ or encoding:
+        en = "--output, --format, --encoding and --validate are for files; a version becomes a version."
+        ja = "--output、--format、--encoding、--validate はファイル用です。バージョンからは新しいバージョンができます。"
         raise invalid("--output", "USAGE", en, ja)
     elif dry_run:
         with session.client() as client:

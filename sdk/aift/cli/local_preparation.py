@@ -16,13 +16,15 @@ def prepare_file(
     recipe: data_pb2.Recipe,
     *,
     format_: str | None,
+    encoding: str | None,
     validate: bool,
     json_form: bool,
 ) -> None:
-    """Becomes the program that writes `target`."""
+    """Becomes the program that writes `target`, by default beside the source."""
     arguments = ["--input", str(source)]
     arguments += ["--output", str(target)] if target else []
     arguments += ["--format", format_] if format_ else []
+    arguments += ["--encoding", encoding] if encoding else []
     arguments += ["--validate"] if validate else []
     arguments += ["--json"] if json_form else []
     become(_MODULE, [*arguments, "--recipe", json.dumps(as_mapping(recipe), ensure_ascii=False)])

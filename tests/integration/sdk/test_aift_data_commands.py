@@ -114,3 +114,17 @@ def test_files_of_a_version(aift: Any, rows: Path, tmp_path: Path) -> None:
     assert "set-aside.jsonl" in done.stderr
     assert aift("data", "download", "rows", str(tmp_path / "back")).returncode == 0
     assert (tmp_path / "back").read_bytes() == rows.read_bytes()
+
+
+def test_the_manuals_preparation_of_a_file(aift: Any, tmp_path: Path) -> None:
+    (tmp_path / "raw_data.txt").write_text(
+        "質問: 一の次は？\n回答: 二です。\n\n質問: 二の次は？\n回答: 三です。\n", encoding="utf-8"
+    )
+    done = aift("data", "prepare", "--input_file", "raw_data.txt", "--output_file", "training.jsonl", "--validate")
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in (tmp_path / "training.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [row["response"] for row in rows] == ["二です。", "三です。"]
+    again = aift("data", "prepare", "training.jsonl", "--to", "text", "--drop-pattern", "二の次", "--output", "t.jsonl")
+    assert again.returncode == 0, again.stderr
+    (row,) = (tmp_path / "t.jsonl").read_text(encoding="utf-8").splitlines()
+    assert set(json.loads(row)) == {"text"}
