@@ -76,11 +76,34 @@ class TrainingJobs:
             processes=processes,
         )
 
-    def plan(self, spec: training_pb2.TrainingSpec) -> training_pb2.TrainingPlan:
-        """What a job would take: parameters, rows, steps, memory by part, and which workers it fits."""
-        return self._connection.call(
-            "training", self._stub.PlanTraining, training_pb2.PlanTrainingRequest(spec=spec), timeout_s=120.0
-        )
+    def plan(self, spec: training_pb2.TrainingSpec, *, gpu: str = "") -> training_pb2.TrainingPlan:
+        """What a job would take: parameters, rows, steps, memory by part, which workers it fits, and what would help.
+
+        gpu asks for hardware that need not be there: "A5000", "2xA5000", or by memory "4x24GB".
+        """
+        request = training_pb2.PlanTrainingRequest(spec=spec)
+        if gpu:
+            count, separator, model = gpu.lower().partition("x")
+            counted = bool(separator) and count.strip().isdigit()
+            request.hardware.gpus = int(count) if counted else 1
+            request.hardware.gpu_model = model.strip() if counted else gpu
+        return self._connection.call("training", self._stub.PlanTraining, request, timeout_s=120.0)
+
+    def fitted(self, spec: training_pb2.TrainingSpec, *, gpu: str = "") -> training_pb2.TrainingSpec:
+        """The spec with the plan's remedies applied, as many as it takes to fit. Raises AiftError DOES_NOT_FIT."""
+        plan = self.plan(spec, gpu=gpu)
+        fitted = training_pb2.TrainingSpec()
+        fitted.CopyFrom(spec)
+        for remedy in plan.remedies:
+            fitted.hyperparameters.MergeFrom(remedy.changes)
+        if plan.remedies and not plan.remedies[-1].fits:
+            raise AiftError(
+                "DOES_NOT_FIT",
+                grpc.StatusCode.FAILED_PRECONDITION,
+                "No change of the settings makes this training fit the memory that there is.",
+                "どの設定変更でも、利用できるメモリに収まりません。",
+            )
+        return fitted
 
     def create(
         self,

@@ -1,8 +1,9 @@
 """What a training would take, told before any hardware is."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from services.training_service.admission import Admitted, split_rows
 from services.training_service.memory import Load, estimate, trained_parameters
@@ -11,6 +12,7 @@ from services.training_service.trainer.hyperparameters import Hyperparameters
 # The manual's advice on the amount of data.
 _FEW_ROWS = 100
 _ENOUGH_ROWS = 1000
+MOST_ACCUMULATION = 4096
 # A chat template and its marks add a few tokens to a row; Japanese has about one token a character or fewer.
 _TEMPLATE_TOKENS = 32
 
@@ -33,6 +35,16 @@ class Note:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Remedy:
+    """A change that saves memory, on top of those before it."""
+
+    changes: Mapping[str, object]
+    memory_bytes: int
+    fits: bool
+    note: Note
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """The figures of a training."""
 
@@ -45,6 +57,7 @@ class Plan:
     memory: Mapping[str, int]
     fits: Sequence[tuple[Machine, bool]]
     notes: Sequence[Note]
+    remedies: Sequence[Remedy]
 
     @property
     def memory_bytes(self) -> int:
@@ -91,7 +104,8 @@ def plan(admitted: Admitted, machines: Sequence[Machine]) -> Plan:
         effective_batch=effective_batch(hyperparameters, processes),
         memory=memory,
         fits=fits,
-        notes=[*_row_notes(train_rows), *_memory_notes(admitted, load, memory, fits)],
+        notes=[*_row_notes(train_rows), *_memory_notes(memory, fits)],
+        remedies=_remedies(admitted, load, machines) if fits and not any(fit for _, fit in fits) else [],
     )
 
 
@@ -114,47 +128,84 @@ def _row_notes(rows: int) -> Iterator[Note]:
         )
 
 
-def _memory_notes(
-    admitted: Admitted, load: Load, memory: Mapping[str, int], fits: Sequence[tuple[Machine, bool]]
-) -> Iterator[Note]:
-    """Where it fits nowhere, what would save memory, the least harm first."""
+def _memory_notes(memory: Mapping[str, int], fits: Sequence[tuple[Machine, bool]]) -> Iterator[Note]:
     if not fits:
         yield Note(
             en="No worker was seen in the last minute; the job would wait for one.",
             ja="直近 1 分間に応答したワーカーがありません。ジョブはワーカーが来るまで待機します。",
         )
-        return
-    if any(fit for _, fit in fits):
-        return
-    total = sum(memory.values())
-    yield Note(
-        en=f"Needs about {_gib(total)} GiB a device, which no worker has. What would help, the least harm first:",
-        ja=f"デバイスごとに約 {_gib(total)} GiB 必要ですが、足りるワーカーがありません。影響の小さい順の対策:",
-    )
-    for en, ja, smaller in _remedies(admitted.spec.hyperparameters):
+    elif not any(fit for _, fit in fits):
+        total = _gib(sum(memory.values()))
+        yield Note(
+            en=f"Needs about {total} GiB a device, which is nowhere to be had. What would help, the least harm first:",
+            ja=f"デバイスごとに約 {total} GiB 必要ですが、足りるデバイスがありません。影響の小さい順の対策:",
+        )
+
+
+def _remedies(admitted: Admitted, load: Load, machines: Sequence[Machine]) -> list[Remedy]:
+    """Changes on top of each other, the least harm first, up to the first that makes it fit."""
+    shape, values = admitted.base.shape, admitted.spec.hyperparameters
+    before = sum(estimate(shape, values, load).values())
+    found: list[Remedy] = []
+    for change in _CHANGES:
+        changes = change(values)
+        if not changes:
+            continue
+        smaller = replace(values, **changes)
         rows = smaller.per_device_train_batch_size * (2 if smaller.prefers else 1)
         lighter = replace(load, rows=rows, row_tokens=min(load.row_tokens, smaller.max_length))
-        saved = total - sum(estimate(admitted.base.shape, smaller, lighter).values())
-        if saved > 0:
-            yield Note(en=f"{en}: saves {_gib(saved)} GiB.", ja=f"{ja}: {_gib(saved)} GiB 減ります。")
+        after = sum(estimate(shape, smaller, lighter).values())
+        if after >= before:
+            continue
+        fits = any(_fits(machine, after, load.processes) for machine in machines)
+        found.append(Remedy(changes=changes, memory_bytes=after, fits=fits, note=_saving(changes, before - after)))
+        if fits:
+            break
+        values, before = smaller, after
+    return found
 
 
-def _remedies(values: Hyperparameters) -> Iterator[tuple[str, str, Hyperparameters]]:
+def _saving(changes: Mapping[str, object], saved: int) -> Note:
+    words = ", ".join(f"{name}={value}" for name, value in changes.items())
+    return Note(en=f"{words}: saves {_gib(saved)} GiB.", ja=f"{words}: {_gib(saved)} GiB 減ります。")
+
+
+def _one_row_at_a_time(values: Hyperparameters) -> dict[str, object]:
     batch, accumulation = values.per_device_train_batch_size, values.gradient_accumulation_steps
-    if batch > 1:
-        smaller = replace(values, per_device_train_batch_size=1, gradient_accumulation_steps=batch * accumulation)
-        words = f"per_device_train_batch_size=1, gradient_accumulation_steps={batch * accumulation}"
-        yield words, words, smaller
-    if not values.gradient_checkpointing:
-        words = "gradient_checkpointing=true"
-        yield words, words, replace(values, gradient_checkpointing=True)
-    if values.method == "full":
-        yield "method=LORA", "method=LORA", replace(values, method="lora")
-    if values.method == "lora":
-        yield "method=QLORA", "method=QLORA", replace(values, method="qlora")
-    if values.max_length > 256:
-        shorter = values.max_length // 2
-        yield f"max_length={shorter}", f"max_length={shorter}", replace(values, max_length=shorter)
+    if batch == 1 or batch * accumulation > MOST_ACCUMULATION:
+        return {}
+    return {"per_device_train_batch_size": 1, "gradient_accumulation_steps": batch * accumulation}
+
+
+def _recomputing(values: Hyperparameters) -> dict[str, object]:
+    return {} if values.gradient_checkpointing else {"gradient_checkpointing": True}
+
+
+def _adapters(values: Hyperparameters) -> dict[str, object]:
+    return {"method": "lora"} if values.method == "full" else {}
+
+
+def _four_bits(values: Hyperparameters) -> dict[str, object]:
+    return {"method": "qlora"} if values.method == "lora" else {}
+
+
+def _shorter(values: Hyperparameters) -> dict[str, object]:
+    return {"max_length": max(256, values.max_length // 2)} if values.max_length > 256 else {}
+
+
+def _lower_rank(values: Hyperparameters) -> dict[str, object]:
+    return {"lora_r": 8} if values.method != "full" and values.lora_r > 8 else {}
+
+
+_CHANGES: Sequence[Callable[[Hyperparameters], dict[str, Any]]] = (
+    _one_row_at_a_time,
+    _recomputing,
+    _adapters,
+    _four_bits,
+    _shorter,
+    _lower_rank,
+)
+"""What saves memory, the least harm first."""
 
 
 def _gib(size: int) -> str:

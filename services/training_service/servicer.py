@@ -17,7 +17,8 @@ from services.training_service.admission import admit
 from services.training_service.creation import Creation
 from services.training_service.domain import ENDED, JobState
 from services.training_service.errors import JobHasNotEnded
-from services.training_service.plan import Machine, Plan, plan
+from services.training_service.gpu_models import memory_of
+from services.training_service.plan import Machine, Note, Plan, plan
 from services.training_service.resolution import Resolver
 from services.training_service.store import checkpoints, events
 from services.training_service.store.jobs import Jobs, row_is
@@ -28,6 +29,9 @@ from services.training_service.watch import Watch
 
 _DEFAULT_POINTS = 1000
 _MAX_POINTS = 10_000
+
+
+_MOST_GPUS = 64
 
 
 class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
@@ -107,7 +111,11 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
     async def PlanTraining(self, request: pb.PlanTrainingRequest, _: Any) -> pb.TrainingPlan:
         """What a job would take."""
         admitted = await admit(self._resolver, request.spec, path="spec")
-        made = plan(admitted, [_machine(worker) for worker in await self._workers.seen()])
+        if request.HasField("hardware"):
+            machines = [_planned(request.hardware)]
+        else:
+            machines = [_machine(worker) for worker in await self._workers.seen()]
+        made = plan(admitted, machines)
         message = _plan_message(made)
         message.spec.CopyFrom(messages.spec_to(admitted.spec))
         return message
@@ -158,6 +166,19 @@ def _machine(worker: SeenWorker) -> Machine:
     return Machine(worker=worker.name, gpus=len(sizes), available_bytes=available)
 
 
+def _planned(hardware: pb.PlannedHardware) -> Machine:
+    """A machine that need not be there."""
+    if not 0 <= hardware.gpus <= _MOST_GPUS:
+        raise _out_of_range("hardware.gpus", hardware.gpus, 0, _MOST_GPUS)
+    if hardware.gpu_memory_bytes < 0:
+        raise _out_of_range("hardware.gpu_memory_bytes", hardware.gpu_memory_bytes, 0, 1 << 50)
+    gpus, memory = hardware.gpus or 1, hardware.gpu_memory_bytes
+    name, own = (
+        memory_of(hardware.gpu_model, field="hardware.gpu_model") if hardware.gpu_model or not memory else ("GPU", 0)
+    )
+    return Machine(worker=f"{gpus} x {name}", gpus=gpus, available_bytes=memory or own)
+
+
 def _plan_message(made: Plan) -> pb.TrainingPlan:
     return pb.TrainingPlan(
         parameters=made.parameters,
@@ -172,8 +193,21 @@ def _plan_message(made: Plan) -> pb.TrainingPlan:
             pb.PlanFit(worker=machine.worker, available_bytes=machine.available_bytes, fits=fits)
             for machine, fits in made.fits
         ],
-        notes=[blob_pb2.LocalizedText(en=note.en, ja=note.ja) for note in made.notes],
+        notes=[_text(note) for note in made.notes],
+        remedies=[
+            pb.PlanRemedy(
+                changes=messages.hyperparameters_to(remedy.changes),
+                memory_bytes=remedy.memory_bytes,
+                fits=remedy.fits,
+                message=_text(remedy.note),
+            )
+            for remedy in made.remedies
+        ],
     )
+
+
+def _text(note: Note) -> blob_pb2.LocalizedText:
+    return blob_pb2.LocalizedText(en=note.en, ja=note.ja)
 
 
 def _out_of_range(field: str, value: int, low: int, high: int) -> InvalidArgument:

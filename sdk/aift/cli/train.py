@@ -9,7 +9,7 @@ from aift.cli import session
 from aift.cli.jobs import follow, render_job
 from aift.cli.output import Json, brief, facts, in_bytes, notes, out, print_json, show, table
 from aift.cli.report import render_report
-from aift.cli.training_options import BaseModel, Config, Data, EvalData, Model, Set, StartFrom, described
+from aift.cli.training_options import BaseModel, Config, Data, EvalData, Fit, Gpu, Model, Set, StartFrom, described
 from aift.cli.transfers import TransferBars
 from aift.client import Client
 from aift.errors import invalid
@@ -35,6 +35,7 @@ def plan(
             "--processes", min=0, help=text("That train together; 0: one a GPU.", "並列プロセス数。0 は GPU 数。")
         ),
     ] = 0,
+    gpu: Gpu = "",
     json: Json = False,
 ) -> None:
     """Shows what a training would take."""
@@ -47,7 +48,8 @@ def plan(
     }
     wanted = described(given, settings, config=config, assignments=assignments or (), rest=context.args)
     with session.client() as client:
-        show(client.training.plan(_spec(client, wanted, json_form=json)), _render_plan, json_form=json)
+        spec = _spec(client, wanted, json_form=json)
+        show(client.training.plan(spec, gpu=gpu), _render_plan, json_form=json)
 
 
 def train(
@@ -99,6 +101,7 @@ def train(
             "--priority", min=0, max=100, help=text("Higher goes first; 0 means 50.", "大きいほど先に実行。0 は 50。")
         ),
     ] = 0,
+    fit: Fit = False,
     json: Json = False,
 ) -> None:
     """Starts a training, and waits for it when asked to."""
@@ -116,6 +119,7 @@ def train(
     wanted = described(given, settings, config=config, assignments=assignments or (), rest=context.args)
     with session.client() as client:
         spec = _spec(client, wanted, json_form=json)
+        spec = client.training.fitted(spec) if fit else spec
         job = client.training.create(spec, job_id=job_id, display_name=wanted.display_name, priority=priority)
         if wait or wanted.output:
             _see_through(client, job, wanted.output, json_form=json)
@@ -206,4 +210,8 @@ def _render_plan(found: training_pb2.TrainingPlan) -> None:
         out().print(f"{fit.worker}: {verdict} ({in_bytes(fit.available_bytes)})", style="green" if fit.fits else "red")
     for note in found.notes:
         out().print(f"- {localized(note)}", markup=False)
+    for remedy in found.remedies:
+        out().print(f"  {localized(remedy.message)}", markup=False)
+    if found.remedies and found.remedies[-1].fits:
+        out().print(text("  aift train --fit applies them.", "  aift train --fit で適用できます。"), markup=False)
     out().print(" ".join(f"{name}={brief(value)}" for name, value in settings.items()), style="dim", markup=False)

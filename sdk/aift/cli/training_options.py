@@ -64,6 +64,26 @@ StartFrom = Annotated[
         ),
     ),
 ]
+Gpu = Annotated[
+    str,
+    typer.Option(
+        "--gpu",
+        help=text(
+            "Plan for GPUs that need not be there: A5000, 2xA5000, 4x24GB.",
+            "手元にない GPU で見積もります: A5000、2xA5000、4x24GB。",
+        ),
+    ),
+]
+Fit = Annotated[
+    bool,
+    typer.Option(
+        "--fit",
+        help=text(
+            "Apply the plan's remedies where it does not fit the memory.",
+            "メモリに収まらない場合、見積もりの対策を適用します。",
+        ),
+    ),
+]
 Config = Annotated[
     Path | None,
     typer.Option(

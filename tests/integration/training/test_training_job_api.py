@@ -255,6 +255,21 @@ async def test_verbs_before_a_worker_comes(api: Api) -> None:
     assert error.code() is grpc.StatusCode.NOT_FOUND
 
 
+async def test_plans_are_made_for_hardware_that_is_not_there(api: Api) -> None:
+    spec = job_request().training_job.spec
+    hardware = pb.PlannedHardware(gpus=2, gpu_model="A5000")
+    plan = await api.training.PlanTraining(pb.PlanTrainingRequest(spec=spec, hardware=hardware))
+    assert [(fit.worker, fit.available_bytes, fit.fits) for fit in plan.fits] == [("2 x RTX A5000", 24 << 30, True)]
+    assert plan.effective_batch_size == 8
+    hardware = pb.PlannedHardware(gpu_memory_bytes=1 << 20)
+    plan = await api.training.PlanTraining(pb.PlanTrainingRequest(spec=spec, hardware=hardware))
+    assert plan.remedies[0].changes.per_device_train_batch_size == 1
+    assert not plan.remedies[-1].fits
+    hardware = pb.PlannedHardware(gpu_model="A5001")
+    error = await refusal(api.training.PlanTraining(pb.PlanTrainingRequest(spec=spec, hardware=hardware)))
+    assert "A5000" in violations(error)["hardware.gpu_model"].description
+
+
 async def test_a_plan_counts_parameters_steps_and_memory(api: Api) -> None:
     spec = job_request(hyperparameters={"lora_r": 16, "num_train_epochs": 2}).training_job.spec
     plan = await api.training.PlanTraining(pb.PlanTrainingRequest(spec=spec))

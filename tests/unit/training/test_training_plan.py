@@ -2,9 +2,11 @@
 
 import pytest
 
+from services.core.errors import InvalidArgument
 from services.text.rows import Form
 from services.training_service.admission import Admitted, split_rows
 from services.training_service.domain import Spec
+from services.training_service.gpu_models import memory_of
 from services.training_service.memory import Load, estimate
 from services.training_service.plan import Machine, Plan, optimizer_steps, plan
 from services.training_service.resolution import ResolvedBase, ResolvedRows
@@ -127,12 +129,45 @@ def test_what_fits_nowhere_comes_with_remedies_of_least_harm_first() -> None:
     small = Machine(worker="small", gpus=1, available_bytes=16 * GIB)
     made = make_plan(Hyperparameters(per_device_train_batch_size=8, max_length=2048), [small])
     assert [fits for _, fits in made.fits] == [False]
-    said = [note.en for note in made.notes]
-    order = [next(i for i, text in enumerate(said) if text.startswith(word)) for word in _REMEDIES]
-    assert order == sorted(order)
+    changes = [change for remedy in made.remedies for change in remedy.changes.items()]
+    assert changes == [
+        ("per_device_train_batch_size", 1),
+        ("gradient_accumulation_steps", 8),
+        ("gradient_checkpointing", True),
+    ]
+    assert [remedy.fits for remedy in made.remedies] == [False, True]
+    sizes = [made.memory_bytes, *(remedy.memory_bytes for remedy in made.remedies)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert made.remedies[-1].memory_bytes <= small.available_bytes
 
 
-_REMEDIES = ("per_device_train_batch_size=1", "gradient_checkpointing=true", "method=QLORA", "max_length=1024")
+def test_remedies_go_on_until_it_fits_or_nothing_is_left() -> None:
+    tiny = Machine(worker="tiny", gpus=1, available_bytes=2 * GIB)
+    made = make_plan(Hyperparameters(method="full", max_length=2048), [tiny])
+    names = [name for remedy in made.remedies for name in remedy.changes]
+    assert names[0] == "per_device_train_batch_size"
+    assert names[-1] == "lora_r"
+    assert [remedy.changes["method"] for remedy in made.remedies if "method" in remedy.changes] == ["lora", "qlora"]
+    assert not any(remedy.fits for remedy in made.remedies)
+
+
+@pytest.mark.parametrize(
+    ("asked", "name", "gib"),
+    [
+        ("A5000", "RTX A5000", 24),
+        ("nvidia geforce rtx 4090", "RTX 4090", 24),
+        ("24GB", "24 GB", 24),
+        ("h100", "H100", 80),
+    ],
+)
+def test_gpus_are_known_by_their_models(asked: str, name: str, gib: int) -> None:
+    assert memory_of(asked, field="gpu") == (name, gib * GIB)
+
+
+def test_an_unknown_gpu_names_the_nearest() -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        memory_of("RTX 4900", field="hardware.gpu_model")
+    assert "RTX 4090" in refused.value.violations[0].en
 
 
 def test_a_machine_without_gpus_shares_its_memory_among_processes() -> None:

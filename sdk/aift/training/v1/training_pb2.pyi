@@ -1194,19 +1194,51 @@ class PlanTrainingRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     SPEC_FIELD_NUMBER: builtins.int
+    HARDWARE_FIELD_NUMBER: builtins.int
     @property
     def spec(self) -> global___TrainingSpec:
         """What would be trained."""
+
+    @property
+    def hardware(self) -> global___PlannedHardware:
+        """Plan for this hardware instead of the workers that there are."""
 
     def __init__(
         self,
         *,
         spec: global___TrainingSpec | None = ...,
+        hardware: global___PlannedHardware | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["spec", b"spec"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["spec", b"spec"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["hardware", b"hardware", "spec", b"spec"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["hardware", b"hardware", "spec", b"spec"]) -> None: ...
 
 global___PlanTrainingRequest = PlanTrainingRequest
+
+@typing.final
+class PlannedHardware(google.protobuf.message.Message):
+    """A machine that need not be there."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    GPUS_FIELD_NUMBER: builtins.int
+    GPU_MODEL_FIELD_NUMBER: builtins.int
+    GPU_MEMORY_BYTES_FIELD_NUMBER: builtins.int
+    gpus: builtins.int
+    """GPUs in it, 1 to 64; 0 means 1."""
+    gpu_model: builtins.str
+    """A model such as "A5000", "RTX 4090" or "H100"; empty where gpu_memory_bytes is given."""
+    gpu_memory_bytes: builtins.int
+    """Memory of each GPU in bytes; overrides the model's."""
+    def __init__(
+        self,
+        *,
+        gpus: builtins.int = ...,
+        gpu_model: builtins.str = ...,
+        gpu_memory_bytes: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["gpu_memory_bytes", b"gpu_memory_bytes", "gpu_model", b"gpu_model", "gpus", b"gpus"]) -> None: ...
+
+global___PlannedHardware = PlannedHardware
 
 @typing.final
 class TrainingPlan(google.protobuf.message.Message):
@@ -1225,6 +1257,7 @@ class TrainingPlan(google.protobuf.message.Message):
     MEMORY_BYTES_FIELD_NUMBER: builtins.int
     FITS_FIELD_NUMBER: builtins.int
     NOTES_FIELD_NUMBER: builtins.int
+    REMEDIES_FIELD_NUMBER: builtins.int
     parameters: builtins.int
     """Parameters of the base model."""
     trainable_parameters: builtins.int
@@ -1255,6 +1288,12 @@ class TrainingPlan(google.protobuf.message.Message):
     def notes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[aift.common.v1.blob_pb2.LocalizedText]:
         """What to know before starting."""
 
+    @property
+    def remedies(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___PlanRemedy]:
+        """Where it fits nowhere: what to change, the least harm first, each on top of those before it, up to the first that
+        makes it fit.
+        """
+
     def __init__(
         self,
         *,
@@ -1269,11 +1308,47 @@ class TrainingPlan(google.protobuf.message.Message):
         memory_bytes: builtins.int = ...,
         fits: collections.abc.Iterable[global___PlanFit] | None = ...,
         notes: collections.abc.Iterable[aift.common.v1.blob_pb2.LocalizedText] | None = ...,
+        remedies: collections.abc.Iterable[global___PlanRemedy] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["spec", b"spec"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["effective_batch_size", b"effective_batch_size", "eval_rows", b"eval_rows", "fits", b"fits", "memory", b"memory", "memory_bytes", b"memory_bytes", "notes", b"notes", "parameters", b"parameters", "spec", b"spec", "steps", b"steps", "train_rows", b"train_rows", "trainable_parameters", b"trainable_parameters"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["effective_batch_size", b"effective_batch_size", "eval_rows", b"eval_rows", "fits", b"fits", "memory", b"memory", "memory_bytes", b"memory_bytes", "notes", b"notes", "parameters", b"parameters", "remedies", b"remedies", "spec", b"spec", "steps", b"steps", "train_rows", b"train_rows", "trainable_parameters", b"trainable_parameters"]) -> None: ...
 
 global___TrainingPlan = TrainingPlan
+
+@typing.final
+class PlanRemedy(google.protobuf.message.Message):
+    """A change that saves memory."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CHANGES_FIELD_NUMBER: builtins.int
+    MEMORY_BYTES_FIELD_NUMBER: builtins.int
+    FITS_FIELD_NUMBER: builtins.int
+    MESSAGE_FIELD_NUMBER: builtins.int
+    memory_bytes: builtins.int
+    """Memory per device with this change and those before it, in bytes."""
+    fits: builtins.bool
+    """Whether that fits somewhere."""
+    @property
+    def changes(self) -> global___Hyperparameters:
+        """The hyperparameters that change; nothing else is set."""
+
+    @property
+    def message(self) -> aift.common.v1.blob_pb2.LocalizedText:
+        """What it is and what it saves, for people."""
+
+    def __init__(
+        self,
+        *,
+        changes: global___Hyperparameters | None = ...,
+        memory_bytes: builtins.int = ...,
+        fits: builtins.bool = ...,
+        message: aift.common.v1.blob_pb2.LocalizedText | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["changes", b"changes", "message", b"message"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["changes", b"changes", "fits", b"fits", "memory_bytes", b"memory_bytes", "message", b"message"]) -> None: ...
+
+global___PlanRemedy = PlanRemedy
 
 @typing.final
 class MemoryPart(google.protobuf.message.Message):
