@@ -21,6 +21,7 @@ from services.data_service.errors import ConversionImpossible
 from services.data_service.preparation.rows import Row, Shape
 from services.text.examples import Conversation, Example, Labeled, Message, Pair, Plain, Preference
 from services.text.markers import Markers, split
+from services.text.problems import ProblemError
 from services.text.rows import RESPONSE_FIELDS
 
 MARKERS = Markers("質問: ", "\n回答: ")
@@ -90,12 +91,14 @@ class Converter:
 
     def convert(self, row: Row) -> list[Row]:
         """The row in the new form; none for an answer that is not wanted. Raises ConversionImpossible."""
-        example = self._source.example(row.value)
-        further = {name: item for name, item in row.value.items() if name not in self._own(row.value)}
         try:
-            made = list(_converted(example, self.shape.form))
+            made = list(_converted(self._source.example(row.value), self.shape.form))
+        except ProblemError as error:
+            first = error.problems[0]
+            raise ConversionImpossible(row=row.number, line=row.line, why_en=first.en, why_ja=first.ja) from None
         except _CannotError as problem:
             raise ConversionImpossible(row=row.number, line=row.line, why_en=problem.en, why_ja=problem.ja) from None
+        further = {name: item for name, item in row.value.items() if name not in self._own(row.value)}
         return [row.changed({**value, **_without(further, value)}) for value in made]
 
     def _own(self, value: dict[str, Any]) -> tuple[str, ...]:

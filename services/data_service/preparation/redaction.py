@@ -47,11 +47,12 @@ _FIXED = "|".join(
 _MOBILE = rf"0[5789]0(?:{_S}\d{{4}}{_S}|\d{{4}})\d{{4}}"
 _SERVICE = rf"0120(?:{_S}\d{{3}}{_S}\d{{3}}|{_S}\d{{2}}{_S}\d{{4}}|\d{{6}})|0(?:570|800|990){_S}\d{{2,4}}{_S}\d{{3,4}}"
 _ABROAD = rf"\+81{_S}?(?:\(0\))?{_S}?(?:[5789]0{_S}?\d{{4}}|[1-9]{_S}?\d{{4}}|[1-9]\d{_S}?\d{{3}}|[1-9]\d{{2}}{_S}?\d{{2}}|[1-9]\d{{3}}{_S}?\d){_S}?\d{{4}}"
-_PHONE = re.compile(
-    rf"{_BEFORE}(?:{_MOBILE}|{_SERVICE}|{_FIXED}){_AFTER}|(?<![\d+]){_ABROAD}{_AFTER}"
-    # Ten digits without a break may be anything, unless the text says what they are.
-    rf"|(?:(?<=TEL)|(?<=Tel)|(?<=tel)|(?<=FAX)|(?<=Fax)|(?<=fax)|(?<=電話)|(?<=電話番号)|(?<=携帯番号)|(?<=℡))[:は ]{{0,3}}(?P<bare>0[1-9]\d{{8}}){_AFTER}"
-)
+_PHONE = re.compile(rf"{_BEFORE}(?:{_MOBILE}|{_SERVICE}|{_FIXED}){_AFTER}|(?<![\d+]){_ABROAD}{_AFTER}")
+_MAY_BEGIN = re.compile(r"[0+(](?=[\d() +-]{8})")
+# Ten digits without a break may be anything, unless the text says what they are.
+_BARE = re.compile(rf"{_BEFORE}0[1-9]\d{{8}}{_AFTER}")
+_SAYS_PHONE = re.compile(r"(?:TEL|FAX|電話|電話番号|携帯番号|℡)[:は ]{0,3}\Z", re.IGNORECASE)
+_SAYS_PHONE_WITHIN = 8
 _TWELVE = re.compile(rf"{_BEFORE}(?<!\d{{4}} )\d{{4}}([- ]?)\d{{4}}\1\d{{4}}{_AFTER}(?! \d{{4}}(?!\d))")
 _TIME = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-3])[0-5]\d")
 _SAYS_SO = re.compile(r"マイナンバー|個人番号|my ?number", re.IGNORECASE)
@@ -93,8 +94,21 @@ def redact_phone_numbers(text: str) -> str:
     """The text with [PHONE] for Japanese telephone numbers."""
     if not _DIGIT.search(text):
         return text
-    found = _PHONE.finditer(text.translate(_FOLD_NUMBERS))
-    return _replaced(text, (match.span("bare") if match["bare"] else match.span() for match in found), PHONE)
+    return _replaced(text, _phones(text.translate(_FOLD_NUMBERS)), PHONE)
+
+
+def _phones(folded: str) -> Iterator[tuple[int, int]]:
+    """Where numbers stand. Only places that may begin one get the long look."""
+    at = 0
+    for start in (match.start() for match in _MAY_BEGIN.finditer(folded)):
+        if start < at:
+            continue
+        found = _PHONE.match(folded, start)
+        if found is None and _SAYS_PHONE.search(folded[max(0, start - _SAYS_PHONE_WITHIN) : start]):
+            found = _BARE.match(folded, start)
+        if found is not None:
+            at = found.end()
+            yield found.span()
 
 
 def redact_my_numbers(text: str) -> str:
