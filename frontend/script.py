@@ -18,24 +18,26 @@ def main() -> None:
         st.stop()
     pages = [
         st.Page(
-            "pages/dashboard.py",
+            "screens/dashboard.py",
             title=say("ダッシュボード", "Dashboard"),
             icon=":material/monitoring:",
             url_path="dashboard",
             default=True,
         ),
-        st.Page("pages/data.py", title=say("データ", "Data"), icon=":material/dataset:", url_path="data"),
+        st.Page("screens/data.py", title=say("データ", "Data"), icon=":material/dataset:", url_path="data"),
         st.Page(
-            "pages/finetune.py",
+            "screens/finetune.py",
             title=say("ファインチューニング", "Fine-tuning"),
             icon=":material/tune:",
             url_path="finetune",
         ),
         st.Page(
-            "pages/generate.py", title=say("テキスト生成", "Generate"), icon=":material/chat:", url_path="generate"
+            "screens/generate.py", title=say("テキスト生成", "Generate"), icon=":material/chat:", url_path="generate"
         ),
-        st.Page("pages/models.py", title=say("モデル管理", "Models"), icon=":material/inventory_2:", url_path="models"),
-        st.Page("pages/job.py", title=say("ジョブ", "Job"), url_path="job", visibility="hidden"),
+        st.Page(
+            "screens/models.py", title=say("モデル管理", "Models"), icon=":material/inventory_2:", url_path="models"
+        ),
+        st.Page("screens/job.py", title=say("ジョブ", "Job"), url_path="job", visibility="hidden"),
     ]
     chosen = st.navigation(pages, position="top")
     chosen.run()

@@ -14,7 +14,7 @@ def choose_base_model() -> str | None:
     names = [base.name for base in signed_in_client().base_models.list() if base.state == ready]
     if not names:
         st.page_link(
-            "pages/models.py",
+            "screens/models.py",
             label=say("まずベースモデルを取り込んでください。", "Import a base model first."),
             icon=":material/inventory_2:",
         )

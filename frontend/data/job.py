@@ -109,7 +109,7 @@ _SUCCEEDED = {
 
 def _next(version: str) -> None:
     st.page_link(
-        "pages/finetune.py",
+        "screens/finetune.py",
         label=say("このデータでファインチューニング", "Fine-tune with it"),
         icon=":material/tune:",
         query_params={"data": version},

@@ -114,7 +114,7 @@ def open_page(system: System, monkeypatch: pytest.MonkeyPatch) -> Open:
         for name, value in query.items():
             test.query_params[name] = value
         if page != "dashboard":
-            test.switch_page(f"pages/{page}.py")
+            test.switch_page(f"screens/{page}.py")
         return healthy(test.run())
 
     return run

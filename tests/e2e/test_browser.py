@@ -85,6 +85,34 @@ def test_the_main_job(browser_page: Page, client: Client, base_model: registry_p
     picture(page, "models")
 
 
+def test_a_large_file_streams_and_goes_on_after_a_reload(browser_page: Page, client: Client, tmp_path: Path) -> None:
+    page = browser_page
+    file = tmp_path / "large.jsonl"
+    row = '{"instruction": "次の文章を要約してください。", "response": "' + "とても長い文章です。" * 300 + '"}\n'
+    file.write_text(row * 10_000, encoding="utf-8")
+
+    page.goto("/data")
+    page.locator("input[type=file]").set_input_files(file)
+    page.route(
+        "**/uploads/*?offset=*",
+        lambda route: route.abort() if "offset=0" not in route.request.url else route.continue_(),
+    )
+    page.get_by_role("button", name="アップロード", exact=True).click()
+    expect(page.get_by_text("接続を待っています")).to_be_visible()
+    page.unroute("**/uploads/*?offset=*")
+    page.reload()
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url) if request.method == "PUT" else None)
+    page.locator("input[type=file]").set_input_files(file)
+    page.get_by_role("button", name="アップロード", exact=True).click()
+    expect(page.get_by_text("アップロード完了")).to_be_visible()
+    assert not any(url.endswith("offset=0") for url in sent)
+    version = client.datasets.version("large")
+    assert version.size_bytes == file.stat().st_size
+    expect(page.get_by_role("link", name="ダッシュボード")).to_be_visible()
+    picture(page, "data-large")
+
+
 def test_other_hosts_cannot_pose_as_the_page(system: System) -> None:
     address = f"http://{system.addresses['page']}/"
     assert httpx.get(address).status_code == httpx.codes.OK

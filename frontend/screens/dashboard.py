@@ -23,9 +23,9 @@ def show() -> None:
 def _quick_access() -> None:
     st.subheader(say("クイックアクセス", "Quick access"))
     left, middle, right = st.columns(3)
-    left.page_link("pages/data.py", label=say("データアップロード", "Upload data"), icon=":material/upload:")
-    middle.page_link("pages/finetune.py", label=say("ファインチューニング実行", "Fine-tune"), icon=":material/tune:")
-    right.page_link("pages/generate.py", label=say("テキスト生成", "Generate text"), icon=":material/chat:")
+    left.page_link("screens/data.py", label=say("データアップロード", "Upload data"), icon=":material/upload:")
+    middle.page_link("screens/finetune.py", label=say("ファインチューニング実行", "Fine-tune"), icon=":material/tune:")
+    right.page_link("screens/generate.py", label=say("テキスト生成", "Generate text"), icon=":material/chat:")
 
 
 @st.fragment(run_every=5)
@@ -87,7 +87,7 @@ def _jobs() -> None:
 def _job(job: training_pb2.TrainingJob) -> None:
     name, state, progress, model, created = st.columns([3, 2, 2, 4, 2], vertical_alignment="center")
     short = job.name.removeprefix("trainingJobs/")
-    name.page_link("pages/job.py", label=job.display_name or short, query_params={"name": short})
+    name.page_link("screens/job.py", label=job.display_name or short, query_params={"name": short})
     state.write(wording.job_state(job.state))
     done = job.progress.step / job.progress.total_steps if job.progress.total_steps else 0.0
     progress.progress(min(done, 1.0), text=f"{done:.0%}")

@@ -49,7 +49,7 @@ def _data(client: Client) -> str:
         versions.insert(0, asked)
     if not versions:
         st.page_link(
-            "pages/data.py",
+            "screens/data.py",
             label=say("まずデータをアップロードしてください。", "Upload data first."),
             icon=":material/upload:",
         )
@@ -69,7 +69,7 @@ def _base_model(client: Client) -> registry_pb2.BaseModel | None:
     bases = [b for b in client.base_models.list() if b.state == registry_pb2.BASE_MODEL_STATE_READY]
     if not bases:
         st.page_link(
-            "pages/models.py",
+            "screens/models.py",
             label=say("まずベースモデルを取り込んでください。", "Import a base model first."),
             icon=":material/inventory_2:",
         )
@@ -190,7 +190,7 @@ def _plan_and_start(client: Client, data: str, base: registry_pb2.BaseModel, set
     _show_plan(plan)
     if st.button(say("ファインチューニング開始", "Start fine-tuning"), type="primary", icon=":material/play_arrow:"):
         job = client.training.create(spec)
-        st.switch_page("pages/job.py", query_params={"name": job.name.removeprefix("trainingJobs/")})
+        st.switch_page("screens/job.py", query_params={"name": job.name.removeprefix("trainingJobs/")})
 
 
 def _show_plan(plan: training_pb2.TrainingPlan) -> None:

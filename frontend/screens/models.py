@@ -32,7 +32,7 @@ def _models(client: Client) -> None:
     models = list(client.models.list())
     if not models:
         st.page_link(
-            "pages/finetune.py",
+            "screens/finetune.py",
             label=say("まだありません。ファインチューニングへ", "None yet; fine-tune one"),
             icon=":material/tune:",
         )
@@ -70,7 +70,7 @@ def _models(client: Client) -> None:
 
 def _version(client: Client, version: registry_pb2.ModelVersion) -> None:
     st.page_link(
-        "pages/generate.py",
+        "screens/generate.py",
         label=say("この版で生成", "Generate with it"),
         icon=":material/chat:",
         query_params={"model": version.name},

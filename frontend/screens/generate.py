@@ -24,7 +24,7 @@ def show() -> None:
         models = _models(client)
         if not models:
             st.page_link(
-                "pages/models.py",
+                "screens/models.py",
                 label=say("まずベースモデルを取り込んでください。", "Import a base model first."),
                 icon=":material/inventory_2:",
             )

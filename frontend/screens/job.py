@@ -21,7 +21,7 @@ def show() -> None:
     name = st.query_params.get("name", "")
     if not name:
         st.page_link(
-            "pages/dashboard.py",
+            "screens/dashboard.py",
             label=say("ダッシュボードからジョブを選んでください。", "Choose a job on the dashboard."),
         )
         return
@@ -54,7 +54,7 @@ def _state(job: training_pb2.TrainingJob) -> None:
             icon=":material/check:",
         )
         st.page_link(
-            "pages/generate.py",
+            "screens/generate.py",
             label=say("このモデルで生成", "Generate with it"),
             icon=":material/chat:",
             query_params={"model": job.model_version},
