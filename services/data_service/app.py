@@ -24,6 +24,7 @@ from services.data_service.checking import Validation
 from services.data_service.counting import TokenCount
 from services.data_service.dataset_store import DatasetStore
 from services.data_service.domain import JobKind
+from services.data_service.importing import Import
 from services.data_service.job_queue import JobQueue
 from services.data_service.job_runner import JobRunner, Work
 from services.data_service.job_store import JobStore
@@ -34,6 +35,8 @@ from services.data_service.renderer import Renderer
 from services.data_service.row_pages import RowPages
 from services.data_service.servicer import DataServicer
 from services.data_service.settings import DataSettings
+from services.data_service.sources import drop_directory, hub_source, s3_source, url_source
+from services.data_service.sources.source import Source
 from services.data_service.sweeper import Sweeper
 from services.data_service.tokenizer_files import TokenizerFiles
 from services.data_service.upload_store import UploadStore
@@ -59,9 +62,20 @@ async def serve(settings: DataSettings, stop: asyncio.Event) -> None:
     )
     tokenizers = TokenizerFiles(registry, FileCache(own / "tokenizers"))
     renderer = Renderer(settings.supervision_idle_seconds)
+    drop = drop_directory.DropDirectory(settings.drop_path)
+    drop.create()
+    urls = url_source.UrlSource(url_source.AllowedHosts(settings.import_hosts), settings.max_upload_bytes)
+    buckets = s3_source.S3Source(settings)
+    sources: dict[str, Source] = {
+        drop_directory.SCHEME: drop,
+        url_source.SCHEME: urls,
+        s3_source.SCHEME: buckets,
+        hub_source.SCHEME: hub_source.HubSource(settings),
+    }
     works: dict[JobKind, Work] = {
         JobKind.VALIDATION: Validation(blobs),
         JobKind.PREPARATION: Preparation(versions),
+        JobKind.IMPORT: Import(queue, blobs, sources),
         JobKind.TOKEN_COUNT: TokenCount(versions, tokenizers),
     }
     runner = JobRunner(queue, objects, blobs, works, folder, processes=settings.data_job_processes)
@@ -78,6 +92,9 @@ async def serve(settings: DataSettings, stop: asyncio.Event) -> None:
         rows=rows,
         previews=PreparationPreviews(rows),
         tokenizers=tokenizers,
+        drop=drop,
+        urls=urls,
+        buckets=buckets,
         renderer=renderer,
         differences=VersionDifferences(objects, blobs, folder),
     )

@@ -6,6 +6,7 @@ from aift.data.v1 import data_pb2_grpc
 
 from services.data_service.calls.comparison import ComparisonCalls
 from services.data_service.calls.datasets import DatasetCalls
+from services.data_service.calls.imports import ImportCalls
 from services.data_service.calls.jobs import JobCalls
 from services.data_service.calls.preparation import PreparationCalls
 from services.data_service.calls.rows import RowCalls
@@ -23,6 +24,7 @@ class DataServicer(
     RowCalls,
     ComparisonCalls,
     SupervisionCalls,
+    ImportCalls,
     data_pb2_grpc.DataServiceServicer,
 ):
     """The RPCs of data.proto."""

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.core.errors import ResourceExhausted
+from services.core.hub.process import ImporterProcess, importer
+from services.core.hub.protocol import HubFile, Job, Plan
 from services.core.objects import ObjectStore
 from services.registry_service import disk
 from services.registry_service.domain import HubSource, StoredFile
 from services.registry_service.errors import ConfigMissing, UnsafeModelFile, WeightsMissing
 from services.registry_service.file_kinds import CONFIG, MAX_FILES, is_pickle, wanted_of_hub, weights_of
 from services.registry_service.folder import Folder
-from services.registry_service.importer.protocol import HubFile, Job, Plan
-from services.registry_service.importer_process import ImporterProcess, importer
+from services.registry_service.hub_errors import BY_KIND
 from services.registry_service.intake import Intake
 from services.registry_service.model_config import shape_of
 from services.registry_service.progress import ImportProgress
@@ -55,7 +56,7 @@ class HubImport:
         await asyncio.to_thread(_make_empty, directory)
         job = Job(hub_id=source.hub_id, revision=source.revision, directory=str(directory), token=self._access.token)
         try:
-            async with importer(job, endpoint=self._access.endpoint) as child:
+            async with importer(job, endpoint=self._access.endpoint, errors=BY_KIND) as child:
                 return await self._take_in(child, directory, progress)
         finally:
             await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)

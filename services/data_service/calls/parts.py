@@ -21,6 +21,9 @@ from services.data_service.preparation_previews import PreparationPreviews
 from services.data_service.reference_store import ReferenceStore
 from services.data_service.renderer import Renderer
 from services.data_service.row_pages import RowPages
+from services.data_service.sources.drop_directory import DropDirectory
+from services.data_service.sources.s3_source import S3Source
+from services.data_service.sources.url_source import UrlSource
 from services.data_service.tokenizer_files import TokenizerFiles
 from services.data_service.uploads import Uploads
 from services.data_service.version_differences import VersionDifferences
@@ -50,6 +53,9 @@ class Parts:
     previews: PreparationPreviews
     tokenizers: TokenizerFiles
     renderer: Renderer
+    drop: DropDirectory
+    urls: UrlSource
+    buckets: S3Source
     differences: VersionDifferences
 
 

@@ -26,9 +26,10 @@ class Repository:
 
 
 class HubServer:
-    """Serves repositories by id. Start it inside of a running loop."""
+    """Serves repositories by id. Start it inside of a running loop; port 0 takes a free one."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
+        self._port = port
         self.repositories: dict[str, Repository] = {}
         self.asked: list[str] = []
         # Set when the bytes of weights are asked for.
@@ -38,12 +39,14 @@ class HubServer:
         self.url = ""
         app = web.Application()
         app.router.add_get("/api/models/{owner}/{name}/revision/{revision:.+}", self._info)
+        app.router.add_get("/api/datasets/{owner}/{name}/revision/{revision:.+}", self._info)
+        app.router.add_route("*", "/datasets/{owner}/{name}/resolve/{revision}/{path:.+}", self._file)
         app.router.add_route("*", "/{owner}/{name}/resolve/{revision}/{path:.+}", self._file)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.1)
 
     async def __aenter__(self) -> HubServer:
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port)
         await site.start()
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
         return self

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from services.core.errors import InvalidArgument
+from services.core.hub.protocol import HubFile, Job, Plan
 from services.registry_service import disk, file_kinds, hub_names
 from services.registry_service.card import CardWriter
 from services.registry_service.domain import (
@@ -20,7 +21,6 @@ from services.registry_service.domain import (
     manifest_digest,
 )
 from services.registry_service.errors import InsufficientDisk
-from services.registry_service.importer.protocol import HubFile, Job, Plan
 from services.registry_service.rows import metrics_json
 
 

@@ -8,7 +8,7 @@ import sys
 from typing import BinaryIO
 
 from services.core import lifeline
-from services.registry_service.importer.protocol import Job, Refusal, encode
+from services.core.hub.protocol import Job, Refusal, encode
 
 
 def main() -> int:
@@ -26,18 +26,18 @@ def main() -> int:
 def _answer(questions: BinaryIO, answers: BinaryIO) -> Refusal | None:
     """The whole dialogue; what the Hub refused, None when it gave everything."""
     # Loaded here, so that the lifeline is held before two seconds of imports.
-    from services.registry_service.importer import hub
+    from services.core.hub import repository
 
     job = Job(**json.loads(questions.readline()))
-    source = hub.Hub(job)
+    source = repository.Repository(job)
     try:
         answers.write(source.plan().line())
         for line in questions:
             path = json.loads(line)["fetch"]
             source.fetch(path, lambda done: _tell(answers, done))
             answers.write(encode({"fetched": path}))
-    except hub.FAILURES as error:
-        return hub.refusal(error)
+    except repository.FAILURES as error:
+        return repository.refusal(error)
     return None
 
 

@@ -19,6 +19,8 @@ class Job:
     hub_id: str
     revision: str
     directory: str
+    # "model" or "dataset".
+    repo_type: str = "model"
     token: str = field(default="", repr=False)
 
     def line(self) -> bytes:
@@ -52,9 +54,13 @@ class Plan:
         return cls(commit=str(value["commit"]), files=tuple(HubFile(**file) for file in value["files"]))
 
 
+KINDS = ("missing", "revision", "gated", "token", "busy", "unreachable", "disk")
+"""What the Hub may refuse for; the last is ours."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Refusal:
-    """Why the Hub did not give what was asked for: a kind of `hub_errors.BY_KIND`, and technical words for the log
+    """Why the Hub did not give what was asked for: one of KINDS, and technical words for the log
     and, where the Hub cannot be reached, for people."""
 
     kind: str

@@ -13,8 +13,7 @@ from typing import Any
 
 from services.core import lifeline
 from services.core.errors import DomainError, ResourceExhausted, Unavailable
-from services.registry_service.hub_errors import BY_KIND
-from services.registry_service.importer.protocol import Job, Plan, encode
+from services.core.hub.protocol import Job, Plan, encode
 
 _MAX_LINE_BYTES = 16 << 20
 _END_WITHIN_S = 5.0
@@ -29,12 +28,15 @@ _WITHHELD = ("HF_TOKEN", "HF_TOKEN_PATH", "HF_HOME")
 class ImporterProcess:
     """One child at work on one repository."""
 
-    def __init__(self, process: asyncio.subprocess.Process, job: Job) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, job: Job, errors: Mapping[str, Callable[..., DomainError]]
+    ) -> None:
         self._process = process
         self._job = job
+        self._errors = errors
 
     async def plan(self) -> Plan:
-        """Which commit, and which files it has. Raises the errors of `hub_errors`, or Unavailable."""
+        """Which commit, and which files it has. Raises the caller's errors, or Unavailable."""
         await self._say(self._job.line())
         return Plan.of((await self._answer())["plan"])
 
@@ -66,22 +68,30 @@ class ImporterProcess:
     def _refused(self, refusal: Mapping[str, str]) -> DomainError:
         if refusal["kind"] == "disk":
             return ResourceExhausted("disk", limit="0 B")
-        kind = BY_KIND[refusal["kind"]]
+        kind = self._errors[refusal["kind"]]
         return kind(hub_id=self._job.hub_id, revision=self._job.revision, detail=refusal["detail"])
 
 
 @asynccontextmanager
-async def importer(job: Job, *, endpoint: str) -> AsyncIterator[ImporterProcess]:
-    """Starts a child and ends it, whatever happens."""
+async def importer(
+    job: Job, *, endpoint: str, errors: Mapping[str, Callable[..., DomainError]]
+) -> AsyncIterator[ImporterProcess]:
+    """Starts a child and ends it, whatever happens.
+
+    Args:
+        job: what to fetch.
+        endpoint: of a mirror of the Hub; empty for the library's default.
+        errors: by the Hub's kind of refusal, all but "disk"; made with hub_id, revision and detail.
+    """
     process = await lifeline.spawn(
-        [sys.executable, "-m", "services.registry_service.importer"],
+        [sys.executable, "-m", "services.core.hub"],
         env=_environment(job.directory, endpoint),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=_MAX_LINE_BYTES,
     )
     try:
-        yield ImporterProcess(process, job)
+        yield ImporterProcess(process, job, errors)
     finally:
         if process.stdin is not None:
             process.stdin.close()

@@ -24,7 +24,7 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
 )
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from services.registry_service.importer.protocol import HubFile, Job, Plan, Refusal
+from services.core.hub.protocol import HubFile, Job, Plan, Refusal
 
 _FETCH_ATTEMPTS = 5
 _PLAN_TIMEOUT_S = 20.0
@@ -43,7 +43,7 @@ FAILURES: tuple[type[Exception], ...] = (*(kind for kind, _ in _KINDS), HfHubHTT
 """What the library raises when the Hub does not give what was asked for."""
 
 
-class Hub:
+class Repository:
     """One repository at one revision."""
 
     def __init__(self, job: Job) -> None:
@@ -54,8 +54,12 @@ class Hub:
 
     def plan(self) -> Plan:
         """Pins the revision to its commit and lists the files there. Raises one of FAILURES."""
-        info = self._api.model_info(
-            self._job.hub_id, revision=self._job.revision, files_metadata=True, timeout=_PLAN_TIMEOUT_S
+        info: Any = self._api.repo_info(
+            self._job.hub_id,
+            repo_type=self._job.repo_type,
+            revision=self._job.revision,
+            files_metadata=True,
+            timeout=_PLAN_TIMEOUT_S,
         )
         self._commit = str(info.sha)
         files = [
@@ -80,6 +84,7 @@ class Hub:
         self._api.hf_hub_download(
             self._job.hub_id,
             path,
+            repo_type=self._job.repo_type,
             revision=self._commit,
             local_dir=Path(self._job.directory),
             tqdm_class=_bar(progress),
