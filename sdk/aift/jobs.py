@@ -112,12 +112,13 @@ class TrainingJobs:
         job_id: str = "",
         display_name: str = "",
         priority: int = 0,
+        sweep: str = "",
         validate_only: bool = False,
     ) -> training_pb2.TrainingJob:
         """Queues a job; with validate_only nothing is stored and the job is returned as it would be."""
         request = training_pb2.CreateTrainingJobRequest(
             training_job_id=job_id,
-            training_job=training_pb2.TrainingJob(display_name=display_name, spec=spec, priority=priority),
+            training_job=training_pb2.TrainingJob(display_name=display_name, spec=spec, priority=priority, sweep=sweep),
             validate_only=validate_only,
             request_id=request_id(),
         )
@@ -129,14 +130,14 @@ class TrainingJobs:
         return self._connection.call("training", self._stub.GetTrainingJob, request)
 
     def list(
-        self, *, states: Sequence[training_pb2.TrainingJobState.ValueType] = ()
+        self, *, states: Sequence[training_pb2.TrainingJobState.ValueType] = (), sweep: str = ""
     ) -> Iterator[training_pb2.TrainingJob]:
-        """Jobs, newest first; only those in one of `states` where given."""
+        """Jobs, newest first; only those in one of `states` and of `sweep` where given."""
         return every(
             lambda token: self._connection.call(
                 "training",
                 self._stub.ListTrainingJobs,
-                training_pb2.ListTrainingJobsRequest(states=states, page_token=token),
+                training_pb2.ListTrainingJobsRequest(states=states, sweep=sweep, page_token=token),
             ),
             lambda page: page.training_jobs,
         )

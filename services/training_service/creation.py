@@ -60,6 +60,8 @@ class Creation:
         if request.training_job_id:
             names.check_id(request.training_job_id, field="training_job_id")
         names.check_text(wanted.display_name, field="training_job.display_name")
+        if wanted.sweep:
+            names.check_id(wanted.sweep, field="training_job.sweep")
         priority = _priority(wanted.priority)
         admitted: Admitted = await admit(self._resolver, wanted.spec, path="training_job.spec")
         now = datetime.now(UTC)
@@ -71,6 +73,7 @@ class Creation:
             principal=call.principal,
             spec=admitted.spec,
             template_json=admitted.rows.template_json,
+            sweep=wanted.sweep,
             priority=priority,
             create_time=now,
             update_time=now,

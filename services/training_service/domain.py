@@ -134,6 +134,8 @@ class Job:
     spec: Spec
     # How rows become prompt and completion, as services/text reads it.
     template_json: str
+    # The sweep that it belongs to; empty for a job of its own.
+    sweep: str = ""
     # Hyperparameters that later attempts use instead, after memory was not enough.
     adjustments: Mapping[str, Any] = field(default_factory=dict)
     state: JobState = JobState.QUEUED

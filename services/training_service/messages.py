@@ -98,6 +98,7 @@ def job_to(job: Job) -> pb.TrainingJob:
         state=state_to(job.state),
         progress=progress_to(job.progress),
         priority=job.priority,
+        sweep=job.sweep,
         attempt=job.attempt,
         worker=job.worker,
         model_version=job.model_version,

@@ -58,8 +58,8 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
     async def ListTrainingJobs(self, request: pb.ListTrainingJobsRequest, _: Any) -> pb.ListTrainingJobsResponse:
         """A page of jobs, newest first."""
         states = [messages.state_from(state, field="states") for state in request.states]
-        page = pages.page(request, states=sorted(states))
-        jobs, token = await self._jobs.page(_tenant(), page, states)
+        page = pages.page(request, states=sorted(states), sweep=request.sweep)
+        jobs, token = await self._jobs.page(_tenant(), page, states, request.sweep)
         return pb.ListTrainingJobsResponse(training_jobs=map(messages.job_to, jobs), next_page_token=token)
 
     async def DeleteTrainingJob(self, request: pb.DeleteTrainingJobRequest, _: Any) -> Empty:

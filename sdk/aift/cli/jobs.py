@@ -44,12 +44,15 @@ def list_jobs(
         list[str] | None,
         typer.Option("--state", help=text("Only these, such as running.", "この状態だけ(例: running)。")),
     ] = None,
+    sweep: Annotated[
+        str, typer.Option("--sweep", help=text("Only those of this sweep.", "このスイープのジョブだけ。"))
+    ] = "",
     limit: Limit = 50,
     json: Json = False,
 ) -> None:
     with session.client() as client:
         show_list(
-            islice(client.training.list(states=[_state(word) for word in state or []]), limit),
+            islice(client.training.list(states=[_state(word) for word in state or []], sweep=sweep), limit),
             (
                 text("name", "名前"),
                 text("state", "状態"),

@@ -48,7 +48,7 @@ def plan(
     }
     wanted = described(given, settings, config=config, assignments=assignments or (), rest=context.args)
     with session.client() as client:
-        spec = _spec(client, wanted, json_form=json)
+        spec = spec_of(client, wanted, json_form=json)
         show(client.training.plan(spec, gpu=gpu), _render_plan, json_form=json)
 
 
@@ -118,7 +118,7 @@ def train(
     }
     wanted = described(given, settings, config=config, assignments=assignments or (), rest=context.args)
     with session.client() as client:
-        spec = _spec(client, wanted, json_form=json)
+        spec = spec_of(client, wanted, json_form=json)
         spec = client.training.fitted(spec) if fit else spec
         job = client.training.create(spec, job_id=job_id, display_name=wanted.display_name, priority=priority)
         if wait or wanted.output:
@@ -127,14 +127,15 @@ def train(
             show(job, _render_started, json_form=json)
 
 
-def _spec(client: Client, wanted: TrainingFile, *, json_form: bool) -> training_pb2.TrainingSpec:
+def spec_of(client: Client, wanted: TrainingFile, *, json_form: bool) -> training_pb2.TrainingSpec:
+    """The spec of a description; a file of this machine is sent first. Raises AiftError MISSING."""
     for name, value in (("base_model", wanted.base_model or wanted.start_from), ("data", wanted.data)):
         if not value:
             option = f"--{name.replace('_', '-')}"
             raise invalid(name, "MISSING", f"{option} is missing.", f"{option} を指定してください。")
     return client.training.spec(
         wanted.base_model,
-        _data(client, wanted.data, json_form=json_form),
+        data_version(client, wanted.data, json_form=json_form),
         wanted.hyperparameters,
         eval_dataset_version=wanted.eval_data,
         model=wanted.model,
@@ -144,7 +145,7 @@ def _spec(client: Client, wanted: TrainingFile, *, json_form: bool) -> training_
     )
 
 
-def _data(client: Client, data: str, *, json_form: bool) -> str:
+def data_version(client: Client, data: str, *, json_form: bool) -> str:
     """The version to train on; a file of this machine is sent and checked first."""
     if not Path(data).expanduser().is_file():
         return data

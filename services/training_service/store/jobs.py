@@ -43,11 +43,13 @@ class Jobs:
             raise NotFound(f"trainingJobs/{job_id}")
         return job_of(row)
 
-    async def page(self, tenant: str, page: Page, states: Sequence[JobState]) -> tuple[Sequence[Job], str]:
-        """A page of jobs, newest first, and the token of the next."""
+    async def page(self, tenant: str, page: Page, states: Sequence[JobState], sweep: str) -> tuple[Sequence[Job], str]:
+        """A page of jobs, newest first, and the token of the next; no states and no sweep mean all."""
         statement = select(JOBS).where(JOBS.c.tenant == tenant, JOBS.c.delete_time.is_(None))
         if states:
             statement = statement.where(JOBS.c.state.in_(states))
+        if sweep:
+            statement = statement.where(JOBS.c.sweep == sweep)
         async with self._database.transaction() as tx:
             found = await tx.execute(page.of(statement, JOBS.c.create_time, JOBS.c.id))
         shown, token = page.split([dict(row) for row in found.mappings()])
@@ -72,6 +74,7 @@ class Jobs:
             "id": job.id,
             "uid": job.uid,
             "display_name": job.display_name,
+            "sweep": job.sweep,
             "principal": job.principal,
             "spec": asdict(job.spec),
             "template_json": job.template_json,
@@ -168,6 +171,7 @@ def job_of(row: Mapping[str, Any] | RowMapping) -> Job:
         principal=row["principal"],
         spec=_spec_of(row["spec"]),
         template_json=row["template_json"],
+        sweep=row["sweep"],
         adjustments=row["adjustments"],
         state=JobState(row["state"]),
         progress=Progress(**row["progress"]),

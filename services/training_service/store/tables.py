@@ -16,6 +16,7 @@ JOBS = Table(
     Column("id", Text, primary_key=True),
     Column("uid", Text),
     Column("display_name", Text),
+    Column("sweep", Text),
     Column("principal", Text),
     Column("spec", JSONB),
     Column("template_json", Text),

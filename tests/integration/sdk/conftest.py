@@ -196,6 +196,9 @@ class FakeTraining(training_pb2_grpc.TrainingServiceServicer):
         self.never_ends = False
         self.asked: list[int] = []
         self.created: Any = None
+        self.every_request: list[Any] = []
+        self.remedies: list[training_pb2.PlanRemedy] = []
+        self.planned: Any = None
         states = (training_pb2.TRAINING_JOB_STATE_QUEUED, training_pb2.TRAINING_JOB_STATE_RUNNING)
         self.events = [self._state(state) for state in states]
         for step in range(1, 6):
@@ -214,6 +217,7 @@ class FakeTraining(training_pb2_grpc.TrainingServiceServicer):
 
     def CreateTrainingJob(self, request: Any, context: grpc.ServicerContext) -> training_pb2.TrainingJob:
         self.created = request
+        self.every_request.append(request)
         return training_pb2.TrainingJob(
             name="trainingJobs/j1", spec=request.training_job.spec, state=training_pb2.TRAINING_JOB_STATE_QUEUED
         )
@@ -242,7 +246,10 @@ class FakeTraining(training_pb2_grpc.TrainingServiceServicer):
             yield event
 
     def PlanTraining(self, request: Any, context: grpc.ServicerContext) -> training_pb2.TrainingPlan:
-        return training_pb2.TrainingPlan(spec=request.spec, parameters=1000, trainable_parameters=10, steps=7)
+        self.planned = request
+        return training_pb2.TrainingPlan(
+            spec=request.spec, parameters=1000, trainable_parameters=10, steps=7, remedies=self.remedies
+        )
 
 
 class FakeRegistry(registry_pb2_grpc.RegistryServiceServicer):

@@ -232,6 +232,18 @@ async def test_lists_are_paged_newest_first_and_filtered(api: Api) -> None:
     assert [job.name for job in cancelled.training_jobs] == made[:1]
 
 
+async def test_a_sweep_is_a_name_that_jobs_share(api: Api) -> None:
+    for sweep in ("ranks", "ranks", ""):
+        request = job_request()
+        request.training_job.sweep = sweep
+        await api.training.CreateTrainingJob(request)
+    found = await api.training.ListTrainingJobs(pb.ListTrainingJobsRequest(sweep="ranks"))
+    assert [job.sweep for job in found.training_jobs] == ["ranks", "ranks"]
+    request.training_job.sweep = "../ranks"
+    error = await refusal(api.training.CreateTrainingJob(request))
+    assert "training_job.sweep" in violations(error)
+
+
 async def test_verbs_before_a_worker_comes(api: Api) -> None:
     name = (await api.training.CreateTrainingJob(job_request())).name
     error = await refusal(api.training.DeleteTrainingJob(pb.DeleteTrainingJobRequest(name=name)))

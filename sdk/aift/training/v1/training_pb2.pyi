@@ -518,6 +518,7 @@ class TrainingJob(google.protobuf.message.Message):
     END_TIME_FIELD_NUMBER: builtins.int
     UPDATE_TIME_FIELD_NUMBER: builtins.int
     ADJUSTMENTS_FIELD_NUMBER: builtins.int
+    SWEEP_FIELD_NUMBER: builtins.int
     name: builtins.str
     """"trainingJobs/{job}"."""
     uid: builtins.str
@@ -538,6 +539,8 @@ class TrainingJob(google.protobuf.message.Message):
     """"models/{model}/versions/{n}", set exactly when SUCCEEDED."""
     last_sequence: builtins.int
     """Sequence of the newest event."""
+    sweep: builtins.str
+    """The sweep that it belongs to, an id such as "lora-ranks"; empty for a job of its own. Read at creation."""
     @property
     def spec(self) -> global___TrainingSpec:
         """What it is made from, resolved."""
@@ -596,9 +599,10 @@ class TrainingJob(google.protobuf.message.Message):
         end_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         update_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         adjustments: global___Hyperparameters | None = ...,
+        sweep: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["adjustments", b"adjustments", "create_time", b"create_time", "end_time", b"end_time", "failure", b"failure", "progress", b"progress", "spec", b"spec", "start_time", b"start_time", "update_time", b"update_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["adjustments", b"adjustments", "attempt", b"attempt", "create_time", b"create_time", "display_name", b"display_name", "end_time", b"end_time", "etag", b"etag", "failure", b"failure", "last_sequence", b"last_sequence", "metrics", b"metrics", "model_version", b"model_version", "name", b"name", "priority", b"priority", "progress", b"progress", "spec", b"spec", "start_time", b"start_time", "state", b"state", "uid", b"uid", "update_time", b"update_time", "worker", b"worker"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["adjustments", b"adjustments", "attempt", b"attempt", "create_time", b"create_time", "display_name", b"display_name", "end_time", b"end_time", "etag", b"etag", "failure", b"failure", "last_sequence", b"last_sequence", "metrics", b"metrics", "model_version", b"model_version", "name", b"name", "priority", b"priority", "progress", b"progress", "spec", b"spec", "start_time", b"start_time", "state", b"state", "sweep", b"sweep", "uid", b"uid", "update_time", b"update_time", "worker", b"worker"]) -> None: ...
 
 global___TrainingJob = TrainingJob
 
@@ -665,7 +669,7 @@ class CreateTrainingJobRequest(google.protobuf.message.Message):
     """A fresh UUID per intent; the same one with the same payload returns the first result."""
     @property
     def training_job(self) -> global___TrainingJob:
-        """display_name, spec and priority are read, the rest is output only."""
+        """display_name, spec, priority and sweep are read, the rest is output only."""
 
     def __init__(
         self,
@@ -707,10 +711,13 @@ class ListTrainingJobsRequest(google.protobuf.message.Message):
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
     STATES_FIELD_NUMBER: builtins.int
+    SWEEP_FIELD_NUMBER: builtins.int
     page_size: builtins.int
     """1 to 1000; 0 means 50."""
     page_token: builtins.str
     """next_page_token of the page before; empty for the first."""
+    sweep: builtins.str
+    """Only jobs of this sweep; empty for all."""
     @property
     def states(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[global___TrainingJobState.ValueType]:
         """Only jobs in one of these states; empty for all."""
@@ -721,8 +728,9 @@ class ListTrainingJobsRequest(google.protobuf.message.Message):
         page_size: builtins.int = ...,
         page_token: builtins.str = ...,
         states: collections.abc.Iterable[global___TrainingJobState.ValueType] | None = ...,
+        sweep: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["page_size", b"page_size", "page_token", b"page_token", "states", b"states"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["page_size", b"page_size", "page_token", b"page_token", "states", b"states", "sweep", b"sweep"]) -> None: ...
 
 global___ListTrainingJobsRequest = ListTrainingJobsRequest
 

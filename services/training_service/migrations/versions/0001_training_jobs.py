@@ -12,6 +12,7 @@ _STATEMENTS = (
         id                text NOT NULL,
         uid               text NOT NULL UNIQUE,
         display_name      text NOT NULL DEFAULT '',
+        sweep             text NOT NULL DEFAULT '',
         principal         text NOT NULL,
         spec              jsonb NOT NULL,
         template_json     text NOT NULL,

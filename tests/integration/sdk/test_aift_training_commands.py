@@ -1,0 +1,76 @@
+"""What `aift plan`, `train` and `sweep` ask for."""
+
+import json
+from typing import Any
+
+import pytest
+from aift.training.v1 import training_pb2 as pb
+
+BASE = ("--base-model", "b")
+
+
+def test_a_sweep_starts_a_job_for_each_combination(aift: Any, system: Any) -> None:
+    grid = ("--grid", "lora_rank=8,16", "--grid", "lr=1e-4,2e-4")
+    done = aift("sweep", *BASE, "--data", "d", "--data", "e", *grid, "--epochs", "2", "--name", "ranks", "--json")
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)) == 8
+    jobs = [request.training_job for request in system.training.every_request]
+    assert {job.sweep for job in jobs} == {"ranks"}
+    asked = [(job.spec.dataset_version, job.spec.hyperparameters) for job in jobs]
+    assert [(data[-1], hp.lora_r, hp.learning_rate) for data, hp in asked] == [
+        (data, rank, rate) for data in "de" for rank in (8, 16) for rate in (1e-4, 2e-4)
+    ]
+    assert {hp.num_train_epochs for _, hp in asked} == {2.0}
+    assert len({job.spec.model for job in jobs}) == 8
+    assert len({request.request_id for request in system.training.every_request}) == 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--data", "d", "--grid", "lora_r"], "INVALID_GRID"),
+        (["--data", "d", "--grid", "lora_r=" + ",".join(map(str, range(1, 102)))], "TOO_MANY_JOBS"),
+        (["--data", "d", "--grid", "lora_q=1"], "UNKNOWN_HYPERPARAMETER"),
+        (["--grid", "lora_r=1"], "MISSING"),
+    ],
+)
+def test_a_sweep_that_makes_no_sense_starts_nothing(aift: Any, system: Any, arguments: list[str], reason: str) -> None:
+    done = aift("sweep", *BASE, *arguments, "--json")
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"]["reason"] == reason
+    assert not system.training.every_request
+
+
+def test_a_sweep_waits_and_tells_by_its_exit_code(aift: Any, system: Any) -> None:
+    assert aift("sweep", *BASE, "--data", "d", "--wait").returncode == 0
+    system.training.state = pb.TRAINING_JOB_STATE_FAILED
+    done = aift("sweep", *BASE, "--data", "d", "--wait")
+    assert done.returncode == 1
+    assert "OUT_OF_MEMORY" in done.stderr or "memory was not enough" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("gpu", "count", "model"), [("A5000", 1, "A5000"), ("2xA5000", 2, "a5000"), ("4x24GB", 4, "24gb")]
+)
+def test_plans_for_hardware_that_is_not_there(aift: Any, system: Any, gpu: str, count: int, model: str) -> None:
+    assert aift("plan", *BASE, "--data", "d", "--gpu", gpu).returncode == 0
+    hardware = system.training.planned.hardware
+    assert (hardware.gpus, hardware.gpu_model) == (count, model)
+
+
+def test_fit_applies_the_remedies(aift: Any, system: Any) -> None:
+    changes = (pb.Hyperparameters(per_device_train_batch_size=1), pb.Hyperparameters(gradient_checkpointing=True))
+    system.training.remedies = [pb.PlanRemedy(changes=change, fits=index == 1) for index, change in enumerate(changes)]
+    assert aift("train", *BASE, "--data", "d", "--fit").returncode == 0
+    hp = system.training.created.training_job.spec.hyperparameters
+    assert (hp.per_device_train_batch_size, hp.gradient_checkpointing) == (1, True)
+    system.training.remedies = [pb.PlanRemedy(changes=changes[0], fits=False)]
+    done = aift("train", *BASE, "--data", "d", "--fit", "--json")
+    assert json.loads(done.stdout)["error"]["reason"] == "DOES_NOT_FIT"
+
+
+def test_training_goes_on_from_a_version_without_naming_the_base(aift: Any, system: Any) -> None:
+    assert aift("train", "--start-from", "faq@best", "--data", "d", "--objective", "dpo").returncode == 0
+    spec = system.training.created.training_job.spec
+    assert (spec.base_model, spec.start_from) == ("", "models/faq@best")
+    assert spec.hyperparameters.objective == pb.TRAINING_OBJECTIVE_DPO
