@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import IO, NamedTuple
 
@@ -43,8 +44,10 @@ def read_lines(stream: IO[bytes], max_bytes: int, offset: int = 0, number: int =
 def skip_line(stream: IO[bytes]) -> int:
     """Reads to the end of the line and tells how many bytes that were."""
     skipped = 0
-    while data := stream.readline(1 << 20):
+    while data := stream.read(1 << 20):
+        end = data.find(b"\n") + 1
+        if end:
+            stream.seek(end - len(data), os.SEEK_CUR)
+            return skipped + end
         skipped += len(data)
-        if data.endswith(b"\n"):
-            break
     return skipped

@@ -32,7 +32,7 @@ def run(tmp_path: Path) -> Any:
         request = ValidationRequest(input_file=str(source), output_dir=str(output), filename=source.name, **options)
         argv = [sys.executable, "-m", "services.data_service.validation", request.to_json()]
         peak = 0
-        with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             while process.poll() is None:
                 peak = max(peak, memory(process.pid))
                 time.sleep(0.02)

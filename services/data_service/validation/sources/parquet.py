@@ -42,7 +42,7 @@ class Parquet:
                         self._rows.add(text, row, 0)
                     if self._rows.full:
                         yield self._rows.take(size * row // total)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
             at = whole_line(0, 0)
             self._rows.refuse(reasons.PARQUET_BROKEN, at, "", counted=False, detail=excerpt(str(error)))
         yield self._rows.take(size)
