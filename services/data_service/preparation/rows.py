@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import orjson
+
 from services.data_service.domain import RowForm, Template, TrainOn
 from services.text.examples import Example
 from services.text.markers import Markers
@@ -71,8 +73,11 @@ class Row:
 
 
 def compact(value: object, *, sort_keys: bool = False) -> bytes:
-    """The value as compact JSON."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=sort_keys).encode()
+    """The value as compact JSON, written as the check writes it, so that digests can be compared."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS if sort_keys else None)
+    except TypeError:  # a whole number of more than 64 bits
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=sort_keys).encode()
 
 
 def map_texts(value: dict[str, Any], change: Callable[[str], str]) -> dict[str, Any]:

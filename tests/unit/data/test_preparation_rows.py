@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.data_service.domain import PreparationStep, RowForm
+from services.data_service.domain import ROWS_PATH, PreparationStep, RowForm
 from services.data_service.errors import ConversionImpossible
 from services.data_service.preparation.conversion import MARKERS, Converter, impossible
 from services.data_service.preparation.filtering import Filter
 from services.data_service.preparation.rows import Row, Shape, compact
+from services.data_service.preparation.source import Source
 from services.data_service.preparation.splitting import Side, Splitter
 from services.data_service.preparation.steps import RowSteps
 from services.data_service.recipe import Chunking, Normalization, Recipe, Redaction, RowFilter, Split
+from services.data_service.validation.request import ValidationRequest
+from services.data_service.validation.validator import validate
 
 PAIR = {"instruction": "名前は？", "response": "花子"}
 TEXT = {"text": "質問: 名前は？\n回答: 花子"}
@@ -266,3 +271,16 @@ def test_answers_to_one_prompt_stay_together() -> None:
             for answer in "abc"
         }
         assert len(found) == 1
+
+
+def test_digests_are_those_of_the_check(tmp_path: Path) -> None:
+    values: list[dict[str, Any]] = [
+        {"text": "あ", "z": 1e16, "a": [1.0, -0.0, 1e-7, None, True]},
+        {"text": "い", "\U0001f600": "😀", "\uffff": {"b": 2**63, "a": "\u2028"}},
+    ]
+    source = tmp_path / "rows.jsonl"
+    source.write_text("".join(json.dumps(value, ensure_ascii=False) + "\n" for value in values))
+    validate(ValidationRequest(input_file=str(source), output_dir=str(tmp_path)), lambda _: None)
+    with Source(tmp_path / ROWS_PATH) as rows:
+        for stored in rows:
+            assert stored.digest == replace(stored, digest=None).content_digest()
