@@ -24,6 +24,7 @@ from services.training_service.background import repeat
 from services.training_service.caretaker import Caretaker
 from services.training_service.changes import OUTBOX_CHANNEL, Changes
 from services.training_service.creation import Creation
+from services.training_service.dataset_references import DatasetReferences
 from services.training_service.inputs import InputSource
 from services.training_service.lifecycle import RetryPolicy
 from services.training_service.publisher import Publisher
@@ -66,6 +67,7 @@ class TrainingApp:
             policy=RetryPolicy(budget=settings.retry_budget, first_delay_s=settings.retry_delay_seconds),
             leftovers_after_s=settings.leftover_seconds,
         )
+        self.references = DatasetReferences(self.database, data)
         self.publisher = Publisher(self.database, self.jobs, registry, leftovers_after_s=settings.leftover_seconds)
         purge_after = timedelta(days=settings.purge_days)
         self.caretaker = Caretaker(self.database, self.attempts, self.store, purge_after=purge_after)
@@ -139,6 +141,15 @@ class TrainingApp:
             group.create_task(
                 repeat(
                     "publisher", self.publisher.deliver_one, every_s=5.0, changes=self.changes, channel=OUTBOX_CHANNEL
+                )
+            )
+            group.create_task(
+                repeat(
+                    "references",
+                    self.references.deliver_one,
+                    every_s=5.0,
+                    changes=self.changes,
+                    channel=OUTBOX_CHANNEL,
                 )
             )
             group.create_task(repeat("sweeper", self.caretaker.end_lost_attempts, every_s=sweep_every_s))

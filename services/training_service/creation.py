@@ -11,6 +11,7 @@ from services.core.idempotency import RequestKey
 from services.training_service.admission import Admitted, admit
 from services.training_service.domain import Job
 from services.training_service.resolution import Resolver
+from services.training_service.store import references
 from services.training_service.store.jobs import Jobs
 from services.training_service.store.tables import REQUESTS
 
@@ -51,6 +52,7 @@ class Creation:
                 stored = await self._jobs.insert(tx, job)
                 if stored is None:
                     raise AlreadyExists(job.name)
+                await references.post(tx, stored, held=True)
                 await idempotency.record(tx, REQUESTS, key, stored.name)
                 return stored
         return await self._jobs.get(key.tenant, _id_of(made))

@@ -20,7 +20,7 @@ from services.training_service.errors import JobHasNotEnded
 from services.training_service.gpu_models import memory_of
 from services.training_service.plan import Machine, Note, Plan, plan
 from services.training_service.resolution import Resolver
-from services.training_service.store import checkpoints, events
+from services.training_service.store import checkpoints, events, references
 from services.training_service.store.jobs import Jobs, row_is
 from services.training_service.store.tables import JOBS
 from services.training_service.store.workers import SeenWorker, Workers
@@ -70,6 +70,7 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
             if job.state not in ENDED:
                 raise JobHasNotEnded(job.name, state=job.state)
             await tx.execute(update(JOBS).where(row_is(tenant, job_id)).values(delete_time=func.clock_timestamp()))
+            await references.post(tx, job, held=False)
         return Empty()
 
     async def CancelTrainingJob(self, request: pb.CancelTrainingJobRequest, _: Any) -> pb.TrainingJob:

@@ -8,6 +8,7 @@ import grpc
 from aift.common.v1 import blob_pb2
 from aift.data.v1 import data_pb2, data_pb2_grpc
 from aift.registry.v1 import registry_pb2, registry_pb2_grpc
+from google.protobuf.empty_pb2 import Empty
 
 from services.core import context
 from services.core.errors import NotFound, Unavailable
@@ -40,6 +41,7 @@ class Data(data_pb2_grpc.DataServiceServicer):
         self.gone = False
         self.away = False
         self.rows = ROWS
+        self.references: set[tuple[str, str]] = set()
 
     async def GetDatasetVersion(self, request: data_pb2.GetDatasetVersionRequest, _: Any) -> data_pb2.DatasetVersion:
         if request.name not in ("datasets/faq", "datasets/faq/versions/1"):
@@ -55,6 +57,18 @@ class Data(data_pb2_grpc.DataServiceServicer):
             ),
             statistics=data_pb2.DatasetStatistics(rows=self.rows, characters=self.rows * 40, max_characters=80),
         )
+
+    async def AddDatasetReference(self, request: data_pb2.AddDatasetReferenceRequest, _: Any) -> Empty:
+        if self.away:
+            raise Unavailable("data service's database", retry_after_s=0.1)
+        self.references.add((request.dataset_version, request.referrer))
+        return Empty()
+
+    async def RemoveDatasetReference(self, request: data_pb2.RemoveDatasetReferenceRequest, _: Any) -> Empty:
+        if self.away:
+            raise Unavailable("data service's database", retry_after_s=0.1)
+        self.references.discard((request.dataset_version, request.referrer))
+        return Empty()
 
     async def GetDatasetFiles(
         self, request: data_pb2.GetDatasetFilesRequest, _: Any
