@@ -50,7 +50,7 @@ def recovery(cause: Failure, *, from_step: int, adjustments: dict[str, Any] | No
 
 
 def reported(kind: str, message: Any, time: datetime) -> NewEvent:
-    """What an agent told: `kind` is "progress", "metric", "sample" or "log"."""
+    """What an agent told: `kind` is "progress", "metric", "sample", "log" or "stall"."""
     return _of(kind, time, **{kind: message})
 
 

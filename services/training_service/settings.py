@@ -70,6 +70,12 @@ class AgentSettings(ProcessSettings):
         description="How long a trainer may take to end its step and save when its job is paused, before it is killed, "
         "in seconds.",
     )
+    stall_seconds: float = Field(
+        default=300.0,
+        gt=0,
+        description="After how long without any move of the trainer a stall is told, in seconds; longer where its steps "
+        "take longer than a tenth of this.",
+    )
     log_lines_per_second: int = Field(
         default=200, ge=1, description="Lines of the trainer's log that are kept per second; the rest is counted."
     )

@@ -83,6 +83,15 @@ class TrainingDisplay:
                 )
             )
 
+        elif kind == "stall":
+            seconds, step = event.stall.silence.seconds, f"{event.stall.step:,}"
+            self._remark(
+                text(
+                    f"nothing has moved for {seconds:,} s at step {step}; see aift jobs logs, or cancel",
+                    f"ステップ {step} で {seconds:,} 秒間進んでいません。ログを確認するか、中止してください",
+                )
+            )
+
     def _take_state(self, state: training_pb2.TrainingJobState.ValueType) -> None:
         self._remaining_s = None
         if state == training_pb2.TRAINING_JOB_STATE_SUCCEEDED:

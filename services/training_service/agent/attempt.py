@@ -120,6 +120,7 @@ class Attempt:
             resumed_from=fetched.checkpoint_step,
             stop_s=self._settings.stop_seconds,
             pause_s=self._settings.pause_seconds,
+            stall_s=self._settings.stall_seconds,
         )
         return await training.run(ranks, count)
 

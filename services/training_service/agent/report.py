@@ -12,7 +12,9 @@ from aift.training.v1 import training_pb2 as pb
 from aift.training.v1 import worker_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from services.training_service import messages
 from services.training_service.agent.link import Link
+from services.training_service.agent.pace import Stall
 
 _EVERY_S = 0.5
 _MOST_AT_ONCE = 1000
@@ -54,6 +56,11 @@ class Reporter:
     def sample(self, message: pb.Sample, at: datetime | None = None) -> None:
         """A text that the model wrote."""
         self._add(worker_pb2.AttemptEvent(sample=message), at)
+
+    def stall(self, found: Stall) -> None:
+        """The trainer stands still."""
+        silence, expected = messages.duration(found.silent_s), messages.duration(found.expected_s)
+        self._add(worker_pb2.AttemptEvent(stall=pb.Stall(step=found.step, silence=silence, expected=expected)), None)
 
     def log(self, lines: list[str]) -> None:
         """Lines for people."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from services.training_service.agent import ending, tail
 from services.training_service.agent.ending import Ending
 from services.training_service.agent.link import Link
 from services.training_service.agent.orders import Order, Orders
+from services.training_service.agent.pace import Pace
 from services.training_service.agent.ranks import Ranks
 from services.training_service.agent.report import Reporter
 from services.training_service.agent.transfer import upload
@@ -40,6 +42,7 @@ class Training:
         resumed_from: int,
         stop_s: float,
         pause_s: float,
+        stall_s: float,
     ) -> None:
         self._link = link
         self._reporter = reporter
@@ -53,6 +56,7 @@ class Training:
         self._finished: events.Finished | None = None
         self._failures: list[events.Failed] = []
         self._overdue = False
+        self._pace = Pace(least_s=stall_s, now=time.monotonic())
 
     async def run(self, ranks: Ranks, count: int) -> Ending:
         """Returns how it ended, once all checkpoints are committed. Raises Superseded or CutOff.
@@ -97,6 +101,10 @@ class Training:
     async def _follow(self, files: Sequence[tail.Tail]) -> None:
         while True:
             self._take(files)
+            stall = self._pace.stall(time.monotonic())
+            if stall is not None:
+                log.warning("the trainer has stood still for %.0f s at step %d", stall.silent_s, stall.step)
+                self._reporter.stall(stall)
             await asyncio.sleep(_LOOK_EVERY_S)
 
     def _take(self, files: Sequence[tail.Tail]) -> None:
@@ -109,14 +117,15 @@ class Training:
                 else:
                     self._pass_on(said.event, datetime.fromisoformat(said.time))
 
-    def _pass_on(self, event: events.Event, time: datetime) -> None:
+    def _pass_on(self, event: events.Event, at: datetime) -> None:
         match event:
             case events.Progress():
-                self._reporter.progress(messages.progress_to(_progress(event)), time)
+                self._pace.moved(event.phase, event.step, time.monotonic())
+                self._reporter.progress(messages.progress_to(_progress(event)), at)
             case events.Metric():
-                self._reporter.metric(pb.Metric(step=event.step, epoch=event.epoch, values=event.values), time)
+                self._reporter.metric(pb.Metric(step=event.step, epoch=event.epoch, values=event.values), at)
             case events.Sample():
-                self._reporter.sample(pb.Sample(step=event.step, prompt=event.prompt, text=event.text), time)
+                self._reporter.sample(pb.Sample(step=event.step, prompt=event.prompt, text=event.text), at)
             case events.Log():
                 self._reporter.log([f"{event.level} {line}" for line in event.lines])
             case events.Checkpoint():

@@ -112,6 +112,7 @@ def _ground(state_dir: Path, url: str, peers: Peers, settings: Mapping[str, str]
         "AIFT_RETRY_DELAY_SECONDS": "0.05",
         "AIFT_WATCH_KEEPALIVE_SECONDS": "1",
         "AIFT_STOP_SECONDS": "5",
+        "AIFT_STALL_SECONDS": "2",
         "AIFT_WORKER_NAME": "bench",
         "AIFT_REPORT_SECONDS": "0.5",
         "AIFT_TRAINER_MODULE": "fake_trainer",

@@ -4,6 +4,7 @@ The first sample prompt is a JSON object that says how it goes:
     steps, step_s       optimizer steps and the seconds that each takes
     save_every          steps between checkpoints; 0: none
     load_s              seconds before the first step
+    hang_at, hang_s     stands still for some seconds before that step
     fail_at, failure    fails before that step with that kind of failure, while `fail_attempts` are not used up
     die_at, die_rank    that rank is killed before that step, in the first run only
     deaf                ignores control.json and SIGTERM
@@ -81,6 +82,7 @@ class Trainer:
         failed = self._maybe_fail(step)
         if failed is not None:
             return failed
+        time.sleep(float(self._how.get("hang_s", 0.0)) if step == self._how.get("hang_at") else 0.0)
         time.sleep(float(self._how.get("step_s", 0.02)))
         self._events.write(
             events.Progress(

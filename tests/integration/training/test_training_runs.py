@@ -71,6 +71,15 @@ async def test_a_job_runs_to_its_model_version(system: System, api: Api, peers: 
     assert [event.sequence for event in await all_events(api, name, after=5)] == list(range(6, len(events) + 1))
 
 
+async def test_a_trainer_that_stands_still_is_told_of(system: System, api: Api) -> None:
+    name = await create(api, {"steps": 3, "step_s": 0.05, "hang_at": 2, "hang_s": 4, "save_every": 0})
+    events = await all_events(api, name)
+    stalls = [event.stall for event in events if event.HasField("stall")]
+    assert [stall.step for stall in stalls] == [1]
+    assert stalls[0].silence.ToTimedelta().total_seconds() >= 2
+    assert states(events)[-1] == "SUCCEEDED"
+
+
 async def test_pause_saves_and_resume_goes_on(system: System, api: Api, peers: Peers) -> None:
     name = await create(api, {"steps": 60, "step_s": 0.2, "save_every": 0})
     await wait_for(api, name, "RUNNING")

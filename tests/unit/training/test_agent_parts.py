@@ -13,6 +13,7 @@ from services.training_service import devices
 from services.training_service.agent import ending, ranks
 from services.training_service.agent.handover import Handover, read
 from services.training_service.agent.orders import Order, Orders
+from services.training_service.agent.pace import Pace
 from services.training_service.agent.report import LogBundle
 from services.training_service.agent.tail import Tail, last_lines
 from services.training_service.domain import Outcome
@@ -168,3 +169,26 @@ async def test_one_failing_rank_ends_all_in_one_group(tmp_path: Path, monkeypatc
     assert (told["WORLD_SIZE"], told["MASTER_ADDR"], told["CUDA_VISIBLE_DEVICES"]) == ("3", "127.0.0.1", "2,5")
     assert "secret" not in repr(told)
     assert last_lines(started.logs[1], 1) == ["hello from 1"]
+
+
+def test_a_silence_is_told_once_and_measured_by_the_usual_pace() -> None:
+    pace = Pace(least_s=5, now=0)
+    for step in range(1, 5):
+        pace.moved("training", step, now=float(step))
+    assert pace.expected_s == 10
+    assert pace.stall(now=13.9) is None
+    stall = pace.stall(now=14.0)
+    assert stall is not None
+    assert (stall.step, stall.silent_s, stall.expected_s) == (4, 10, 10)
+    assert pace.stall(now=100) is None, "told already"
+    pace.moved("training", 5, now=100)
+    assert pace.expected_s == 10, "a stall is not the usual pace"
+    assert pace.stall(now=111) is not None
+    pace.moved("saving", 5, now=200)
+    assert pace.expected_s == 5, "another phase has a pace of its own"
+
+
+def test_before_the_first_move_the_least_patience_counts() -> None:
+    pace = Pace(least_s=5, now=0)
+    assert pace.stall(now=4) is None
+    assert pace.stall(now=5) is not None

@@ -868,6 +868,7 @@ class TrainingEvent(google.protobuf.message.Message):
     SAMPLE_FIELD_NUMBER: builtins.int
     LOG_FIELD_NUMBER: builtins.int
     RECOVERY_FIELD_NUMBER: builtins.int
+    STALL_FIELD_NUMBER: builtins.int
     sequence: builtins.int
     """Counts from 1 per job, without gaps; 0 in an event that only says that the stream lives."""
     attempt: builtins.int
@@ -904,6 +905,10 @@ class TrainingEvent(google.protobuf.message.Message):
     def recovery(self) -> global___Recovery:
         """An attempt was lost and the job goes on."""
 
+    @property
+    def stall(self) -> global___Stall:
+        """Nothing moved for longer than expected."""
+
     def __init__(
         self,
         *,
@@ -917,10 +922,11 @@ class TrainingEvent(google.protobuf.message.Message):
         sample: global___Sample | None = ...,
         log: global___LogLines | None = ...,
         recovery: global___Recovery | None = ...,
+        stall: global___Stall | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["checkpoint", b"checkpoint", "content", b"content", "log", b"log", "metric", b"metric", "progress", b"progress", "recovery", b"recovery", "sample", b"sample", "state_changed", b"state_changed", "time", b"time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "checkpoint", b"checkpoint", "content", b"content", "log", b"log", "metric", b"metric", "progress", b"progress", "recovery", b"recovery", "sample", b"sample", "sequence", b"sequence", "state_changed", b"state_changed", "time", b"time"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["content", b"content"]) -> typing.Literal["state_changed", "progress", "metric", "checkpoint", "sample", "log", "recovery"] | None: ...
+    def HasField(self, field_name: typing.Literal["checkpoint", b"checkpoint", "content", b"content", "log", b"log", "metric", b"metric", "progress", b"progress", "recovery", b"recovery", "sample", b"sample", "stall", b"stall", "state_changed", b"state_changed", "time", b"time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "checkpoint", b"checkpoint", "content", b"content", "log", b"log", "metric", b"metric", "progress", b"progress", "recovery", b"recovery", "sample", b"sample", "sequence", b"sequence", "stall", b"stall", "state_changed", b"state_changed", "time", b"time"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["content", b"content"]) -> typing.Literal["state_changed", "progress", "metric", "checkpoint", "sample", "log", "recovery", "stall"] | None: ...
 
 global___TrainingEvent = TrainingEvent
 
@@ -1083,6 +1089,37 @@ class LogLines(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["dropped_lines", b"dropped_lines", "lines", b"lines"]) -> None: ...
 
 global___LogLines = LogLines
+
+@typing.final
+class Stall(google.protobuf.message.Message):
+    """A silence of the trainer. It is told once; the job goes on, and whoever sees it may cancel or pause it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: builtins.int
+    SILENCE_FIELD_NUMBER: builtins.int
+    EXPECTED_FIELD_NUMBER: builtins.int
+    step: builtins.int
+    """Optimizer steps done when it began."""
+    @property
+    def silence(self) -> google.protobuf.duration_pb2.Duration:
+        """How long nothing has moved."""
+
+    @property
+    def expected(self) -> google.protobuf.duration_pb2.Duration:
+        """How long it was waited for: ten times the slowest of the last moves, at least AIFT_STALL_SECONDS."""
+
+    def __init__(
+        self,
+        *,
+        step: builtins.int = ...,
+        silence: google.protobuf.duration_pb2.Duration | None = ...,
+        expected: google.protobuf.duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["expected", b"expected", "silence", b"silence"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["expected", b"expected", "silence", b"silence", "step", b"step"]) -> None: ...
+
+global___Stall = Stall
 
 @typing.final
 class Recovery(google.protobuf.message.Message):

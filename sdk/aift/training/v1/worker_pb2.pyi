@@ -390,6 +390,7 @@ class AttemptEvent(google.protobuf.message.Message):
     METRIC_FIELD_NUMBER: builtins.int
     SAMPLE_FIELD_NUMBER: builtins.int
     LOG_FIELD_NUMBER: builtins.int
+    STALL_FIELD_NUMBER: builtins.int
     attempt_sequence: builtins.int
     """Counts from 1 per attempt, without gaps."""
     @property
@@ -412,6 +413,10 @@ class AttemptEvent(google.protobuf.message.Message):
     def log(self) -> aift.training.v1.training_pb2.LogLines:
         """Lines of the log."""
 
+    @property
+    def stall(self) -> aift.training.v1.training_pb2.Stall:
+        """Nothing moved for longer than expected."""
+
     def __init__(
         self,
         *,
@@ -421,10 +426,11 @@ class AttemptEvent(google.protobuf.message.Message):
         metric: aift.training.v1.training_pb2.Metric | None = ...,
         sample: aift.training.v1.training_pb2.Sample | None = ...,
         log: aift.training.v1.training_pb2.LogLines | None = ...,
+        stall: aift.training.v1.training_pb2.Stall | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["content", b"content", "log", b"log", "metric", b"metric", "progress", b"progress", "sample", b"sample", "time", b"time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["attempt_sequence", b"attempt_sequence", "content", b"content", "log", b"log", "metric", b"metric", "progress", b"progress", "sample", b"sample", "time", b"time"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["content", b"content"]) -> typing.Literal["progress", "metric", "sample", "log"] | None: ...
+    def HasField(self, field_name: typing.Literal["content", b"content", "log", b"log", "metric", b"metric", "progress", b"progress", "sample", b"sample", "stall", b"stall", "time", b"time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["attempt_sequence", b"attempt_sequence", "content", b"content", "log", b"log", "metric", b"metric", "progress", b"progress", "sample", b"sample", "stall", b"stall", "time", b"time"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["content", b"content"]) -> typing.Literal["progress", "metric", "sample", "log", "stall"] | None: ...
 
 global___AttemptEvent = AttemptEvent
 
