@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,6 +12,8 @@ from aift.common.v1.blob_pb2 import LocalizedText
 
 from frontend.server import LANGUAGE_COOKIE
 from frontend.visitors import TOKEN_COOKIE, visitor_client
+
+_MARKDOWN = re.compile(r"[\\`*_{}\[\]()#+\-.!|~>$:<]")
 
 
 def language() -> str:
@@ -27,8 +30,13 @@ def say(ja: str, en: str) -> str:
 
 
 def localized(message: LocalizedText) -> str:
-    """A service's message for the one who looks."""
-    return say(message.ja or message.en, message.en or message.ja)
+    """A service's message for the one who looks, to be shown as it is."""
+    return literal(say(message.ja or message.en, message.en or message.ja))
+
+
+def literal(text: str) -> str:
+    """A text that is shown as it is where Markdown is read: it may quote what somebody's data say."""
+    return _MARKDOWN.sub(r"\\\g<0>", text)
 
 
 def client() -> Client | None:
@@ -55,7 +63,7 @@ def problems_shown() -> Iterator[None]:
 
 def show_problem(error: AiftError) -> None:
     """One error as people read it."""
-    lines = [say(error.message_ja, error.message_en)]
-    lines += [f"- `{v.field}`: {say(v.message_ja, v.message_en)}" for v in error.violations]
+    lines = [literal(say(error.message_ja, error.message_en))]
+    lines += [f"- `{v.field}`: {literal(say(v.message_ja, v.message_en))}" for v in error.violations]
     details = f"`{error.reason}`" + (f" · {error.request_id}" if error.request_id else "")
     st.error("\n".join(lines) + f"\n\n{details}", icon=":material/error:")

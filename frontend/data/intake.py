@@ -11,7 +11,7 @@ from aift.reading import Reading
 
 from frontend import wording
 from frontend.data.reading import reading_options
-from frontend.session import problems_shown, say, signed_in_client
+from frontend.session import literal, problems_shown, say, signed_in_client
 from frontend.uploader import SentFile, file_chooser
 
 _SOURCES = ("upload", "drop", "url", "hub", "s3")
@@ -81,7 +81,7 @@ def _from_computer(dataset: str, reading: Reading) -> None:
     waiting = st.query_params.get("upload")
     if waiting:
         upload = signed_in_client().uploads.get(waiting)
-        st.write(say(f"送信済み: {upload.filename}", f"Sent: {upload.filename}"))
+        st.write(say("送信済み: ", "Sent: ") + literal(upload.filename))
         if st.button(say("検証する", "Check it"), type="primary"):
             check(SentFile(upload=upload.name, filename=upload.filename), dataset, reading)
 

@@ -78,7 +78,10 @@ def _redactions() -> list[str]:
         "my-numbers": say("マイナンバー → [MY_NUMBER]", "My Numbers → [MY_NUMBER]"),
     }
     label = say("個人情報を伏せる", "Redact personal data")
-    return st.multiselect(label, list(REDACTIONS), format_func=lambda word: told[word], key="prepare-redact")
+    nothing = say("伏せない", "nothing")
+    return st.multiselect(
+        label, list(REDACTIONS), format_func=lambda word: told[word], placeholder=nothing, key="prepare-redact"
+    )
 
 
 def _filters(options: RecipeOptions) -> None:

@@ -77,8 +77,10 @@ def _findings(findings: Sequence[data_pb2.Finding]) -> None:
 
 def _finding(finding: data_pb2.Finding) -> None:
     bad = finding.severity == data_pb2.SEVERITY_ERROR
-    times = f" × {finding.count:,}" if finding.count else ""
-    with st.expander(f"{'❌' if bad else '⚠️'} {finding.reason}{times}", expanded=bad):
+    # Without a place it is about the file as a whole, such as too few rows.
+    times = f" × {finding.count:,}" if finding.count > 1 or finding.examples else ""
+    icon = ":material/error:" if bad else ":material/warning:"
+    with st.expander(f"{finding.reason}{times}", expanded=bad, icon=icon):
         st.write(localized(finding.message))
         if finding.examples:
             st.dataframe(

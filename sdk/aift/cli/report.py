@@ -12,7 +12,15 @@ _SMALLEST_SHARE = 0.005
 
 def render_report(report: data_pb2.ValidationReport, console: Console) -> None:
     """The verdict, how rows are read, lengths, and every finding with its first places and its remedy."""
-    if report.valid:
+    if report.valid and report.set_aside_rows:
+        console.print(
+            text(
+                f"✓ {report.valid_rows:,} of {report.rows:,} rows are valid, the others were set aside",
+                f"✓ {report.rows:,} 行中 {report.valid_rows:,} 行が有効です(残りは取り分けました)",
+            ),
+            style="green",
+        )
+    elif report.valid:
         console.print(text(f"✓ {report.rows:,} rows are valid", f"✓ {report.rows:,} 行すべて有効です"), style="green")
     else:
         bad = report.rows - report.valid_rows
@@ -79,7 +87,9 @@ def _shares(counts: data_pb2.DatasetStatistics) -> list[str]:
 def _render_finding(finding: data_pb2.Finding, console: Console) -> None:
     is_error = finding.severity == data_pb2.SEVERITY_ERROR
     mark, style = ("✗", "red") if is_error else ("!", "yellow")
-    times = text(f"{finding.count:,} rows", f"{finding.count:,} 行") if finding.count else ""
+    # Without a place it is about the file as a whole, such as too few rows.
+    counted = finding.count > 1 or finding.examples
+    times = text(f"{finding.count:,} rows", f"{finding.count:,} 行") if counted else ""
     console.print(f"{mark} {finding.reason}", style=style, end=" ", markup=False)
     console.print(f"{times}: {localized(finding.message)}" if times else localized(finding.message), markup=False)
     places = [

@@ -177,3 +177,22 @@ def test_a_version_is_prepared_and_compared(client: Client, rows: Path) -> None:
     with pytest.raises(AiftError, match="DATASET_REFERENCED"):
         client.datasets.delete("questions")
     client.datasets.delete("questions", force=True)
+
+
+def test_a_dropped_file_is_imported(client: Client, rows: Path, state_dir: Path) -> None:
+    (state_dir / "drop").mkdir(exist_ok=True)
+    dropped = state_dir / "drop" / "届いた.jsonl"
+    dropped.write_bytes(rows.read_bytes())
+    an_hour_ago = time.time() - 3600
+    os.utime(dropped, (an_hour_ago, an_hour_ago))
+    (found,) = client.datasets.dropped_files()
+    assert (found.name, found.settled) == ("届いた.jsonl", True)
+    stages: list[str] = []
+    version = client.datasets.import_dropped(
+        "届いた.jsonl", dataset="dropped", on_progress=lambda progress: stages.append(progress.stage)
+    )
+    assert version.statistics.rows == len(ROWS)
+    assert "届いた.jsonl" in version.source
+    assert set(stages) <= {"fetching", "validating"}
+    with pytest.raises(AiftError, match="URL_NOT_ALLOWED"):
+        client.datasets.import_url("https://example.com/rows.jsonl")
