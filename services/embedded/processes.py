@@ -28,7 +28,7 @@ class Service:
 
 _STORE_SECRETS = ("AIFT_S3_SECRET_KEY", "AIFT_S3_ACCESS_KEY")
 SERVICES = (
-    Service(name="data", package="services.data_service", schema="data", forwards=NETWORK),
+    Service(name="data", package="services.data_service", schema="data", forwards=("AIFT_HUB_TOKEN", "HF_*", *NETWORK)),
     Service(name="training", package="services.training_service", schema="training"),
     Service(
         name="registry",
