@@ -1,6 +1,7 @@
 """What every object store must do: the same suite on the folder and on MinIO."""
 
 import asyncio
+import errno
 import hashlib
 import os
 import urllib.error
@@ -11,8 +12,10 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from services.core.errors import ContentMissing
+from services.core.errors import ContentMissing, Unavailable
 from services.core.objects import PART_BYTES, ObjectStore
+from services.core.objects.directory import DirectoryStore
+from services.core.objects.s3 import S3Store
 
 
 async def pieces(*content: bytes) -> AsyncIterator[bytes]:
@@ -125,6 +128,37 @@ async def test_compose(object_store: ObjectStore) -> None:
     await object_store.compose(["data/part-2"], "data/only")
     assert await read(object_store, "data/only") == b"tail"
     assert await object_store.stat("data/part-0") == PART_BYTES
+
+
+async def test_compose_of_many_parts(object_store: ObjectStore) -> None:
+    pieces = [os.urandom(PART_BYTES), os.urandom(PART_BYTES), os.urandom(PART_BYTES), b"the rest"]
+    for number, piece in enumerate(pieces):
+        await object_store.put_part(f"many/{number}", [piece[:100], piece[100:]])
+    await object_store.compose([f"many/{number}" for number in range(len(pieces))], "many/whole")
+    assert await read(object_store, "many/whole") == b"".join(pieces)
+
+
+@pytest.mark.parametrize("number", [errno.EXDEV, errno.EOPNOTSUPP])
+async def test_compose_where_the_kernel_cannot_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(number, "not here")
+
+    monkeypatch.setattr(os, "copy_file_range", refuse)
+    await test_compose(DirectoryStore(tmp_path))
+
+
+async def test_a_part_that_was_spoilt_on_its_way_is_refused(
+    object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not isinstance(object_store, S3Store):
+        pytest.skip("nothing is sent")
+    monkeypatch.setattr("services.core.objects.part_requests.zlib.crc32", lambda *_: 1)
+    with pytest.raises(Unavailable):
+        await object_store.put_part("spoilt/one", [b"abc"])
+    monkeypatch.undo()
+    assert await object_store.stat("spoilt/one") is None
 
 
 async def test_list(object_store: ObjectStore) -> None:

@@ -15,9 +15,11 @@ from urllib.parse import urlsplit
 import urllib3
 from minio import Minio
 from minio.commonconfig import ComposeSource, CopySource
+from minio.credentials import StaticProvider
 from minio.error import MinioException, S3Error
 
 from services.core.errors import ContentMissing, ResourceExhausted, Unavailable
+from services.core.objects.part_requests import PartRequests
 from services.core.objects.store import CHUNK_BYTES, PART_BYTES, Content, StoredObject, Written, check_key
 
 P = ParamSpec("P")
@@ -48,11 +50,13 @@ class S3Store:
         self._bucket = bucket
         # Of its own: an upload holds its thread while it waits for a slow client.
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="s3")
-        self._client = _client(endpoint, access_key, secret_key, secure, region)
-        self._public = self._client
+        credentials = StaticProvider(access_key, secret_key) if access_key else None
+        client = partial(Minio, credentials=credentials, region=region, http_client=_pool())
+        self._client = self._public = client(endpoint, secure=secure)
         if public_url is not None:
             parts = urlsplit(public_url)
-            self._public = _client(parts.netloc, access_key, secret_key, parts.scheme == "https", region)
+            self._public = client(parts.netloc, secure=parts.scheme == "https")
+        self._requests = PartRequests(self._client, bucket, region=region, credentials=credentials, pool=_pool())
 
     async def put(self, key: str, content: Content) -> Written:
         """Stores bytes or a stream; up to 8 MiB go in one request, more as a multipart upload."""
@@ -70,7 +74,7 @@ class S3Store:
 
     async def put_part(self, key: str, pieces: Sequence[bytes]) -> None:
         """One request."""
-        await self._in_thread(self._put_part, check_key(key), pieces)
+        await self._in_thread(self._requests.put, check_key(key), pieces)
 
     async def open(self, key: str, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         """Reads a range in pieces of 1 MiB."""
@@ -150,12 +154,8 @@ class S3Store:
             if error.code not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
                 raise
 
-    def _put_part(self, key: str, pieces: Sequence[bytes]) -> None:
-        content = b"".join(pieces)
-        self._client.put_object(self._bucket, key, io.BytesIO(content), len(content))
-
     def _put_bytes(self, key: str, content: bytes) -> Written:
-        self._client.put_object(self._bucket, key, io.BytesIO(content), len(content))
+        self._requests.put(key, [content])
         return Written(len(content), hashlib.sha256(content).hexdigest())
 
     async def _put_stream(self, key: str, first: Sequence[bytes], rest: AsyncIterator[bytes]) -> Written:
@@ -234,10 +234,9 @@ class _Reader(io.RawIOBase):
         return Written(self._size, self._digest.hexdigest())
 
 
-def _client(endpoint: str, access_key: str, secret_key: str, secure: bool, region: str) -> Minio:
+def _pool() -> urllib3.PoolManager:
     retries = urllib3.Retry(total=3, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504])
-    pool = urllib3.PoolManager(num_pools=4, maxsize=_CONNECTIONS, timeout=_TIMEOUT, retries=retries)
-    return Minio(endpoint, access_key=access_key, secret_key=secret_key, secure=secure, region=region, http_client=pool)
+    return urllib3.PoolManager(num_pools=4, maxsize=_CONNECTIONS, timeout=_TIMEOUT, retries=retries)
 
 
 @contextmanager
