@@ -26,7 +26,7 @@ class Family:
     signature: tuple[str, ...]
     """Strings that a template of the family holds, all of them."""
     header: str = ""
-    """What opens an answer; empty: what the template adds for add_generation_prompt."""
+    """What opens an answer where it is not what the template adds for add_generation_prompt."""
 
 
 FAMILIES = (
@@ -106,8 +106,8 @@ def _known_spans(messages: Sequence[Message], chat_template: str, tokenizer: Any
     text = render(messages, chat_template, tokenizer)
     contents, frame = _frame(messages, chat_template, tokenizer, text)
     opening = render(messages, chat_template, tokenizer, generation=True)
-    header = family.header or (opening.removeprefix(text) if opening.startswith(text) else "")
-    return text, _spans(messages, contents, frame, header)
+    headers = (opening.removeprefix(text) if opening.startswith(text) else "", family.header)
+    return text, _spans(messages, contents, frame, [header for header in headers if header])
 
 
 def _frame(messages: Sequence[Message], chat_template: str, tokenizer: Any, text: str) -> tuple[list[str], list[str]]:
@@ -133,16 +133,17 @@ def _frame(messages: Sequence[Message], chat_template: str, tokenizer: Any, text
     )
 
 
-def _spans(messages: Sequence[Message], contents: list[str], frame: list[str], header: str) -> list[Span]:
+def _spans(messages: Sequence[Message], contents: list[str], frame: list[str], headers: Sequence[str]) -> list[Span]:
     spans: list[Span] = []
     position = 0
     for message, content, before in zip(messages, contents, frame, strict=False):
         position += len(before)
         if message.role == "assistant":
-            found = before.rfind(header) if header else -1
-            if found < 0:
+            header = next((header for header in headers if header in before), None)
+            if header is None:
                 raise ProblemError(_unknown_template())
-            spans.append((position - len(before) + found + len(header), position + len(content)))
+            opened = position - len(before) + before.rfind(header) + len(header)
+            spans.append((opened, position + len(content)))
         position += len(content)
     return spans
 
