@@ -2,7 +2,7 @@
 
     python -m benchmarks.validation [--size 256MiB] [--rounds 3] [--rows 1000000] [--folder DIR] [--json]
 
-The checking process runs as the data service runs it: all checks, statistics, rows.parquet and rows.pages. The peer
+The checking process runs as the data service runs it: all checks, statistics, rows.parquet and rows.index. The peer
 reads the same file into its own cache and checks far less. Each is a process of its own, measured in turn in the same
 run from its start to its end; the share is the median over the rounds. Peak memory is the proportional set size of
 the checking process with its helpers, looked at every 50 ms. PreviewRows is called below gRPC, on a version of

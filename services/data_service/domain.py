@@ -16,18 +16,17 @@ MAX_CHUNK_BYTES = 1 << 20
 MAX_LINE_BYTES = 1 << 20
 """The longest line of a data set: two of its kind fit into one message."""
 
-INDEX_STRIDE = 64
-"""The row index holds the place of every 64th row."""
+INDEX_STRIDE = 128
+"""The row index holds the places of every 128 rows."""
 
 ORIGINAL_FOLDER = "original"
 ROWS_PATH = "rows.parquet"
 SET_ASIDE_PATH = "set-aside.jsonl"
-PAGES_PATH = "rows.pages"
 INDEX_PATH = "rows.index"
-INTERNAL_PATHS = (PAGES_PATH, INDEX_PATH)
+INTERNAL_PATHS = (INDEX_PATH,)
 """Files of the version like the others, but of no use to anyone outside."""
 
-CHECKED_PATHS = (ROWS_PATH, PAGES_PATH, INDEX_PATH, SET_ASIDE_PATH)
+CHECKED_PATHS = (ROWS_PATH, INDEX_PATH, SET_ASIDE_PATH)
 """What a check writes, the last only where rows were set aside."""
 
 

@@ -1,26 +1,24 @@
-"""Rows of a version for people: any page at once, from the frames of rows.pages, whatever the original's format."""
+"""Rows of a version for people: any page at once, from the pages of rows.parquet, whatever the original's format."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
 from services.core.errors import ContentMissing
 from services.core.objects import ObjectStore
 from services.data_service.domain import (
     INDEX_PATH,
     INDEX_STRIDE,
-    PAGES_PATH,
+    ROWS_PATH,
     RowForm,
     Template,
     TrainOn,
     Version,
 )
-from services.data_service.page_frames import OFFSET, unpack_frame
+from services.data_service.parquet_pages import PLACE_BYTES, Place, unpack_page, unpack_places
 from services.text.markers import Markers
 from services.text.rows import Form, Preference, parse
 
@@ -42,7 +40,7 @@ class RowView:
 
 
 class RowPages:
-    """Reads pages in two ranged reads, without pyarrow."""
+    """Reads pages in a few ranged reads, without pyarrow."""
 
     def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
@@ -53,16 +51,13 @@ class RowPages:
         if limit <= 0:
             return []
         first, last = offset // INDEX_STRIDE, (offset + limit - 1) // INDEX_STRIDE
-        places = await self._places(version, first, last)
-        data = await self._read(version, PAGES_PATH, places[0], places[-1] - places[0])
-        frames = [data[a - places[0] : b - places[0]] for a, b in pairwise(places)]
-        return await asyncio.to_thread(_views, version.template, frames, offset, limit)
+        index = await self._read(version, INDEX_PATH, first * PLACE_BYTES, (last - first + 1) * PLACE_BYTES)
+        pages = await asyncio.gather(*(self._page(version, place) for place in unpack_places(index)))
+        return await asyncio.to_thread(_views, version.template, pages, offset, limit)
 
-    async def _places(self, version: Version, first: int, last: int) -> tuple[int, ...]:
-        """Where the frames begin, and where the last one ends."""
-        count = last - first + 2
-        data = await self._read(version, INDEX_PATH, first * OFFSET.size, count * OFFSET.size)
-        return struct.unpack(f"<{count}Q", data)
+    async def _page(self, version: Version, place: Place) -> tuple[bytes, bytes]:
+        json = self._read(version, ROWS_PATH, place.json_offset, place.json_bytes)
+        return await json, await self._read(version, ROWS_PATH, place.line_offset, place.line_bytes)
 
     async def _read(self, version: Version, path: str, offset: int, length: int) -> bytes:
         file = version.file(path)
@@ -71,14 +66,14 @@ class RowPages:
         return b"".join([piece async for piece in self._objects.open(file.key, offset, length)])
 
 
-def _views(template: Template, frames: list[bytes], offset: int, limit: int) -> list[RowView]:
+def _views(template: Template, pages: list[tuple[bytes, bytes]], offset: int, limit: int) -> list[RowView]:
     form = Form[template.form.name]
     whole = template.form is RowForm.TEXT and template.train_on is TrainOn.ALL
     marked = bool(template.prompt_marker) and not whole
     markers = Markers(template.prompt_marker, template.completion_marker) if marked else None
     views: list[RowView] = []
     size = 0
-    for line, data in _rows(frames, offset % INDEX_STRIDE):
+    for line, data in _rows(pages, offset % INDEX_STRIDE):
         size += 2 * len(data)  # once as JSON, once as prompt and completion
         if len(views) == limit or (views and size > MAX_PAGE_BYTES):
             break
@@ -86,9 +81,9 @@ def _views(template: Template, frames: list[bytes], offset: int, limit: int) -> 
     return views
 
 
-def _rows(frames: list[bytes], skip: int) -> Iterator[tuple[int, bytes]]:
-    for number, frame in enumerate(frames):
-        yield from unpack_frame(frame, skip if number == 0 else 0)
+def _rows(pages: list[tuple[bytes, bytes]], skip: int) -> Iterator[tuple[int, bytes]]:
+    for number, (json_body, line_body) in enumerate(pages):
+        yield from unpack_page(json_body, line_body, skip if number == 0 else 0)
 
 
 def _view(index: int, line: int, data: bytes, form: Form, markers: Markers | None) -> RowView:

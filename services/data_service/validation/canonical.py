@@ -1,7 +1,9 @@
-"""The canonical form of a version: rows.parquet for machines, rows.pages for looking at any page at once."""
+"""The canonical form of a version: rows.parquet, and rows.index for looking at any of its pages at once."""
 
 from __future__ import annotations
 
+import mmap
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -10,14 +12,14 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import zstandard
 
-from services.data_service.domain import INDEX_PATH, INDEX_STRIDE, PAGES_PATH, ROWS_PATH
-from services.data_service.page_frames import OFFSET, pack_frame
+from services.data_service.domain import INDEX_PATH, INDEX_STRIDE, ROWS_PATH
+from services.data_service.parquet_pages import Place, bodies
 from services.data_service.validation.blocks import Rows
 
 _GROUP_BYTES = 1 << 20
-"""A row group is at least this long: small enough that one read alone is quick, large enough to compress well."""
+"""A row group is at least this long, but for the last one."""
+_NO_LIMIT = (1 << 31) - 1  # pages end by rows, never by bytes
 SCHEMA = pa.schema(
     [
         pa.field("index", pa.int64(), nullable=False),  # position in the version, from 0
@@ -29,12 +31,12 @@ SCHEMA = pa.schema(
 
 
 class CanonicalWriter:
-    """Writes the files into a folder; each in a thread, since compression leaves Python to others."""
+    """Writes the files into a folder, in a thread: compression leaves Python to others."""
 
     def __init__(self, folder: Path) -> None:
-        self._parts = (_Table(folder), _Pages(folder))
-        self._threads = ThreadPoolExecutor(len(self._parts))
-        self._busy: list[Future[None]] = []
+        self._table = _Table(folder)
+        self._thread = ThreadPoolExecutor(1)
+        self._busy: Future[None] | None = None
         self._waiting: list[Rows] = []
 
     def write(self, rows: Rows) -> None:
@@ -47,14 +49,12 @@ class CanonicalWriter:
     def _begin(self) -> None:
         self._settle()
         if self._waiting:
-            rows = _joined(self._waiting)
-            self._busy = [self._threads.submit(part.write, rows) for part in self._parts]
+            self._busy = self._thread.submit(self._table.write, _joined(self._waiting))
             self._waiting = []
 
     def _settle(self) -> None:
-        for future in self._busy:
-            future.result()
-        self._busy = []
+        if self._busy is not None:
+            self._busy.result()
 
     def __enter__(self) -> Self:
         return self
@@ -67,26 +67,46 @@ class CanonicalWriter:
                 self._begin()
                 self._settle()
         finally:
-            self._threads.shutdown()
-            for part in self._parts:
-                part.close()
+            self._thread.shutdown()
+            self._table.close()
 
 
 class _Table:
-    """rows.parquet: one row group for each call."""
+    """rows.parquet, and rows.index when it is whole."""
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._file = pq.ParquetWriter(
             folder / ROWS_PATH,
             SCHEMA,
             compression="zstd",
             use_dictionary=False,
-            write_statistics=["index", "line"],
+            write_statistics=False,
             write_page_checksum=True,
+            max_rows_per_page=INDEX_STRIDE,
+            data_page_size=_NO_LIMIT,
         )
         self._rows = 0
+        self._rest = _NOTHING
 
     def write(self, rows: Rows) -> None:
+        """A row group of whole pages; the rest waits for more."""
+        rows = _joined([self._rest, rows]) if len(self._rest.lines) else rows
+        whole = len(rows.lines) // INDEX_STRIDE * INDEX_STRIDE
+        self._rest = _slice(rows, whole, len(rows.lines))
+        if whole:
+            self._group(_slice(rows, 0, whole))
+
+    def close(self) -> None:
+        """The rest of the rows, and the index."""
+        try:
+            if len(self._rest.lines):
+                self._group(self._rest)
+        finally:
+            self._file.close()
+        self._write_index()
+
+    def _group(self, rows: Rows) -> None:
         count = len(rows.lines)
         index = np.arange(self._rows, self._rows + count, dtype=np.int64)
         ends = np.concatenate((np.zeros(1, np.int32), rows.ends))
@@ -96,44 +116,26 @@ class _Table:
             pa.Array.from_buffers(field.type, count, [None, *map(pa.py_buffer, buffers)])
             for field, buffers in zip(SCHEMA, columns, strict=True)
         ]
-        self._file.write_batch(pa.record_batch(arrays, schema=SCHEMA))
+        self._file.write_batch(pa.record_batch(arrays, schema=SCHEMA), row_group_size=count)
         self._rows += count
 
-    def close(self) -> None:
-        self._file.close()
+    def _write_index(self) -> None:
+        path = self._folder / ROWS_PATH
+        groups = pq.read_metadata(path)
+        with (
+            path.open("rb") as file,
+            (self._folder / INDEX_PATH).open("wb") as index,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+            memoryview(mapped) as data,
+        ):
+            for number in range(groups.num_row_groups):
+                group = groups.row_group(number)
+                json, line = (_bodies(data, group.column(SCHEMA.get_field_index(name))) for name in ("json", "line"))
+                index.writelines(Place(*a, *b).pack() for a, b in zip(json, line, strict=True))
 
 
-class _Pages:
-    """rows.pages and rows.index: one frame for every 64 rows."""
-
-    def __init__(self, folder: Path) -> None:
-        self._pages = (folder / PAGES_PATH).open("wb")
-        self._index = (folder / INDEX_PATH).open("wb")
-        self._compressor = zstandard.ZstdCompressor(level=1)
-        self._rest = _NOTHING
-        self._offset = 0
-
-    def write(self, rows: Rows) -> None:
-        rows = _joined([self._rest, rows]) if len(self._rest.lines) else rows
-        whole = len(rows.lines) // INDEX_STRIDE * INDEX_STRIDE
-        for first in range(0, whole, INDEX_STRIDE):
-            self._frame(_slice(rows, first, first + INDEX_STRIDE))
-        self._rest = _slice(rows, whole, len(rows.lines))
-
-    def close(self) -> None:
-        try:
-            if len(self._rest.lines):
-                self._frame(self._rest)
-            self._index.write(OFFSET.pack(self._offset))
-        finally:
-            self._pages.close()
-            self._index.close()
-
-    def _frame(self, rows: Rows) -> None:
-        frame = pack_frame(rows.lines.tobytes(), rows.ends.tobytes(), rows.data, self._compressor)
-        self._index.write(OFFSET.pack(self._offset))
-        self._pages.write(frame)
-        self._offset += len(frame)
+def _bodies(file: memoryview, chunk: pq.ColumnChunkMetaData) -> Iterator[tuple[int, int]]:
+    return bodies(file, chunk.data_page_offset, chunk.data_page_offset + chunk.total_compressed_size)
 
 
 _NOTHING = Rows(np.zeros(0, np.int64), b"", np.zeros(0, np.int32), b"")
@@ -142,7 +144,8 @@ _NOTHING = Rows(np.zeros(0, np.int64), b"", np.zeros(0, np.int32), b"")
 def _slice(rows: Rows, first: int, last: int) -> Rows:
     start = int(rows.ends[first - 1]) if first else 0
     end = int(rows.ends[last - 1]) if last else 0
-    return Rows(rows.lines[first:last], b"", rows.ends[first:last] - np.int32(start), rows.data[start:end])
+    digests = rows.digests[32 * first : 32 * last]
+    return Rows(rows.lines[first:last], digests, rows.ends[first:last] - np.int32(start), rows.data[start:end])
 
 
 def _joined(parts: list[Rows]) -> Rows:

@@ -14,7 +14,7 @@ REPORT_FILE = "report.json"
 class ValidationRequest:
     """A file to check, or a folder of files that are read in the order of their names.
 
-    The results are written into `output_dir`: report.json always; rows.parquet, rows.pages and rows.index when it is
+    The results are written into `output_dir`: report.json always; rows.parquet and rows.index when it is
     valid; set-aside.jsonl when rows were set aside.
     """
 

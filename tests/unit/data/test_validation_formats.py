@@ -45,7 +45,7 @@ def check(tmp_path: Path) -> Any:
         rest = {k: v for k, v in options.items() if k in ValidationRequest.__dataclass_fields__}
         request = ValidationRequest(input_file=str(source), output_dir=str(output), filename=name, read=read, **rest)
         report = validate(ValidationRequest.from_json(request.to_json()), lambda progress: None)
-        assert (output / "rows.parquet").exists() == (output / "rows.pages").exists() == report.valid
+        assert (output / "rows.parquet").exists() == (output / "rows.index").exists() == report.valid
         return report, list(rows_of(output)), list(asides_of(output))
 
     return run

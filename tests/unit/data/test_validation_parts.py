@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import struct
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.data_service.domain import INDEX_STRIDE
-from services.data_service.page_frames import unpack_frame
+from services.data_service.parquet_pages import unpack_page, unpack_places
 from services.data_service.validation import duplicates
 from services.data_service.validation.blocks import Rows
 from services.data_service.validation.canonical import SCHEMA, CanonicalWriter
@@ -150,16 +148,16 @@ def test_canonical_files(tmp_path: Path) -> None:
             writer.write(Rows(lines[start : start + 700], bytes(32 * len(part)), ends, b"".join(part)))
     with pq.ParquetFile(tmp_path / "rows.parquet") as file:
         assert file.schema_arrow == SCHEMA
-        assert file.metadata.num_row_groups == 2
+        assert file.metadata.num_row_groups == 3
         assert file.metadata.row_group(0).column(3).compression == "ZSTD"
         table = file.read()
     assert table["index"].to_pylist() == list(numbers)
     assert table["line"].to_pylist() == lines.tolist()
     assert table["json"].to_pylist() == [text.decode() for text in texts]
-    pages = (tmp_path / "rows.pages").read_bytes()
-    places = [place for (place,) in struct.iter_unpack("<Q", (tmp_path / "rows.index").read_bytes())]
-    assert (places[0], places[-1], len(places)) == (0, len(pages), 9000 // INDEX_STRIDE + 2)
-    frames = [list(unpack_frame(pages[start:end])) for start, end in pairwise(places)]
-    assert {len(frame) for frame in frames[:-1]} == {INDEX_STRIDE}
-    assert [row for frame in frames for row in frame] == list(zip(lines.tolist(), texts, strict=True))
-    assert list(unpack_frame(pages[: places[1]], skip=60)) == frames[0][60:]
+    data = (tmp_path / "rows.parquet").read_bytes()
+    places = unpack_places((tmp_path / "rows.index").read_bytes())
+    bodies = [(data[p.json_offset :][: p.json_bytes], data[p.line_offset :][: p.line_bytes]) for p in places]
+    pages = [list(unpack_page(*pair)) for pair in bodies]
+    assert [len(page) for page in pages] == [INDEX_STRIDE] * (9000 // INDEX_STRIDE) + [9000 % INDEX_STRIDE]
+    assert [row for page in pages for row in page] == list(zip(lines.tolist(), texts, strict=True))
+    assert list(unpack_page(*bodies[0], skip=60)) == pages[0][60:]
