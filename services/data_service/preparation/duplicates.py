@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +11,7 @@ from typing import Self
 from services.data_service.domain import PreparationStep
 from services.data_service.preparation.exact_duplicates import ExactDuplicates
 from services.data_service.preparation.near_duplicates import NearDuplicates
-from services.data_service.preparation.rows import Row, Shape
+from services.data_service.preparation.rows import Row
 from services.data_service.preparation.splitting import Side
 from services.data_service.recipe import Deduplication
 
@@ -29,12 +29,12 @@ class Waiting:
         self._near = self._stack.enter_context(near) if near is not None else None
         self._sides = bytearray()
 
-    def add(self, row: Row, side: Side, shape: Shape) -> None:
-        """The next row. Raises TooManyRows."""
+    def add(self, row: Row, texts: Sequence[str], side: Side) -> None:
+        """The next row, by which texts it is compared, and its side. Raises TooManyRows."""
         if self._exact is not None:
             self._exact.add(row.content_digest(), len(self._sides))
         if self._near is not None:
-            self._near.add("\n".join(shape.contents(row.value)))
+            self._near.add("\n".join(texts))
         self._rows.write(row.json + b"\n")
         self._sides.append(side)
 

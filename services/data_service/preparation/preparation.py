@@ -44,11 +44,12 @@ class _Run:
         self._tell = tell
         self._steps = RowSteps(request.recipe, Shape.of(request.template))
         self._splitter = Splitter(request.recipe.split)
+        self._reads_texts = request.recipe.split is not None or request.recipe.deduplication is not None
 
     def write(self, outputs: Outputs, folder: Path) -> list[PreparationStep]:
         """Everything; what each step did."""
         if self._recipe.deduplication is None:
-            for row, side in self._prepared():
+            for row, _, side in self._prepared():
                 outputs.write(side, row.json + b"\n")
             done = self._steps.counts()
         else:
@@ -70,17 +71,20 @@ class _Run:
         if how is None:
             raise AssertionError("asked only with repetitions to drop")
         with tempfile.TemporaryDirectory(dir=folder) as place, Waiting(how, Path(place)) as waiting:
-            for row, side in self._prepared():
-                waiting.add(row, side, self._steps.shape)
+            for row, texts, side in self._prepared():
+                waiting.add(row, texts, side)
             done = [*self._steps.counts(), *waiting.drop()]
             for side, line in waiting.staying():
                 outputs.write(side, line)
         return done
 
-    def _prepared(self) -> Iterator[tuple[Row, Side]]:
+    def _prepared(self) -> Iterator[tuple[Row, tuple[str, ...], Side]]:
+        """Rows with their texts and sides."""
+        shape = self._steps.shape
         for row in self._told(self._source):
             for made in self._steps.apply(row):
-                yield made, self._splitter.side(made, self._steps.shape)
+                texts = shape.contents(made.value) if self._reads_texts else ()
+                yield made, texts, self._splitter.side(made, texts, shape.form)
 
     def _told(self, rows: Iterable[Row]) -> Iterator[Row]:
         seen = 0

@@ -146,7 +146,7 @@ def _without_repetitions(made: list[list[Row]], how: Deduplication, shape: Shape
     with tempfile.TemporaryDirectory() as folder, Waiting(how, Path(folder)) as waiting:
         for rows in made:
             for row in rows:
-                waiting.add(row, Side.KEPT, shape)
+                waiting.add(row, shape.contents(row.value), Side.KEPT)
         for _ in waiting.drop():
             pass
         stays = iter(waiting.stays())

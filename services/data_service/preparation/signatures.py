@@ -37,9 +37,9 @@ def shingle_hashes(text: str) -> NDArray[np.uint32]:
     width = min(SHINGLE, len(points))
     count = len(points) - width + 1
     hashes = np.full(count, 0x811C9DC5, dtype=np.uint32)
+    scattered = _mixed(points)  # neighbouring code points differ in a few bits only
     for offset in range(width):
-        # Scattered before they are joined: neighbouring code points differ in a few bits only.
-        hashes = (hashes ^ _mixed(points[offset : offset + count])) * _PRIME
+        hashes = (hashes ^ scattered[offset : offset + count]) * _PRIME
         hashes ^= hashes >> np.uint32(15)
     return hashes
 

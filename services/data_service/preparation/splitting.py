@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from enum import IntEnum
 
 from services.data_service.domain import RowForm
-from services.data_service.preparation.rows import Row, Shape
+from services.data_service.preparation.rows import Row
 from services.data_service.recipe import Split
 
 
@@ -33,14 +33,14 @@ class Splitter:
         self._how = how or Split()
         self._salt = self._how.salt.encode()
 
-    def side(self, row: Row, shape: Shape) -> Side:
-        """The row's side."""
+    def side(self, row: Row, texts: Sequence[str], form: RowForm) -> Side:
+        """The side of a row with these texts."""
         if not self._how.validation_share and not self._how.test_share:
             return Side.KEPT
-        return self.side_of([row.origin] if row.origin else _deciding(row, shape))
+        return self.side_of([row.origin] if row.origin else _deciding(texts, form))
 
     def side_of(self, texts: Sequence[str]) -> Side:
-        """The side of a row with these texts."""
+        """The side of rows in which these texts decide."""
         content = "\x1e".join(text.strip() for text in texts)
         digest = hashlib.sha256(self._salt + b"\0" + content.encode()).digest()
         place = int.from_bytes(digest[:8]) / 2**64
@@ -49,7 +49,6 @@ class Splitter:
         return Side.TEST if place >= 1 - self._how.test_share else Side.KEPT
 
 
-def _deciding(row: Row, shape: Shape) -> Sequence[str]:
-    texts = shape.contents(row.value)
-    answers = {RowForm.PREFERENCE: 2, RowForm.LABELED: 1}.get(shape.form, 0)
+def _deciding(texts: Sequence[str], form: RowForm) -> Sequence[str]:
+    answers = {RowForm.PREFERENCE: 2, RowForm.LABELED: 1}.get(form, 0)
     return texts[:-answers] or texts if answers else texts

@@ -207,20 +207,24 @@ def test_pieces_of_a_text_are_held_out_together() -> None:
     recipe = Recipe(chunking=Chunking(max_characters=12), normalization=Normalization.NFKC)
     steps = RowSteps(recipe, Shape(RowForm.TEXT))
     splitter = Splitter(Split(validation_share=0.3, test_share=0.3))
-    sides = set()
+    seen = set()
     for number in range(200):
         pieces = steps.apply(row({"text": f"これは{number}番目です。" * 5}))
         assert len(pieces) == 5
-        (side,) = {splitter.side(piece, steps.shape) for piece in pieces}
-        sides.add(side)
-    assert sides == set(Side)
+        (found,) = {side(splitter, piece, steps.shape) for piece in pieces}
+        seen.add(found)
+    assert seen == set(Side)
     (counts,) = (step for step in steps.counts() if step.name == "chunking")
     assert (counts.rows_in, counts.rows_out, counts.changed_rows) == (200, 1000, 200)
 
 
+def side(splitter: Splitter, one: Row, read: Shape) -> Side:
+    return splitter.side(one, read.contents(one.value), read.form)
+
+
 def sides(texts: list[str], how: Split) -> dict[str, Side]:
     splitter = Splitter(how)
-    return {text: splitter.side(row({"text": text}), Shape(RowForm.TEXT)) for text in texts}
+    return {text: side(splitter, row({"text": text}), Shape(RowForm.TEXT)) for text in texts}
 
 
 @given(st.lists(st.text(min_size=1), max_size=20), st.lists(st.text(min_size=1), max_size=20), st.text(max_size=5))
@@ -253,11 +257,11 @@ def test_form_and_further_fields_do_not_move_a_row() -> None:
     splitter = Splitter(Split(validation_share=0.4, test_share=0.4))
     for number in range(50):
         pair = {"instruction": f"問{number}", "response": "答"}
-        found = {splitter.side(row({**pair, "id": extra}), shape(RowForm.INSTRUCTION)) for extra in range(5)}
+        found = {side(splitter, row({**pair, "id": extra}), shape(RowForm.INSTRUCTION)) for extra in range(5)}
         for target in SAME:
             if target is not RowForm.INSTRUCTION:
                 (made,) = Converter(shape(RowForm.INSTRUCTION), target).convert(row(pair))
-                found.add(splitter.side(made, shape(target)))
+                found.add(side(splitter, made, shape(target)))
         assert len(found) == 1
 
 
@@ -265,8 +269,10 @@ def test_answers_to_one_prompt_stay_together() -> None:
     splitter = Splitter(Split(validation_share=0.4, test_share=0.4))
     for number in range(30):
         found = {
-            splitter.side(
-                row({"prompt": f"問{number}", "completion": answer, "label": answer == "a"}), shape(RowForm.LABELED)
+            side(
+                splitter,
+                row({"prompt": f"問{number}", "completion": answer, "label": answer == "a"}),
+                shape(RowForm.LABELED),
             )
             for answer in "abc"
         }
