@@ -15,7 +15,7 @@ from services.core.channels import channel
 from services.core.db import Database
 from services.core.file_cache import FileCache
 from services.core.migrate import SchemaCheck
-from services.core.objects import open_store
+from services.core.objects import ObjectStore, open_store
 from services.core.readiness import Check
 from services.core.server import GrpcServer
 from services.data_service import schema
@@ -51,19 +51,37 @@ async def serve(settings: DataSettings, stop: asyncio.Event) -> None:
     """Serves until `stop` is set, then drains."""
     database = Database(settings.database_url.get_secret_value(), settings.SERVICE)
     objects = open_store(settings)
-    blobs = Blobs(database, schema.blobs, objects, settings.SERVICE)
-    upload_store, datasets, versions = UploadStore(database, blobs), DatasetStore(database), VersionStore(database)
-    queue = JobQueue(database, blobs, settings.data_job_lease_seconds)
-    own = settings.state_dir / settings.SERVICE
-    folder = own / "jobs"
     registry_channel = channel(settings.registry_address, settings.service_token_file)
-    registry = cast(
-        "registry_pb2_grpc.RegistryServiceAsyncStub", registry_pb2_grpc.RegistryServiceStub(registry_channel)
-    )
+    stub = registry_pb2_grpc.RegistryServiceStub(registry_channel)
+    parts, sweeper = wire(settings, database, objects, cast("registry_pb2_grpc.RegistryServiceAsyncStub", stub))
+    parts.drop.create()
+    ready: dict[str, Check] = {
+        "database": database.check,
+        "schema": SchemaCheck(PACKAGE, database),
+        "objects": objects.check,
+    }
+    try:
+        async with GrpcServer(settings, [(add_DataServiceServicer_to_server, DataServicer(parts))], ready) as server:
+            work = (parts.runner.run, partial(sweeper.run, settings.sweep_seconds), parts.renderer.run)
+            await _until(stop, asyncio.create_task(_background(server, work)))
+    finally:
+        await registry_channel.close()
+        await database.close()
+
+
+def wire(
+    settings: DataSettings,
+    database: Database,
+    objects: ObjectStore,
+    registry: registry_pb2_grpc.RegistryServiceAsyncStub,
+) -> tuple[Parts, Sweeper]:
+    """The parts of the service over a database, an object store and the registry."""
+    own = settings.state_dir / settings.SERVICE
+    blobs = Blobs(database, schema.blobs, objects, settings.SERVICE)
+    uploads, datasets, versions = UploadStore(database, blobs), DatasetStore(database), VersionStore(database)
+    queue = JobQueue(database, blobs, settings.data_job_lease_seconds)
     tokenizers = TokenizerFiles(registry, FileCache(own / "tokenizers"))
-    renderer = Renderer(settings.supervision_idle_seconds)
     drop = drop_directory.DropDirectory(settings.drop_path)
-    drop.create()
     urls = url_source.UrlSource(url_source.AllowedHosts(settings.import_hosts), settings.max_upload_bytes)
     buckets = s3_source.S3Source(settings)
     sources: dict[str, Source] = {
@@ -78,36 +96,25 @@ async def serve(settings: DataSettings, stop: asyncio.Event) -> None:
         JobKind.IMPORT: Import(queue, blobs, sources),
         JobKind.TOKEN_COUNT: TokenCount(versions, tokenizers),
     }
-    runner = JobRunner(queue, objects, blobs, works, folder, processes=settings.data_job_processes)
     rows = RowPages(objects)
-    sweeper = Sweeper(database, objects, blobs, uploads_=upload_store, datasets=datasets, versions=versions)
     parts = Parts(
-        uploads=Uploads(upload_store, objects, blobs, settings.max_upload_bytes),
+        uploads=Uploads(uploads, objects, blobs, settings.max_upload_bytes),
         datasets=datasets,
         versions=versions,
         references=ReferenceStore(database),
         jobs=JobStore(database),
-        runner=runner,
+        runner=JobRunner(queue, objects, blobs, works, own / "jobs", processes=settings.data_job_processes),
         objects=objects,
         rows=rows,
         previews=PreparationPreviews(rows),
         tokenizers=tokenizers,
+        renderer=Renderer(settings.supervision_idle_seconds),
         drop=drop,
         urls=urls,
         buckets=buckets,
-        renderer=renderer,
-        differences=VersionDifferences(objects, blobs, folder),
+        differences=VersionDifferences(objects, blobs, own / "jobs"),
     )
-    ready: dict[str, Check] = {
-        "database": database.check,
-        "schema": SchemaCheck(PACKAGE, database),
-        "objects": objects.check,
-    }
-    async with GrpcServer(settings, [(add_DataServiceServicer_to_server, DataServicer(parts))], ready) as server:
-        work = (runner.run, partial(sweeper.run, settings.sweep_seconds), renderer.run)
-        await _until(stop, asyncio.create_task(_background(server, work)))
-    await registry_channel.close()
-    await database.close()
+    return parts, Sweeper(database, objects, blobs, uploads_=uploads, datasets=datasets, versions=versions)
 
 
 async def _background(server: GrpcServer, work: Sequence[Callable[[], Coroutine[Any, Any, None]]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,8 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
 from services.core.settings import Settings
+
+_HOST = re.compile(r"(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)*(:\d{1,5})?")
 
 
 class DataSettings(Settings):
@@ -59,6 +62,14 @@ class DataSettings(Settings):
     def _listed(cls, value: Any) -> Any:
         """A list as a person writes it into the environment."""
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("import_hosts")
+    @classmethod
+    def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for host in value:
+            if _HOST.fullmatch(host.lower()) is None:
+                raise ValueError(f"{host!r} is no host such as example.com, *.example.org or example.net:8443")
+        return value
 
     @property
     def drop_path(self) -> Path:
