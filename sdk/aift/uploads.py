@@ -16,6 +16,8 @@ from aift.progress import OnProgress, Progress, silent
 from aift.transfer import HashedFile
 
 _BROKEN_PATIENCE_S = 60.0
+_FINALIZE_S = 600.0
+_SLOWEST_DISK_BYTES_S = 20e6  # read and written once
 _PROGRESS_EVERY_S = 0.1
 
 
@@ -50,7 +52,7 @@ class Uploads:
         with source.open("rb") as file:
             hashed = HashedFile(file)
             self._write(upload, hashed, size, on_progress)
-            return self.finalize(upload.name, sha256=hashed.sha256(size))
+            return self.finalize(upload.name, sha256=hashed.sha256(size), size_bytes=size)
 
     def create(self, filename: str, size_bytes: int = 0) -> data_pb2.Upload:
         """Begins an upload; size_bytes 0 means not known yet."""
@@ -74,13 +76,17 @@ class Uploads:
         except grpc.RpcError as error:
             raise self._connection.failure(error, request_id=call_id, service="data") from error
 
-    def finalize(self, name: str, *, sha256: str = "") -> data_pb2.Upload:
-        """Closes an upload; its digest is compared when given. Large files take the service a while."""
+    def finalize(self, name: str, *, sha256: str = "", size_bytes: int = 0) -> data_pb2.Upload:
+        """Closes an upload; its digest is compared when given.
+
+        Large files take the service a while: size_bytes tells how long to wait. After DEADLINE_EXCEEDED the service
+        works on, and another call waits for the same work.
+        """
         return self._connection.call(
             "data",
             self._connection.data.FinalizeUpload,
             data_pb2.FinalizeUploadRequest(name=qualified("uploads", name), sha256=sha256),
-            timeout_s=600.0,
+            timeout_s=_FINALIZE_S + size_bytes / _SLOWEST_DISK_BYTES_S,
         )
 
     def _write(self, upload: data_pb2.Upload, source: HashedFile, size: int, on_progress: OnProgress) -> None:

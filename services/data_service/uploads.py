@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import AsyncIterator
-from typing import Protocol
-from weakref import WeakValueDictionary
+from typing import NamedTuple, Protocol
 
 from services.core import names
 from services.core.blobs import Blobs, StoredBlob
@@ -19,6 +19,8 @@ from services.data_service.running_digest import DigestStates
 from services.data_service.upload_closing import UploadClosing, check_digest
 from services.data_service.upload_store import UploadStore
 from services.data_service.upload_stream import IN_FLIGHT_IN_ALL, UploadStream
+
+log = logging.getLogger(__name__)
 
 PATTERN = "uploads/{upload}"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -43,6 +45,13 @@ class Chunk(Protocol):
         ...
 
 
+class _Finalizing(NamedTuple):
+    """An upload that is being closed, with the digest that its sender claims."""
+
+    sha256: str
+    task: asyncio.Task[Upload]
+
+
 class Uploads:
     """Uploads of all tenants. `max_bytes` bounds one file."""
 
@@ -54,7 +63,7 @@ class Uploads:
         self._closing = UploadClosing(store, objects, blobs, self._states)
         self._slots = asyncio.Semaphore(IN_FLIGHT_IN_ALL)
         self._receiving: dict[str, asyncio.Task[Upload]] = {}
-        self._finalizing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._finalizing: dict[str, _Finalizing] = {}
 
     async def create(self, tenant: str, filename: str, size_bytes: int, key: RequestKey) -> Upload:
         """Begins an upload. Raises InvalidArgument, ResourceExhausted."""
@@ -102,7 +111,11 @@ class Uploads:
                 del self._receiving[upload.uid]
 
     async def finalize(self, tenant: str, name: str, sha256: str) -> Upload:
-        """Closes an upload; once more is the same. Raises UploadIncomplete, UploadDigest, UploadNotOpen."""
+        """Closes an upload; once more is the same. Raises UploadIncomplete, UploadDigest, UploadNotOpen.
+
+        Reading and joining a large file may take longer than a caller waits. It goes on without them, and who asks
+        again waits for the same work.
+        """
         if sha256 and _SHA256.fullmatch(sha256) is None:
             raise InvalidArgument.field(
                 "sha256",
@@ -110,15 +123,32 @@ class Uploads:
                 "Must be 64 lower-case hexadecimal digits, or empty.",
                 "小文字の 16 進数 64 桁か、空にしてください。",
             )
-        lock = self._finalizing.setdefault(f"{tenant} {name}", asyncio.Lock())
-        async with lock:
+        while True:
             upload = await self.get(tenant, name)
             if upload.state is UploadState.FINALIZED:
                 check_digest(upload, sha256, upload.sha256)
                 return upload
-            upload = await self._store.begin(tenant, upload.id)
-            self._take_over(upload, None)
-            return await self._closing.close(upload, sha256)
+            running = self._finalizing.get(upload.uid)
+            if running is None or running.sha256 == sha256:
+                return await asyncio.shield((running or self._begin_closing(upload, sha256)).task)
+            await asyncio.wait({running.task})  # of another claim, which may be wrong
+
+    def _begin_closing(self, upload: Upload, sha256: str) -> _Finalizing:
+        task = asyncio.create_task(self._close(upload, sha256), name=f"finalize {upload.name}")
+        self._finalizing[upload.uid] = begun = _Finalizing(sha256, task)
+        task.add_done_callback(lambda _: self._closed(upload))
+        return begun
+
+    def _closed(self, upload: Upload) -> None:
+        task = self._finalizing.pop(upload.uid).task
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # Whoever asked is told, if they still wait.
+            log.info("an upload stays open", extra={"upload": upload.name, "why": str(error)})
+
+    async def _close(self, upload: Upload, sha256: str) -> Upload:
+        upload = await self._store.begin(upload.tenant, upload.id)
+        self._take_over(upload, None)
+        return await self._closing.close(upload, sha256)
 
     async def _receive(self, upload: Upload, first: Chunk | None, chunks: AsyncIterator[Chunk]) -> Upload:
         upload, tail = await self._resume(upload)

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 
 import grpc
+import psycopg
 import pytest
 from aift.data.v1 import data_pb2 as pb
 
@@ -169,6 +170,24 @@ async def test_two_finalise_at_once(user: User) -> None:
     await user.write(name, data)
     done = await asyncio.gather(*(finalize(user, name) for _ in range(4)))
     assert {one.sha256 for one in done} == {sha256(data)}
+
+
+async def test_finalising_goes_on_when_the_caller_waits_no_longer(user: User, directory_service: DataService) -> None:
+    data = os.urandom(9 * MIB)
+    name = await create(user)
+    await user.write(name, data)
+    with psycopg.connect(directory_service.database_url) as held:
+        held.execute("SELECT FROM data.uploads FOR UPDATE")
+        with pytest.raises(grpc.aio.AioRpcError) as late:
+            await user.stub.FinalizeUpload(pb.FinalizeUploadRequest(name=name, sha256=sha256(data)), timeout=1)
+        assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        wrong = asyncio.create_task(finalize(user, name, sha256(b"other")))
+        await asyncio.sleep(0.2)
+    # Nobody asks again for what is true, and it comes true; who claimed something else waited for that.
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await wrong
+    assert reason_of(refused.value) == "UPLOAD_DIGEST"
+    assert (await user.stub.GetUpload(pb.GetUploadRequest(name=name))).state == pb.UPLOAD_STATE_FINALIZED
 
 
 @pytest.mark.parametrize("offset", [5, 1])
