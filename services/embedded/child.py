@@ -57,7 +57,8 @@ class Child:
             self._report(self.spec.name, status, delay)
             self._changed()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), delay)
+                async with asyncio.timeout(delay):  # wait_for of Python 3.11 may swallow a cancellation
+                    await self._stopping.wait()
             self.restarts += 1
 
     async def stop(self, running: "asyncio.Task[None]") -> None:
