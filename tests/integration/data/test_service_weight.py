@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -37,6 +39,20 @@ async def test_a_light_process(make_service: Callable[..., DataService]) -> None
 
 
 def test_probes(directory_service: DataService) -> None:
-    for path in ("livez", "readyz", "metrics"):
-        with urllib.request.urlopen(f"http://127.0.0.1:{directory_service.http_port}/{path}", timeout=5) as answer:
+    base = f"http://127.0.0.1:{directory_service.http_port}"
+    deadline = time.monotonic() + 30
+    while not _ready(base):  # it listens before its dependencies have answered
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    for path in ("livez", "metrics"):
+        with urllib.request.urlopen(f"{base}/{path}", timeout=5) as answer:
             assert answer.status == 200
+
+
+def _ready(base: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{base}/readyz", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except urllib.error.HTTPError as error:
+        assert error.code == 503
+        return False
