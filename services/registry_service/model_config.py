@@ -77,7 +77,7 @@ def shape_of(config: Mapping[str, Any], *, parameters: int, dtype: str) -> Model
         layers=_number(config, keys.layers),
         attention_heads=heads,
         key_value_heads=_number(config, "num_key_value_heads", heads),
-        head_size=_number(config, "head_dim", keys.head_size),
+        head_size=_number(config, "head_dim", keys.head_size or hidden // heads),
         vocabulary_size=_number(config, "vocab_size"),
         max_context_tokens=_number(config, keys.context),
         tied_embeddings=bool(config.get("tie_word_embeddings", keys.tied)),

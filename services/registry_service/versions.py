@@ -18,6 +18,7 @@ from services.registry_service.file_kinds import ADAPTER_CONFIG, CONFIG, weights
 from services.registry_service.folder import Folder
 from services.registry_service.inspection import inspect
 from services.registry_service.intake import Intake
+from services.registry_service.training_facts import training_facts
 from services.registry_service.version_store import VersionStore
 
 TEMPLATE = "template.json"
@@ -58,7 +59,13 @@ class Versions:
             files=await self._intake.adopt(files),
         )
         folder = Folder(self._store, version.files)
-        version = replace(await self._checked(version, base), template_json=await _template(folder))
+        facts = await training_facts(folder)
+        version = replace(
+            await self._checked(version, base),
+            template_json=await _template(folder),
+            metrics=facts.metrics,
+            hyperparameters=facts.hyperparameters,
+        )
         return await self._versions.add(tenant, model_id, version, CardWriter(base), key)
 
     async def _base(self, tenant: str, name: str, *, even_deleted: bool = False) -> BaseModel | None:

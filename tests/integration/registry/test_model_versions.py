@@ -173,6 +173,34 @@ async def test_an_adapter_is_imported(registry: Registry) -> None:
     assert (await registry.editor.ImportModel(request)).name == "models/mine/versions/2"
 
 
+async def test_what_aift_said_of_the_training_is_kept(registry: Registry) -> None:
+    base = await registry.ready()
+    facts = {"metrics": {"eval_loss": 0.25, "steps": 10}, "hyperparameters": {"learning_rate": 1e-4, "lora_r": 16}}
+    folder = {**tiny_model.adapter(), "aift.json": json.dumps(facts).encode()}
+    request = pb.ImportModelRequest(model="models/mine", base_model=base.name, files=await registry.uploaded(folder))
+    made = await registry.editor.ImportModel(request)
+    assert dict(made.metrics) == facts["metrics"]
+    assert dict(made.hyperparameters) == facts["hyperparameters"]
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        b'{"metrics": {"loss": "low"}}',
+        b'{"metrics": {"loss": true}}',
+        b'{"metrics": [1]}',
+        b'{"hyperparameters": {"x": NaN}}',
+        b'{"hyperparameters": "many"}',
+        b"[]",
+    ],
+)
+async def test_odd_words_of_the_training_are_refused(registry: Registry, facts: bytes) -> None:
+    base = await registry.ready()
+    files = await registry.uploaded({**tiny_model.adapter(), "aift.json": facts})
+    async with refused("MODEL_FILE_INVALID"):
+        await registry.editor.ImportModel(pb.ImportModelRequest(model="models/mine", base_model=base.name, files=files))
+
+
 async def test_full_weights_are_imported(registry: Registry) -> None:
     request = pb.ImportModelRequest(model="models/mine", files=await registry.uploaded(tiny_model.llama()))
     made = await registry.editor.ImportModel(request)

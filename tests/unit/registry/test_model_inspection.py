@@ -47,11 +47,11 @@ def test_gpt2_has_names_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("architecture", "head_size", "tied"),
     [
-        ("GPTNeoXForCausalLM", 0, False),
-        ("StableLmForCausalLM", 0, False),
-        ("LlamaForCausalLM", 0, False),
-        ("MistralForCausalLM", 0, False),
-        ("Qwen2ForCausalLM", 0, False),
+        ("GPTNeoXForCausalLM", 4, False),
+        ("StableLmForCausalLM", 4, False),
+        ("LlamaForCausalLM", 4, False),
+        ("MistralForCausalLM", 4, False),
+        ("Qwen2ForCausalLM", 4, False),
         ("Qwen3ForCausalLM", 128, False),
         ("GemmaForCausalLM", 256, True),
         ("Gemma2ForCausalLM", 256, True),
