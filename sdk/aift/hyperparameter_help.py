@@ -37,6 +37,7 @@ HELP: Final[Mapping[str, tuple[str, str]]] = {
     "logging_steps": ("Steps between metrics (1).", "記録の間隔(ステップ)(1)。"),
     "gradient_checkpointing": ("Less memory, a third more time (no).", "メモリを節約し、時間は約 3 割増(いいえ)。"),
     "packing": ("Several short rows in one sequence (yes).", "短い行をまとめて詰める(はい)。"),
+    "dataloader_num_workers": ("Processes that load data (0).", "データ読み込みのプロセス数(0)。"),
     "objective": (
         "What is learnt: sft, pretraining, dpo, orpo or kto (sft).",
         "学習の目的: sft、pretraining(継続事前学習)、dpo、orpo、kto(sft)。",
@@ -58,6 +59,5 @@ HELP: Final[Mapping[str, tuple[str, str]]] = {
         "Steps in which the rate rises; overrides the share (0).",
         "ウォームアップのステップ数。割合より優先(0)。",
     ),
-    "dataloader_num_workers": ("Processes that load data (0).", "データ読み込みのプロセス数(0)。"),
 }
 """Canonical name → English and Japanese, with range and default."""

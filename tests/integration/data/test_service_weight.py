@@ -51,8 +51,7 @@ def test_probes(directory_service: DataService) -> None:
 
 def _ready(base: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{base}/readyz", timeout=5) as answer:
-            return bool(answer.status == 200)
-    except urllib.error.HTTPError as error:
-        assert error.code == 503
+        with urllib.request.urlopen(f"{base}/readyz", timeout=5):
+            return True
+    except urllib.error.HTTPError:
         return False
