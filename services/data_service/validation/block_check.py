@@ -16,9 +16,11 @@ from services.data_service.validation.quick_rows import Contents, QuickRows
 from services.data_service.validation.records import Records
 from services.data_service.validation.row_checks import RowChecks, canonical
 from services.data_service.validation.rules import FormCount, Rules
-from services.data_service.validation.scripts import Measures, measure
+from services.data_service.validation.scripts import Measures, added, measure
 from services.data_service.validation.set_aside import aside
 from services.text.rows import Form
+
+_AT_ONCE = 512
 
 
 @dataclass(kw_only=True)
@@ -53,14 +55,27 @@ class BlockCheck:
         """Reads and checks a block."""
         lines = block.load(self._rules.max_line_bytes)
         work = _Work(self._rules, lines)
-        contents, rows = self._glance(lines.texts)
-        measures = measure([each for each in contents if each is not None])
-        if len(measures.lengths) == len(contents) and not measures.suspect.any():
-            work.accept_all(contents, rows)
-        else:
-            work.sort_out(_without_suspects(contents, measures), rows)
+        measures = self._pass(lines.texts, work)
+        if measures is None:
+            work = _Work(self._rules, lines)
+            contents, rows = self._glance(lines.texts)
+            suspects = measure([each for each in contents if each is not None])
+            work.sort_out(_without_suspects(contents, suspects), rows)
             measures = measure(work.contents)
         return work.result(measures, block.end)
+
+    def _pass(self, texts: list[bytes], work: _Work) -> Measures | None:
+        """Lets all rows pass, so many at a time as fit into a processor's cache; None when one needs the long look."""
+        parts = []
+        for first in range(0, max(len(texts), 1), _AT_ONCE):
+            contents, rows = self._glance(texts[first : first + _AT_ONCE])
+            passed = [each for each in contents if each is not None]
+            measures = measure(passed)
+            if len(passed) < len(contents) or measures.suspect.any():
+                return None
+            work.accept(rows)
+            parts.append(measures)
+        return added(parts)
 
     def _glance(self, texts: list[bytes]) -> tuple[list[Contents | None], list[Any]]:
         """For each line the text of its example, None where it needs the long look; and its row."""
@@ -89,15 +104,18 @@ class _Work:
         self._seen = 0
         self._indexes: list[int] | None = None
         self._written: list[bytes] = []
+        self._digests: list[bytes] = []
         self.contents: list[Contents] = []
         self._records = Records(self._findings, rules.max_line_bytes)
         self._checks = RowChecks(rules, self._findings, self._count)
 
-    def accept_all(self, contents: list[Contents | None], rows: list[Any]) -> None:
-        """Every row passed the quick look."""
-        self._seen = len(rows)
-        self._written = list(map(orjson.dumps, rows, repeat(None), repeat(orjson.OPT_SORT_KEYS)))
-        self._passed(len(contents))
+    def accept(self, rows: list[Any]) -> None:
+        """Takes rows that passed the quick look."""
+        self._seen += len(rows)
+        written = list(map(orjson.dumps, rows, repeat(None), repeat(orjson.OPT_SORT_KEYS)))
+        self._digests += [hashlib.sha256(each).digest() for each in written]
+        self._written += written
+        self._passed(len(rows))
 
     def sort_out(self, contents: list[Contents | None], rows: list[Any]) -> None:
         """Takes the rows that passed, and looks long at the others, in their order."""
@@ -119,7 +137,6 @@ class _Work:
         indexes = slice(None) if self._indexes is None else np.asarray(self._indexes, dtype=np.int64)
         data = b"".join(self._written)
         ends = np.cumsum(np.fromiter(map(len, self._written), np.int32, len(self._written)), dtype=np.int32)
-        digests = b"".join([hashlib.sha256(each).digest() for each in self._written])
         taken = self._records.taken
         self._count.rows = self._seen
         self._findings.row.clear()
@@ -128,7 +145,7 @@ class _Work:
             count=self._count,
             findings=self._findings,
             measures=measures,
-            rows=Rows(self._lines.numbers[indexes], digests, ends, data),
+            rows=Rows(self._lines.numbers[indexes], b"".join(self._digests), ends, data),
             offsets=self._lines.offsets[indexes],
             end=max(end, taken[-1].end) if taken else end,
             next_line=taken[-1].number + 1 if taken else 0,
@@ -155,6 +172,7 @@ class _Work:
             self._indexes.append(index)
         self.contents.append(contents)
         self._written.append(written)
+        self._digests.append(hashlib.sha256(written).digest())
 
     def _passed(self, rows: int) -> None:
         if self._rules.form is not None:

@@ -14,8 +14,7 @@ import numpy.typing as npt
 from services.data_service.validation.findings import Findings
 from services.data_service.validation.lines import BOM, Line, read_lines, skip_line
 
-BLOCK_BYTES = 256 << 10
-"""What is made of it fits into a processor's cache."""
+BLOCK_BYTES = 1 << 20
 Numbers: TypeAlias = npt.NDArray[np.int64]
 
 

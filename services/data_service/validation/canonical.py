@@ -79,7 +79,7 @@ class _Table:
         self._file = pq.ParquetWriter(
             folder / ROWS_PATH,
             SCHEMA,
-            compression="zstd",
+            compression={name: "none" if name == "digest" else "zstd" for name in SCHEMA.names},
             use_dictionary=False,
             write_statistics=False,
             write_page_checksum=True,

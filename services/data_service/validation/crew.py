@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import pickle
 import subprocess
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 from services.core import lifeline
 from services.data_service.validation.block_check import BlockCheck, Checked
@@ -18,7 +20,8 @@ from services.data_service.validation.blocks import Block, Span
 from services.data_service.validation.rules import Rules
 
 _MODULE = "services.data_service.validation.worker"
-_AHEAD = 3
+_PIPE_BYTES = 1 << 20
+_AHEAD = 2
 """Blocks that wait for each process, so that none waits for us."""
 
 
@@ -51,6 +54,7 @@ class Crew:
         self._workers = [lifeline.popen(_argv(), stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(size)]
         self._idle: SimpleQueue[subprocess.Popen[bytes]] = SimpleQueue()
         for worker in self._workers:
+            _widen(worker.stdout)
             _send(worker, rules)
             self._idle.put(worker)
 
@@ -106,6 +110,13 @@ def remaining(block: Block, reached: int, line: int) -> Block | None:
 
 def _argv() -> list[str]:
     return [sys.executable, "-m", _MODULE]
+
+
+def _widen(pipe: IO[bytes] | None) -> None:
+    """Lets a whole answer into the pipe, so that the worker goes on; where that is not allowed, it waits a little."""
+    if pipe is not None:
+        with suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
 def _send(worker: subprocess.Popen[bytes], value: Rules | Block) -> None:

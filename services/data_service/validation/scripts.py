@@ -35,6 +35,16 @@ class Measures(NamedTuple):
     """[rows], whether there are control characters or U+FFFD."""
 
 
+def added(parts: Sequence[Measures]) -> Measures:
+    """The measures of rows that follow each other; there is at least one part."""
+    return Measures(
+        np.concatenate([part.lengths for part in parts]),
+        np.sum([part.scripts for part in parts], axis=0),
+        np.sum([part.languages for part in parts], axis=0),
+        np.concatenate([part.suspect for part in parts]),
+    )
+
+
 def measure(rows: Sequence[tuple[str, ...]]) -> Measures:
     """Measures rows, each of one or more texts that are not empty."""
     if not rows:
@@ -44,7 +54,7 @@ def measure(rows: Sequence[tuple[str, ...]]) -> Measures:
     pieces = np.fromiter(map(len, texts), np.int64, len(texts))
     counts = np.fromiter(map(len, rows), np.int64, len(rows))
     lengths = np.add.reduceat(pieces, np.cumsum(counts) - counts)
-    kinds = _TABLE[_code_points("".join(texts))]
+    kinds = np.take(_TABLE, _code_points("".join(texts)), mode="clip")
     of_rows = np.bitwise_or.reduceat(kinds, np.cumsum(lengths) - lengths)
     scripts = np.array([np.count_nonzero(kinds == 1 << bit) for bit in range(6)])
     languages = np.bincount(_LANGUAGE_OF[of_rows], minlength=4)
