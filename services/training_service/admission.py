@@ -1,7 +1,7 @@
 """Whether a job may be accepted, and what exactly it then is: names resolved, digests pinned, defaults filled in."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from aift.training.v1 import training_pb2 as pb
@@ -54,6 +54,8 @@ async def admit(resolver: Resolver, wanted: pb.TrainingSpec, *, path: str) -> Ad
     base = await resolver.base_model(wanted.base_model or start.base_model, field=f"{path}.base_model")
     if start is not _FROM_BASE:
         hyperparameters = going_on(start, base, hyperparameters, wanted.hyperparameters, path=path)
+    if not wanted.hyperparameters.HasField("max_length"):
+        hyperparameters = _within_context(hyperparameters, base)
     rows = await resolver.rows(wanted.dataset_version, field=f"{path}.dataset_version")
     held_out = await _eval_rows(resolver, wanted, path)
     misfits = [
@@ -138,6 +140,14 @@ def _targets(hyperparameters: Hyperparameters, path: str) -> Iterator[Violation]
             "Method FULL trains all weights; leave it empty or choose LORA.",
             "method が FULL のときは指定できません。空にするか LORA を選んでください。",
         )
+
+
+def _within_context(hyperparameters: Hyperparameters, base: ResolvedBase) -> Hyperparameters:
+    """The default length, or all that the model takes where that is less: only a length of one's own is refused."""
+    longest = base.shape.max_context_tokens
+    if not 0 < longest < hyperparameters.max_length:
+        return hyperparameters
+    return replace(hyperparameters, max_length=longest)
 
 
 def _misfits(hyperparameters: Hyperparameters, base: ResolvedBase, path: str) -> Iterator[Violation]:

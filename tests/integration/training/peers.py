@@ -99,6 +99,7 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
         self.tenants: list[tuple[str, str]] = []
         self.away = False
         self.refusal: grpc.StatusCode | None = None
+        self.context_tokens = 512
 
     async def GetBaseModel(self, request: registry_pb2.GetBaseModelRequest, _: Any) -> registry_pb2.BaseModel:
         if request.name == "baseModels/importing":
@@ -114,7 +115,7 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
             attention_heads=6,
             key_value_heads=2,
             vocabulary_size=2048,
-            max_context_tokens=512,
+            max_context_tokens=self.context_tokens,
             tied_embeddings=True,
             dtype="bfloat16",
         )

@@ -150,6 +150,17 @@ async def test_what_does_not_fit_the_model_is_refused(api: Api, values: dict[str
     assert said in violations(error)[f"training_job.spec.hyperparameters.{field}"].description
 
 
+async def test_the_default_length_shrinks_to_the_context_but_not_a_length_of_ones_own(api: Api, peers: Peers) -> None:
+    peers.registry.context_tokens = 128
+    try:
+        job = await api.training.CreateTrainingJob(job_request())
+        assert job.spec.hyperparameters.max_length == 128
+        error = await refusal(api.training.CreateTrainingJob(job_request(hyperparameters={"max_length": 512})))
+        assert violations(error)["training_job.spec.hyperparameters.max_length"].reason == "LONGER_THAN_CONTEXT"
+    finally:
+        peers.registry.reset()
+
+
 async def test_rows_that_the_objective_does_not_learn_from_are_refused(api: Api) -> None:
     values = {"objective": pb.TRAINING_OBJECTIVE_DPO}
     error = await refusal(api.training.CreateTrainingJob(job_request(hyperparameters=values)))
