@@ -18,11 +18,12 @@ import json
 import os
 import random
 import re
+import resource
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -88,9 +89,10 @@ print(kept)
 
 @dataclass(frozen=True)
 class Run:
-    """One process: how long, how much memory at most, and the rows that it left."""
+    """One process: how long, how much of it computing, how much memory at most, and the rows that it left."""
 
     seconds: float
+    cpu_seconds: float
     peak_bytes: int
     rows_left: int
 
@@ -165,12 +167,12 @@ def prepare(rows: Path, recipe: Recipe, folder: Path) -> Run:
         run = measured([sys.executable, "-m", "services.data_service.preparation", str(told)])
         result = PreparationResult.read(Path(output))
         assert not result.failure, result.failure
-        return Run(run.seconds, run.peak_bytes, sum(result.rows.values()))
+        return replace(run, rows_left=sum(result.rows.values()))
 
 
 def measured(argv: list[str]) -> Run:
     """A process from its start to its end; the last line that it prints may be the rows that it left."""
-    began = time.perf_counter()
+    began, computed = time.perf_counter(), _computed()
     peak = 0
     with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
         seen = psutil.Process(process.pid)
@@ -183,7 +185,14 @@ def measured(argv: list[str]) -> Run:
         said = process.communicate()[0].decode().strip().splitlines()
     assert process.returncode == 0, argv
     left = said[-1] if said else ""
-    return Run(time.perf_counter() - began, peak, int(left) if left.isdigit() else 0)
+    seconds, cpu_seconds = time.perf_counter() - began, _computed() - computed
+    return Run(seconds, cpu_seconds, peak, int(left) if left.isdigit() else 0)
+
+
+def _computed() -> float:
+    """Processor seconds of all processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def show(rows: int, size: int, runs: dict[str, Run], peer: Run | None, *, as_json: bool) -> None:
@@ -194,6 +203,7 @@ def show(rows: int, size: int, runs: dict[str, Run], peer: Run | None, *, as_jso
         steps = {
             name: {
                 "seconds": round(run.seconds, 2),
+                "cpu_seconds": round(run.cpu_seconds, 2),
                 "rows_per_s": round(rows / run.seconds),
                 "mb_per_s": round(size / run.seconds / 1e6, 2),
                 "peak_mb": round(run.peak_bytes / 1e6),
@@ -205,10 +215,12 @@ def show(rows: int, size: int, runs: dict[str, Run], peer: Run | None, *, as_jso
         print(json.dumps(said, ensure_ascii=False))
         return
     print(f"{rows} rows, {size / 1e6:.1f} MB of JSON; {os.cpu_count()} CPUs, load {load}")
-    print(f"{'':28} {'s':>8} {'rows/s':>9} {'MB/s':>7} {'peak MB':>8} {'rows left':>10}")
+    print(f"{'':28} {'s':>8} {'CPU s':>8} {'rows/s':>9} {'MB/s':>7} {'peak MB':>8} {'rows left':>10}")
     for name, run in named.items():
         speed = f"{rows / run.seconds:9.0f} {size / run.seconds / 1e6:7.2f}"
-        print(f"{name:28} {run.seconds:8.1f} {speed} {run.peak_bytes / 1e6:8.0f} {run.rows_left:10}")
+        print(
+            f"{name:28} {run.seconds:8.1f} {run.cpu_seconds:8.1f} {speed} {run.peak_bytes / 1e6:8.0f} {run.rows_left:10}"
+        )
 
 
 if __name__ == "__main__":
