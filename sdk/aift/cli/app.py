@@ -11,6 +11,7 @@ from aift.cli import base_models, data, embedded, jobs, models, session
 from aift.cli.failures import FAILED, INTERRUPTED, UsageError, report_failure, report_usage
 from aift.cli.generate import generate
 from aift.cli.sweep import sweep
+from aift.cli.tensorboard import tensorboard
 from aift.cli.train import plan, train
 from aift.cli.training_options import ANY_NAME, with_hyperparameters
 from aift.errors import AiftError
@@ -39,6 +40,7 @@ app.command(
     help=text("Start a training for each data set and value.", "データや値ごとに学習をまとめて開始します。"),
     context_settings=ANY_NAME,
 )(with_hyperparameters(sweep))
+app.command("tensorboard", help=text("TensorBoard of all jobs.", "全ジョブの TensorBoard を表示します。"))(tensorboard)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(models.app, name="models")
 app.add_typer(base_models.app, name="base-models")

@@ -234,6 +234,10 @@ class FakeTraining(training_pb2_grpc.TrainingServiceServicer):
             job.failure.message.ja = "メモリが足りません"
         return job
 
+    def ListTrainingJobs(self, request: Any, context: grpc.ServicerContext) -> training_pb2.ListTrainingJobsResponse:
+        job = training_pb2.TrainingJob(name="trainingJobs/j1", state=self.state)
+        return training_pb2.ListTrainingJobsResponse(training_jobs=[job])
+
     def WatchTrainingJob(self, request: Any, context: grpc.ServicerContext) -> Iterator[training_pb2.TrainingEvent]:
         self.asked.append(request.after_sequence)
         fault = self.faults.watches.pop(0) if self.faults.watches else None

@@ -1,10 +1,18 @@
 """What `aift plan`, `train` and `sweep` ask for."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aift.training.v1 import training_pb2 as pb
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 BASE = ("--base-model", "b")
 
@@ -74,3 +82,37 @@ def test_training_goes_on_from_a_version_without_naming_the_base(aift: Any, syst
     spec = system.training.created.training_job.spec
     assert (spec.base_model, spec.start_from) == ("", "models/faq@best")
     assert spec.hyperparameters.objective == pb.TRAINING_OBJECTIVE_DPO
+
+
+def test_tensorboard_files_hold_every_metric_of_a_job(aift: Any, tmp_path: Path) -> None:
+    done = aift("tensorboard", "--write-only", "--logdir", str(tmp_path / "boards"), "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["jobs"] == 1
+    board = EventAccumulator(str(tmp_path / "boards" / "j1")).Reload()
+    assert [(scalar.step, scalar.value) for scalar in board.Scalars("train/loss")] == [
+        (step, pytest.approx(1 / step)) for step in range(1, 6)
+    ]
+    assert len(board.Scalars("train/tokens_per_second")) == 5
+
+
+def test_tensorboard_serves_them(aift: Any, free_port: int, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "aift.cli", "tensorboard", "--port", str(free_port), "--logdir", str(tmp_path)]
+    with subprocess.Popen(command, env={**os.environ, **aift.environment}, stderr=subprocess.DEVNULL) as process:
+        try:
+            assert _comes(f"http://127.0.0.1:{free_port}/data/runs") == ["j1"]
+        finally:
+            process.send_signal(signal.SIGINT)
+    assert process.returncode == 130
+
+
+def _comes(url: str) -> list[str]:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                if runs := json.loads(answer.read()):
+                    return [str(run) for run in runs]
+        except OSError:
+            pass
+        time.sleep(0.3)
+    raise AssertionError(f"nothing at {url}")
