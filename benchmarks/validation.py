@@ -5,7 +5,7 @@
 The checking process runs as the data service runs it: all checks, statistics, rows.parquet and rows.index. The peer
 reads the same file into its own cache and checks far less. Each is a process of its own, measured in turn in the same
 run from its start to its end; the share is the median over the rounds. Peak memory is the proportional set size of
-the checking process with its helpers, looked at every 50 ms. PreviewRows is called below gRPC, on a version of
+the checking process with its helpers, looked at every 200 ms. PreviewRows is called below gRPC, on a version of
 `--rows` rows in a directory store, at a hundred places. Exit code 1 when an aim is missed.
 """
 
@@ -134,7 +134,7 @@ def run(argv: list[str]) -> Run:
     peak = 0
     while process.poll() is None:
         peak = max(peak, _memory(process.pid))
-        time.sleep(0.05)
+        time.sleep(0.2)
     seconds, after = time.perf_counter() - started, os.times()
     assert process.returncode == 0, argv
     cpu = after.children_user + after.children_system - before.children_user - before.children_system
