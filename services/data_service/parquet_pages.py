@@ -7,6 +7,7 @@ little-endian. Bodies are zstd around plain values; no value is null.
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
 from io import BytesIO
@@ -19,6 +20,7 @@ from services.data_service.domain import INDEX_STRIDE
 _LENGTH = struct.Struct("<I")
 _PLACE = struct.Struct("<QIQI")
 PLACE_BYTES = _PLACE.size
+_HEADER_BYTES = 256  # more than a header without statistics has
 _BOOLEANS, _INTEGERS, _BINARY, _STRUCT = (1, 2), (4, 5, 6), 8, 12  # of Thrift's compact protocol
 
 
@@ -52,16 +54,16 @@ def unpack_page(json: bytes, line: bytes, skip: int = 0) -> Iterator[tuple[int, 
                 yield number, data
 
 
-def bodies(file: bytes | memoryview, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Offset and length of the body of every page of a column chunk, which lies from `start` to `end` in the file."""
+def bodies(file: int, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Offset and length of the body of every page of a column chunk, which lies from `start` to `end` in an open file."""
     while start < end:
-        fields, body = _fields(file, start)
-        size = fields[3]  # compressed_page_size
+        fields, header_bytes = _fields(os.pread(file, _HEADER_BYTES, start), 0)
+        body, size = start + header_bytes, fields[3]  # compressed_page_size
         yield body, size
         start = body + size
 
 
-def _fields(data: bytes | memoryview, at: int) -> tuple[dict[int, int], int]:
+def _fields(data: bytes, at: int) -> tuple[dict[int, int], int]:
     """A struct of Thrift's compact protocol: its whole numbers by field, and where it ends."""
     found: dict[int, int] = {}
     number = 0
@@ -84,12 +86,12 @@ def _fields(data: bytes | memoryview, at: int) -> tuple[dict[int, int], int]:
     return found, at + 1
 
 
-def _integer(data: bytes | memoryview, at: int) -> tuple[int, int]:
+def _integer(data: bytes, at: int) -> tuple[int, int]:
     value, at = _varint(data, at)
     return value >> 1 ^ -(value & 1), at
 
 
-def _varint(data: bytes | memoryview, at: int) -> tuple[int, int]:
+def _varint(data: bytes, at: int) -> tuple[int, int]:
     value = shift = 0
     while True:
         byte = data[at]

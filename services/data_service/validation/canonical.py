@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 import numpy as np
 import pyarrow as pa
@@ -122,20 +121,15 @@ class _Table:
     def _write_index(self) -> None:
         path = self._folder / ROWS_PATH
         groups = pq.read_metadata(path)
-        with (
-            path.open("rb") as file,
-            (self._folder / INDEX_PATH).open("wb") as index,
-            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
-            memoryview(mapped) as data,
-        ):
+        with path.open("rb") as file, (self._folder / INDEX_PATH).open("wb") as index:
             for number in range(groups.num_row_groups):
                 group = groups.row_group(number)
-                json, line = (_bodies(data, group.column(SCHEMA.get_field_index(name))) for name in ("json", "line"))
+                json, line = (_bodies(file, group.column(SCHEMA.get_field_index(name))) for name in ("json", "line"))
                 index.writelines(Place(*a, *b).pack() for a, b in zip(json, line, strict=True))
 
 
-def _bodies(file: memoryview, chunk: pq.ColumnChunkMetaData) -> Iterator[tuple[int, int]]:
-    return bodies(file, chunk.data_page_offset, chunk.data_page_offset + chunk.total_compressed_size)
+def _bodies(file: IO[bytes], chunk: pq.ColumnChunkMetaData) -> Iterator[tuple[int, int]]:
+    return bodies(file.fileno(), chunk.data_page_offset, chunk.data_page_offset + chunk.total_compressed_size)
 
 
 _NOTHING = Rows(np.zeros(0, np.int64), b"", np.zeros(0, np.int32), b"")
