@@ -21,7 +21,7 @@ Command = Callable[[argparse.Namespace], int]
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one command; its exit code: 0 well, 1 failed, 2 wrong usage, 3 not running or running already."""
+    """Run one command; its exit code: 0 well, 1 failed, 2 wrong usage, 5 not running, as the whole `aift` says it."""
     options = parser().parse_args(arguments)
     try:
         command: Command = options.run

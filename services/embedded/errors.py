@@ -21,7 +21,6 @@ class AlreadyRunning(EmbeddedError):
     """A supervisor holds this state directory."""
 
     reason = "ALREADY_RUNNING"
-    exit_code = 3
 
     def __init__(self, state_dir: Path, pid: int, address: str) -> None:
         super().__init__(
@@ -34,7 +33,7 @@ class NotRunning(EmbeddedError):
     """No supervisor holds this state directory."""
 
     reason = "NOT_RUNNING"
-    exit_code = 3
+    exit_code = 5  # as for a service that is away
 
     def __init__(self, state_dir: Path) -> None:
         super().__init__(

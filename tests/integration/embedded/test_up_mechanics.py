@@ -54,14 +54,14 @@ def test_up_status_logs_and_down(dummies: Machine) -> None:
     assert process.wait(10) == 0
     assert alive(pids) == []
     assert not (dummies.state / "client.json").exists()
-    assert dummies.command("status").returncode == 3
-    assert dummies.command("down").returncode == 3
+    assert dummies.command("status").returncode == 5
+    assert dummies.command("down").returncode == 5
 
 
 def test_second_start_says_who_is_there(dummies: Machine) -> None:
     process, told = dummies.up()
     second = dummies.command("up", "--ports", "auto")
-    assert second.returncode == 3
+    assert second.returncode == 1
     assert f"pid {process.pid}" in second.stderr
     assert told["addresses"]["page"] in second.stderr
     japanese = dummies.command("up", LANG="ja_JP.UTF-8")
@@ -101,7 +101,7 @@ def test_killed_supervisor_leaves_nothing_and_the_next_start_works(dummies: Mach
     process.kill()
     process.wait()
     until(lambda: alive(pids) == [])
-    assert dummies.command("status").returncode == 3
+    assert dummies.command("status").returncode == 5
     _, again = dummies.up()
     assert again["state"] == "healthy"
 

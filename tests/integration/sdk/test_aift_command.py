@@ -165,6 +165,6 @@ def test_lists(aift: Any, rows: Path) -> None:
 
 def test_commands_of_this_machine_become_the_supervisors(aift: Any, tmp_path: Path) -> None:
     done = aift("status", "--state-dir", str(tmp_path / "state"), "--json")
-    assert done.returncode == 3
+    assert done.returncode == 5
     assert json.loads(done.stdout)["error"]["reason"] == "NOT_RUNNING"
     assert "--detach" in aift("up", "--help").stdout
