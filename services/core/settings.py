@@ -41,6 +41,11 @@ class ProcessSettings(BaseSettings):
         default="INFO", description="Least level that is logged. Calls that succeed are logged at DEBUG."
     )
 
+    @property
+    def locks_path(self) -> Path:
+        """Folder of the devices' locks, shared by all processes of the machine."""
+        return self.state_dir / "locks"
+
     @classmethod
     def settings_customise_sources(
         cls,

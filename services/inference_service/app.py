@@ -17,8 +17,9 @@ from services.core.migrate import SchemaCheck
 from services.core.readiness import Check
 from services.core.server import GrpcServer
 from services.inference_service.generator import Generator
+from services.inference_service.gpus import Gpus
 from services.inference_service.keeper import Keeper
-from services.inference_service.pool import EngineOptions, ModelPool
+from services.inference_service.pool import EngineOptions, IdleSeconds, ModelPool
 from services.inference_service.servicer import InferenceServicer
 from services.inference_service.settings import InferenceSettings
 from services.inference_service.sources import Sources
@@ -38,13 +39,14 @@ async def serve(settings: InferenceSettings, stop: asyncio.Event) -> None:
     options = EngineOptions(
         module=settings.engine_module, max_rows=settings.engine_max_rows, threads=settings.engine_threads
     )
-    pool = ModelPool(sources, FileCache(settings.cache_path), options)
+    pool = ModelPool(sources, FileCache(settings.cache_path), Gpus(settings.locks_path), options)
     wanted = WantedModels(database)
     servicer = InferenceServicer(Generator(sources, pool, settings.max_requests), sources, pool, wanted)
     registration = (inference_pb2_grpc.add_InferenceServiceServicer_to_server, servicer)
     ready: dict[str, Check] = {"database": database.check, "schema": SchemaCheck(PACKAGE, database)}
     async with GrpcServer(settings, [registration], ready) as server:
-        keeper = asyncio.create_task(_keep(server, Keeper(wanted, sources, pool, settings.engine_idle_seconds)))
+        idle = IdleSeconds(in_memory=settings.engine_idle_seconds, on_gpu=settings.engine_gpu_idle_seconds)
+        keeper = asyncio.create_task(_keep(server, Keeper(wanted, sources, pool, idle)))
         await stop.wait()
         keeper.cancel()
         with suppress(asyncio.CancelledError):

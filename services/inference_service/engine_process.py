@@ -15,6 +15,7 @@ import psutil
 from services.core import lifeline
 from services.inference_service.engines import protocol
 from services.inference_service.errors import EngineLost, ModelNotLoadable
+from services.inference_service.gpus import Place
 
 _LOG = logging.getLogger(__name__)
 _LINE_BYTES = 1 << 22
@@ -24,7 +25,6 @@ _ENVIRONMENT = (
     "HOME",
     "LANG",
     "LD_LIBRARY_PATH",
-    "CUDA_VISIBLE_DEVICES",
     "PYTHONPATH",
     "TMPDIR",
     "OMP_NUM_THREADS",
@@ -34,8 +34,9 @@ _ENVIRONMENT = (
 class EngineProcess:
     """A child that holds the weights of one directory. All methods are of one event loop."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, place: Place) -> None:
         self._process = process
+        self._place = place
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._adapters: dict[str, asyncio.Future[None]] = {}
         self._requests: dict[str, asyncio.Queue[protocol.Message | None]] = {}
@@ -44,18 +45,24 @@ class EngineProcess:
         self._reader = asyncio.create_task(self._read())
 
     @classmethod
-    async def start(cls, module: str, directory: Path, *, max_rows: int, threads: int) -> EngineProcess:
-        """Starts the module on a directory; `ready` tells when it answers."""
+    async def start(cls, module: str, directory: Path, *, place: Place, max_rows: int, threads: int) -> EngineProcess:
+        """Starts the module on a directory; `ready` tells when it answers. The place is given back at its end."""
         argv = [sys.executable, "-m", module, directory, "--max-rows", str(max_rows), "--threads", str(threads)]
         environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-        process = await lifeline.spawn(
-            [str(word) for word in argv],
-            env={**environment, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_WAIT_POLICY": "PASSIVE"},
-            stdin=PIPE,
-            stdout=PIPE,
-            limit=_LINE_BYTES,
-        )
-        return cls(process)
+        told = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_WAIT_POLICY": "PASSIVE"}
+        try:
+            process = await lifeline.spawn(
+                [str(word) for word in argv],
+                env={**environment, **told, **place.environment},
+                stdin=PIPE,
+                stdout=PIPE,
+                pass_fds=place.locks,
+                limit=_LINE_BYTES,
+            )
+        except BaseException:
+            place.give_back()
+            raise
+        return cls(process, place)
 
     async def ready(self) -> None:
         """Returns when the weights are in memory.
@@ -72,6 +79,11 @@ class EngineProcess:
             return int(psutil.Process(self._process.pid).memory_info().rss)
         except psutil.NoSuchProcess:
             return 0
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it keeps a GPU from others."""
+        return self._place.gpu is not None
 
     @property
     def active_requests(self) -> int:
@@ -166,6 +178,7 @@ class EngineProcess:
 
     def _die(self) -> None:
         self.dead.set()
+        self._place.give_back()
         lost = ModelNotLoadable(detail=self._load_error) if self._load_error else EngineLost()
         if not self._ready.done():
             _fail(self._ready, lost)

@@ -47,6 +47,15 @@ class ModelNotLoadable(DomainError):
     ja = "モデルを読み込めません: {detail}"
 
 
+class GpusBusy(DomainError):
+    """Every GPU of this machine is held by training, or by another program that uses our locks."""
+
+    reason = "GPUS_BUSY"
+    status = "UNAVAILABLE"
+    en = "All GPUs of this machine are in use ({gpus}), such as by training. Try again when one is free."
+    ja = "このマシンの GPU はすべて使用中です（{gpus}）。学習などが終わってから再試行してください。"
+
+
 class ModelNotReady(DomainError):
     """The model is registered, but its import has not finished or failed."""
 

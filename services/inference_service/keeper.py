@@ -7,7 +7,7 @@ import logging
 
 from services.core import context
 from services.core.errors import DomainError, NotFound
-from services.inference_service.pool import ModelPool
+from services.inference_service.pool import IdleSeconds, ModelPool
 from services.inference_service.sources import Sources
 from services.inference_service.store import WantedModels
 
@@ -19,11 +19,11 @@ _PRINCIPAL = "inference"
 class Keeper:
     """A loop that runs as long as the service."""
 
-    def __init__(self, wanted: WantedModels, sources: Sources, pool: ModelPool, idle_seconds: float) -> None:
+    def __init__(self, wanted: WantedModels, sources: Sources, pool: ModelPool, idle: IdleSeconds) -> None:
         self._wanted = wanted
         self._sources = sources
         self._pool = pool
-        self._idle_seconds = idle_seconds
+        self._idle = idle
 
     async def run(self) -> None:
         """Looks every five seconds, until cancelled; a dependency that is away only postpones it."""
@@ -40,7 +40,7 @@ class Keeper:
         for tenant, name in wanted:
             with context.acting(tenant, _PRINCIPAL):
                 await self._want(tenant, name)
-        await self._pool.unload_idle(self._idle_seconds, wanted)
+        await self._pool.unload_idle(self._idle, wanted)
 
     async def _want(self, tenant: str, name: str) -> None:
         try:

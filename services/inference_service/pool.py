@@ -13,6 +13,7 @@ from services.core.file_cache import DigestMismatch, FileCache
 from services.inference_service.domain import Loaded, LoadState, Source
 from services.inference_service.engine_process import EngineProcess
 from services.inference_service.errors import EngineLost, ModelFilesDamaged, ModelNotLoadable
+from services.inference_service.gpus import Gpus
 from services.inference_service.sources import Folder, Sources
 
 _LOG = logging.getLogger(__name__)
@@ -27,12 +28,21 @@ class EngineOptions:
     threads: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class IdleSeconds:
+    """How long an unused model stays: in main memory, and where it keeps a GPU from training."""
+
+    in_memory: float
+    on_gpu: float
+
+
 class ModelPool:
     """What is loaded, by tenant and name; loads on demand and starts engines that died again."""
 
-    def __init__(self, sources: Sources, cache: FileCache, options: EngineOptions) -> None:
+    def __init__(self, sources: Sources, cache: FileCache, gpus: Gpus, options: EngineOptions) -> None:
         self._sources = sources
         self._cache = cache
+        self._gpus = gpus
         self._options = options
         self._models: dict[tuple[str, str], Loaded] = {}
         self._loads: dict[tuple[str, str], asyncio.Task[None]] = {}
@@ -92,13 +102,15 @@ class ModelPool:
         await self._release(loaded)
         return True
 
-    async def unload_idle(self, idle_seconds: float, keep: set[tuple[str, str]]) -> None:
+    async def unload_idle(self, idle: IdleSeconds, keep: set[tuple[str, str]]) -> None:
         """Forgets what nobody asked for lately, but for the models named in ``keep``."""
         now = datetime.now(UTC)
         for (tenant, name), loaded in list(self._models.items()):
-            idle = (now - loaded.last_used_time).total_seconds()
+            unused_s = (now - loaded.last_used_time).total_seconds()
+            engine = self._engines.get(loaded.source.weights_digest)
+            allowed_s = idle.on_gpu if engine is not None and engine.on_gpu else idle.in_memory
             busy = loaded.active_requests > 0 or loaded.state is LoadState.LOADING
-            if idle > idle_seconds and not busy and (tenant, name) not in keep:
+            if unused_s > allowed_s and not busy and (tenant, name) not in keep:
                 await self.unload(tenant, name)
 
     async def close(self) -> None:
@@ -171,7 +183,11 @@ class ModelPool:
                 return engine
             options = self._options
             engine = await EngineProcess.start(
-                options.module, directory, max_rows=options.max_rows, threads=options.threads
+                options.module,
+                directory,
+                place=await self._gpus.take(),
+                max_rows=options.max_rows,
+                threads=options.threads,
             )
             try:
                 await engine.ready()

@@ -29,6 +29,11 @@ class InferenceSettings(Settings):
         gt=0,
         description="How long a model that nobody asked to keep stays in memory unused, in seconds.",
     )
+    engine_gpu_idle_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="The same for a model on a GPU, which no training job can have meanwhile, in seconds.",
+    )
     max_requests: int = Field(
         default=256,
         ge=1,

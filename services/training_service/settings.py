@@ -85,11 +85,6 @@ class AgentSettings(ProcessSettings):
         """Folder of base models and data sets by digest, shared by all processes of the machine."""
         return self.state_dir / "cache"
 
-    @property
-    def locks_path(self) -> Path:
-        """Folder of the devices' locks, shared by all processes of the machine."""
-        return self.state_dir / "locks"
-
 
 class WorkerSettings(AgentSettings):
     """Settings of `python -m services.training_service worker`."""

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import aiohttp
 from aift.training.v1 import worker_pb2
 
+from services.core import devices
 from services.core.file_cache import DigestMismatch
-from services.training_service import devices, messages
+from services.training_service import messages
 from services.training_service.agent import ending, job_file
 from services.training_service.agent.ending import Ending
 from services.training_service.agent.fetch import DiskFull, Fetcher, LocalInputs

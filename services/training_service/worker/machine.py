@@ -9,9 +9,9 @@ from aift.training.v1 import training_pb2 as pb
 from aift.training.v1 import worker_pb2, worker_pb2_grpc
 from google.protobuf.duration_pb2 import Duration
 
+from services.core import devices
 from services.core.channels import channel
 from services.core.errors import Unavailable
-from services.training_service import devices
 from services.training_service.settings import WorkerSettings
 from services.training_service.worker import hardware
 from services.training_service.worker.agents import Agent

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -13,6 +15,7 @@ from aift.inference.v1 import inference_pb2 as pb
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+from services.core import devices
 from tests.integration.inference.conftest import Running, Start
 
 PROMPT = "質問: 日本の首都はどこですか？\n回答: "
@@ -163,6 +166,36 @@ async def test_wanted_models_are_loaded_again_after_a_restart(start: Start) -> N
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await running.stub.UnloadModel(name, metadata=running.metadata)
     assert details(caught.value)["ErrorInfo"].reason == "MODEL_NOT_LOADED"
+
+
+async def test_an_engine_holds_its_gpu_as_long_as_it_lives(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "bin" / "nvidia-smi"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho '0, GPU-0'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    running = await start(engine_gpu_idle_seconds=1.0)
+    locks = running.settings.locks_path
+    with devices.holding(locks, ["gpu-0"]):  # as a training agent does
+        code, reason, _ = await refused(running, ask())
+        assert (code, reason) == (grpc.StatusCode.UNAVAILABLE, "GPUS_BUSY")
+    assert (await generate(running, ask())).text
+    assert devices.free(locks, ["gpu-0"]) == []
+    for engine in engines():
+        engine.send_signal(signal.SIGKILL)
+    await becomes_free(locks)
+    assert (await generate(running, ask())).text
+    # Nobody asks any more: training may have the GPU.
+    await becomes_free(locks)
+    assert engines() == []
+
+
+async def becomes_free(locks: Path) -> None:
+    async with asyncio.timeout(30):
+        while not devices.free(locks, ["gpu-0"]):  # noqa: ASYNC110 - the kernel has no event for it
+            await asyncio.sleep(0.1)
 
 
 async def test_damaged_files_are_not_loaded(start: Start) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from aift.training.v1 import worker_pb2
 
-from services.training_service import devices
+from services.core import devices
 from services.training_service.agent import ending, ranks
 from services.training_service.agent.handover import Handover, read
 from services.training_service.agent.orders import Order, Orders
