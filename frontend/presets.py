@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
+
+USUAL: Final[Mapping[str, object]] = {
+    "method": "lora",
+    "learning_rate": 3e-4,
+    "num_train_epochs": 3.0,
+    "per_device_train_batch_size": 4,
+    "gradient_accumulation_steps": 1,
+    "max_length": 512,
+    "lora_r": 16,
+    "lora_alpha": 32.0,
+    "gradient_checkpointing": False,
+    "eval_split": 0.05,
+}
+"""The manual's standard settings, by Hugging Face's names. A preset changes some of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -11,27 +27,37 @@ class Preset:
 
     label: str
     base_model: str
-    settings: dict[str, object]
+    settings: Mapping[str, object]
 
 
-PRESETS = (
+PRESETS: Final = (
     Preset(
         label="8 GB",
         base_model="distilgpt2",
-        settings={"method": "lora", "lora_r": 16, "per_device_train_batch_size": 8},
+        settings={"lora_r": 16, "per_device_train_batch_size": 8},
     ),
     Preset(
         label="16 GB",
         base_model="japanese-stablelm-3b",
-        settings={"method": "lora", "lora_r": 16, "per_device_train_batch_size": 4},
+        settings={"lora_r": 16, "per_device_train_batch_size": 4},
     ),
     Preset(
         label="24 GB",
         base_model="elyza-japanese-llama-7b",
-        settings={"method": "lora", "lora_r": 32, "per_device_train_batch_size": 2},
+        settings={"lora_r": 32, "per_device_train_batch_size": 2},
     ),
     Preset(
-        label="80 GB · 32B",
+        label="40 GB",
+        base_model="elyza-japanese-llama-7b",
+        settings={"lora_r": 32, "per_device_train_batch_size": 4},
+    ),
+    Preset(
+        label="80 GB",
+        base_model="17B",
+        settings={"lora_r": 32, "per_device_train_batch_size": 4, "gradient_checkpointing": True},
+    ),
+    Preset(
+        label="32B",
         base_model="cyberagent/calm3-DeepSeek-R1-Distill-Qwen-32B",
         settings={
             "method": "qlora",

@@ -1,223 +1,158 @@
-"""Fine-tuning: data, model, method, plan, start."""
+"""Fine-tuning: objective and data, model, settings, plan, start."""
 
 from __future__ import annotations
 
 import streamlit as st
-from aift import Client
-from aift.hyperparameters import as_settings, hyperparameters
-from aift.registry.v1 import registry_pb2
+from aift import AiftError, Client
+from aift.data.v1 import data_pb2
 from aift.training.v1 import training_pb2
-from google.protobuf.json_format import MessageToDict
 
-from frontend import wording
-from frontend.presets import PRESETS
-from frontend.session import localized, problems_shown, say, signed_in_client
-
-_DEFAULTS: dict[str, object] = {
-    "method": "lora",
-    "learning_rate": 3e-4,
-    "num_train_epochs": 3.0,
-    "per_device_train_batch_size": 4,
-    "gradient_accumulation_steps": 1,
-    "max_length": 512,
-    "lora_r": 16,
-    "lora_alpha": 32.0,
-    "gradient_checkpointing": False,
-    "packing": True,
-    "eval_split": 0.05,
-    "seed": 42,
-}
+from frontend.session import problems_shown, say, signed_in_client
+from frontend.training.draft import Draft
+from frontend.training.objective import choose_objective
+from frontend.training.places import Places
+from frontend.training.plan import show_plan, show_remedies
+from frontend.training.rows import choose_held_out, choose_rows, version_of
+from frontend.training.settings import show_settings
+from frontend.training.start import Start, choose_start
 
 
 def show() -> None:
-    """The page."""
+    """The page. The address keeps what is filled in; ?job= fills in what a job was made from."""
     st.title(say("ファインチューニング", "Fine-tuning"))
+    draft, places = Draft(), Places()
     with problems_shown():
         client = signed_in_client()
-        data = _data(client)
-        base = _base_model(client)
-        if data and base:
-            settings = _settings(base)
-            _plan_and_start(client, data, base, settings)
+        _take_job(client, draft)
+        st.subheader(say("1. データ", "1. Data"))
+        objective = choose_objective(draft, _asked(client, draft))
+        places.make("objective")
+        data = choose_rows(client, draft, objective, places)
+        st.subheader(say("2. モデル", "2. Model"))
+        start = choose_start(client, draft, places)
+        if data and start:
+            st.subheader(say("3. 学習設定", "3. Settings"))
+            settings = show_settings(draft, places, start, objective)
+            _check_and_start(client, draft, places, data, start, settings)
+    draft.to_address()
 
 
-def _data(client: Client) -> str:
-    st.subheader(say("1. データ", "1. Data"))
-    versions = [dataset.latest_version for dataset in client.datasets.list() if dataset.latest_version]
-    asked = st.query_params.get("data", "")
-    if asked and asked not in versions:
-        versions.insert(0, asked)
-    if not versions:
-        st.page_link(
-            "screens/data.py",
-            label=say("まずデータをアップロードしてください。", "Upload data first."),
-            icon=":material/upload:",
-        )
-        return ""
-    index = versions.index(asked) if asked in versions else 0
-    chosen = st.selectbox(say("トレーニングデータ", "Training data"), versions, index=index)
-    st.query_params["data"] = chosen
-    preview = client.datasets.preview(chosen, limit=3)
-    st.dataframe(
-        [{"prompt": row.prompt, "completion": row.completion} for row in preview.rows], hide_index=True, height=142
-    )
-    return str(chosen)
+def _take_job(client: Client, draft: Draft) -> None:
+    job = st.query_params.pop("job", "")
+    if job:
+        draft.take(client.training.get(job))
 
 
-def _base_model(client: Client) -> registry_pb2.BaseModel | None:
-    st.subheader(say("2. ベースモデル", "2. Base model"))
-    bases = [b for b in client.base_models.list() if b.state == registry_pb2.BASE_MODEL_STATE_READY]
-    if not bases:
-        st.page_link(
-            "screens/models.py",
-            label=say("まずベースモデルを取り込んでください。", "Import a base model first."),
-            icon=":material/inventory_2:",
-        )
-        st.code("aift base-models import samples/models/tiny-ja", language="bash")
+def _asked(client: Client, draft: Draft) -> data_pb2.DatasetVersion | None:
+    """The data that a link brought, while nobody has chosen an objective yet."""
+    if draft.get("objective") is not None or not draft.text("data"):
         return None
-    names = [base.name for base in bases]
-    asked = st.query_params.get("base", "")
-    chosen = st.selectbox(
-        say("ベースモデル", "Base model"),
-        names,
-        index=names.index(asked) if asked in names else 0,
-        format_func=lambda name: _described(bases[names.index(name)]),
-    )
-    st.query_params["base"] = chosen
-    return bases[names.index(chosen)]
+    return version_of(client, draft.text("data"))
 
 
-def _described(base: registry_pb2.BaseModel) -> str:
-    parameters = base.shape.parameters
-    count = f"{parameters / 1e9:.1f}B" if parameters >= 1e9 else f"{parameters / 1e6:.1f}M"
-    return f"{base.display_name or base.name} · {count} · {base.licence or say('ライセンス不明', 'licence unknown')}"
-
-
-def _settings(base: registry_pb2.BaseModel) -> dict[str, object]:
-    st.subheader(say("3. 学習設定", "3. Settings"))
-    start = _starting_point(base)
-    left, middle, right = st.columns(3)
-    chosen: dict[str, object] = {}
-    methods = ["lora", "qlora", "full"]
-    chosen["method"] = left.selectbox(
-        say("手法", "Method"),
-        methods,
-        index=methods.index(str(start["method"])),
-        format_func=_method_label,
-    )
-    if chosen["method"] != "full":
-        chosen["lora_r"] = left.number_input(
-            "LoRA Rank",
-            1,
-            1024,
-            int(str(start["lora_r"])),
-            help=say("16が標準。8は軽量・高速、32は高精度・重い。", "16 is usual; 8 is lighter, 32 learns more."),
-        )
-        chosen["lora_alpha"] = left.number_input("LoRA Alpha", 1.0, 4096.0, float(str(start["lora_alpha"])))
-    chosen["learning_rate"] = middle.number_input(
-        say("学習率", "Learning rate"), 1e-7, 1.0, float(str(start["learning_rate"])), format="%.6f", step=1e-5
-    )
-    chosen["per_device_train_batch_size"] = middle.number_input(
-        say("バッチサイズ", "Batch size"),
-        1,
-        4096,
-        int(str(start["per_device_train_batch_size"])),
-        help=say("8GBのGPUでは4が目安。", "4 suits a GPU of 8 GB."),
-    )
-    chosen["num_train_epochs"] = middle.number_input(
-        say("エポック数", "Epochs"),
-        0.01,
-        1000.0,
-        float(str(start["num_train_epochs"])),
-        help=say("3が標準。", "3 is usual."),
-    )
-    chosen["gradient_accumulation_steps"] = right.number_input(
-        say("勾配累積", "Gradient accumulation"), 1, 4096, int(str(start["gradient_accumulation_steps"]))
-    )
-    chosen["max_length"] = right.number_input(
-        say("最大長（トークン）", "Max length (tokens)"), 8, 1048576, int(str(start["max_length"]))
-    )
-    chosen["eval_split"] = right.number_input(
-        say("評価用の割合", "Held-out share"), 0.0, 0.5, float(str(start["eval_split"])), step=0.01
-    )
-    with st.expander(say("詳細", "More")):
-        chosen["gradient_checkpointing"] = st.checkbox(
-            "Gradient Checkpointing",
-            bool(start["gradient_checkpointing"]),
-            help=say("メモリを減らし、時間が約3割増えます。", "Less memory, about a third more time."),
-        )
-        chosen["packing"] = st.checkbox(
-            say("短い行をまとめる", "Pack short rows"), bool(start["packing"]), help="packing"
-        )
-        chosen["seed"] = st.number_input("Seed", 0, 2**32 - 1, int(str(start["seed"])))
-    return chosen
-
-
-def _method_label(method: str) -> str:
-    return {"lora": "LoRA", "qlora": "QLoRA (4-bit)"}.get(method) or say("フル", "Full")
-
-
-def _starting_point(base: registry_pb2.BaseModel) -> dict[str, object]:
-    """The settings that the fields begin with: the manual's, those of the model's card, or a preset."""
-    recommended = as_settings(hyperparameters(MessageToDict(base.recommended)))
-    card = say("モデルカードの推奨値", "The model card's")
-    usual = say("標準", "Usual")
-    options = ([card] if recommended else []) + [usual, *(preset.label for preset in PRESETS)]
-    chosen = st.radio(
-        say("プリセット（GPUメモリ別）", "Preset (by GPU memory)"),
-        options,
-        horizontal=True,
-        help=" · ".join(f"{preset.label}: {preset.base_model}" for preset in PRESETS),
-    )
-    over = {preset.label: preset.settings for preset in PRESETS} | {card: recommended, usual: {}}
-    known = {name: value for name, value in over[str(chosen)].items() if name in _DEFAULTS}
-    return _DEFAULTS | known
-
-
-def _plan_and_start(client: Client, data: str, base: registry_pb2.BaseModel, settings: dict[str, object]) -> None:
+def _check_and_start(
+    client: Client, draft: Draft, places: Places, data: str, start: Start, settings: dict[str, object]
+) -> None:
     st.subheader(say("4. 確認と開始", "4. Check and start"))
-    model = st.text_input(
-        say("モデル名（ID）", "Model id"), help=say("空なら手法と日時から決めます。", "Empty: from method and time.")
-    )
-    prompts = st.text_area(
-        say("学習中に試すプロンプト（1行に1つ）", "Prompts to try while training, one a line"), height=68
-    )
-    samples = [line for line in prompts.splitlines() if line.strip()]
-    spec = client.training.spec(
-        base.name, data, settings, model=f"models/{model}" if model else "", sample_prompts=samples
-    )
-    plan = client.training.plan(spec)
-    _show_plan(plan)
-    if st.button(say("ファインチューニング開始", "Start fine-tuning"), type="primary", icon=":material/play_arrow:"):
-        job = client.training.create(spec)
-        st.switch_page("screens/job.py", query_params={"name": job.name.removeprefix("trainingJobs/")})
-
-
-def _show_plan(plan: training_pb2.TrainingPlan) -> None:
-    trained, steps, batch, memory = st.columns(4)
-    share = plan.trainable_parameters / max(plan.parameters, 1)
-    trained.metric(
-        say("学習するパラメータ", "Trained parameters"),
-        f"{plan.trainable_parameters:,}",
-        f"{share:.2%}",
-        delta_arrow="off",
-        delta_color="off",
-    )
-    steps.metric(
-        say("ステップ数", "Steps"), f"{plan.steps:,}", f"{plan.train_rows:,} rows", delta_arrow="off", delta_color="off"
-    )
-    batch.metric(say("実効バッチサイズ", "Effective batch"), f"{plan.effective_batch_size:,}")
-    memory.metric(say("メモリ見積り（1台あたり）", "Memory per device"), wording.size(plan.memory_bytes))
-    parts = [{"part": part.part, "GiB": part.size_bytes / 2**30} for part in plan.memory]
-    if parts:
-        st.bar_chart(parts, x="part", y="GiB", horizontal=True, height=200)
-    for fit in plan.fits:
-        text = f"{fit.worker}: {wording.size(fit.available_bytes)}"
-        (st.success if fit.fits else st.error)(
-            f"{text} · {say('収まります', 'fits') if fit.fits else say('収まりません', 'does not fit')}"
+    _result(draft, places)
+    with st.expander(say("評価用データ・プロセス数・優先度", "Held-out data, processes, priority")):
+        held_out = choose_held_out(client, draft, str(settings["objective"]), places)
+        _running(draft, places)
+    try:
+        spec = client.training.spec(
+            "" if start.version else start.base.name,
+            data,
+            settings,
+            eval_dataset_version=held_out,
+            model=f"models/{draft.text('model')}" if draft.text("model") else "",
+            sample_prompts=[line for line in draft.text("prompts").splitlines() if line.strip()],
+            processes=_whole(draft, "processes"),
+            start_from=start.version.name if start.version else "",
         )
-    for note in plan.notes:
-        st.info(localized(note))
+        _show_plan(client, draft, places, spec)
+        begin = st.button(
+            say("ファインチューニング開始", "Start fine-tuning"), type="primary", icon=":material/play_arrow:"
+        )
+        if begin:
+            _begin(client, draft, spec)
+    except AiftError as error:
+        places.show(error)
+
+
+def _result(draft: Draft, places: Places) -> None:
+    left, right = st.columns(2)
+    with left:
+        model = st.text_input(
+            say("モデル名（ID）", "Model id"),
+            key=draft.bind("model", ""),
+            help=say("空なら手法と日時から決めます。", "Empty: from method and time."),
+        )
+        places.make("model")
+        draft.keep("model", model)
+        name = st.text_input(say("ジョブの表示名", "Name of the job"), key=draft.bind("display_name", ""))
+        places.make("display_name")
+        draft.keep("display_name", name)
+    with right:
+        prompts = st.text_area(
+            say("学習中に試すプロンプト（1行に1つ）", "Prompts to try while training, one a line"),
+            key=draft.bind("prompts", ""),
+            height=122,
+        )
+        places.make("sample_prompts")
+        draft.keep("prompts", prompts)
+
+
+def _running(draft: Draft, places: Places) -> None:
+    left, right = st.columns(2)
+    fields = {
+        "processes": (
+            left,
+            say("プロセス数", "Processes"),
+            say("0 は GPU ごとに 1 つ。", "0: one for each GPU."),
+        ),
+        "priority": (
+            right,
+            say("優先度", "Priority"),
+            say("1〜100。大きいほど先に始まります。0 は 50。", "1 to 100, higher ones go first; 0 means 50."),
+        ),
+    }
+    for name, (column, label, meaning) in fields.items():
+        value = column.number_input(label, min_value=0, value=None, step=1, key=draft.bind(name, 0), help=meaning)
+        with column:
+            places.make(name)
+        draft.keep(name, value)
+
+
+def _show_plan(client: Client, draft: Draft, places: Places, spec: training_pb2.TrainingSpec) -> None:
+    gpu = st.text_input(
+        say("見積りに使う GPU", "Plan for this GPU"),
+        key=draft.bind("gpu", ""),
+        placeholder=say("今あるワーカー。例: 2xA5000、RTX 4090、4x24GB", "the workers that there are; 2xA5000, 4x24GB"),
+        help=say(
+            "手元にない GPU でも、収まるかどうかを計算できます。開始するジョブには影響しません。",
+            "Also for GPUs that are not there. It does not change the job.",
+        ),
+    ).strip()
+    places.make("gpu_model")
+    draft.keep("gpu", gpu)
+    try:
+        plan = client.training.plan(spec, gpu=gpu)
+    except AiftError as error:
+        # Starting says the same again where the spec is wrong, and goes on where only the plan is.
+        places.show(error)
+        return
+    show_plan(plan)
+    show_remedies(draft, plan)
+
+
+def _begin(client: Client, draft: Draft, spec: training_pb2.TrainingSpec) -> None:
+    job = client.training.create(spec, display_name=draft.text("display_name"), priority=_whole(draft, "priority"))
+    st.switch_page("screens/job.py", query_params={"name": job.name.removeprefix("trainingJobs/")})
+
+
+def _whole(draft: Draft, name: str) -> int:
+    value = draft.get(name)
+    return value if isinstance(value, int) else 0
 
 
 show()

@@ -1,0 +1,1 @@
+"""Parts of the fine-tune page and of the job page."""

@@ -1,0 +1,109 @@
+"""What a training would take, before any hardware is taken."""
+
+from __future__ import annotations
+
+import streamlit as st
+from aift.hyperparameters import as_settings
+from aift.training.v1 import training_pb2
+
+from frontend import wording
+from frontend.session import localized, say
+from frontend.training import words
+from frontend.training.draft import Draft
+
+_GIB = 1 << 30
+_BAR_HEIGHT = 90
+
+
+def show_plan(plan: training_pb2.TrainingPlan) -> None:
+    """Its figures, the memory by part beside what the machines have, and what to know."""
+    _figures(plan)
+    if plan.memory:
+        st.caption(say("メモリの内訳と GPU のメモリ（1台あたり）", "Memory by part, and what a device has"))
+        st.vega_lite_chart(_bar(plan), width="stretch")
+    for fit in plan.fits:
+        text = f"{fit.worker}: {wording.size(fit.available_bytes)}"
+        (st.success if fit.fits else st.error)(
+            f"{text} · {say('収まります', 'fits') if fit.fits else say('収まりません', 'does not fit')}"
+        )
+    for note in plan.notes:
+        st.info(localized(note))
+
+
+def show_remedies(draft: Draft, plan: training_pb2.TrainingPlan) -> None:
+    """Changes that make it fit, the least harm first; each one fills the form in."""
+    if not plan.remedies:
+        return
+    st.markdown(f"**{say('収めるための対策（影響の小さい順）', 'What makes it fit, the least harm first')}**")
+    together: dict[str, object] = {}
+    for number, remedy in enumerate(plan.remedies):
+        changes = as_settings(remedy.changes)
+        together |= changes
+        what, after, apply = st.columns([6, 3, 2], vertical_alignment="center")
+        what.markdown(f"{number + 1}\\. {localized(remedy.message)}")
+        fits = say("収まります", "fits") if remedy.fits else say("まだ収まりません", "not yet")
+        after.markdown(f"→ {wording.size(remedy.memory_bytes)} · {fits}")
+        apply.button(
+            say("適用", "Apply"), key=f"remedy-{number}", on_click=draft.write, args=(changes,), width="stretch"
+        )
+    if not plan.remedies[-1].fits:
+        st.warning(say("すべて適用しても収まりません。", "Even all of them together do not make it fit."))
+    st.button(say("すべて適用", "Apply all"), key="remedy-all", type="primary", on_click=draft.write, args=(together,))
+
+
+def _figures(plan: training_pb2.TrainingPlan) -> None:
+    trained, steps, batch, memory = st.columns(4)
+    _metric(
+        trained,
+        say("学習するパラメータ", "Trained parameters"),
+        f"{plan.trainable_parameters:,}",
+        f"{plan.trainable_parameters / max(plan.parameters, 1):.2%}",
+    )
+    held_out = say(f"評価 {plan.eval_rows:,}", f"{plan.eval_rows:,} held out")
+    _metric(steps, say("ステップ数", "Steps"), f"{plan.steps:,}", f"{plan.train_rows:,} rows · {held_out}")
+    batch.metric(say("実効バッチサイズ", "Effective batch"), f"{plan.effective_batch_size:,}")
+    memory.metric(say("メモリ見積り（1台あたり）", "Memory per device"), wording.size(plan.memory_bytes))
+
+
+def _metric(column: st.delta_generator.DeltaGenerator, label: str, value: str, beside: str) -> None:
+    column.metric(label, value, beside, delta_arrow="off", delta_color="off")
+
+
+def _bar(plan: training_pb2.TrainingPlan) -> dict[str, object]:
+    """One bar of all parts, and a line where the memory of each machine ends."""
+    order = [words.memory_part(part.part) for part in plan.memory]
+    parts = [
+        {"part": name, "GiB": part.size_bytes / _GIB, "order": number}
+        for number, (name, part) in enumerate(zip(order, plan.memory, strict=True))
+    ]
+    ends = [{"GiB": fit.available_bytes / _GIB, "worker": _short(fit)} for fit in plan.fits]
+    axis = {"field": "GiB", "type": "quantitative", "title": "GiB"}
+    color = {
+        "field": "part",
+        "type": "nominal",
+        "sort": order,
+        "title": None,
+        "legend": {"orient": "top"},
+        "scale": {"domain": order, "scheme": "tableau10"},
+    }
+    tooltip = [{"field": "part", "title": say("内訳", "part")}, {"field": "GiB", "format": ".3f"}]
+    bar = {
+        "data": {"values": parts},
+        "mark": {"type": "bar", "height": 28},
+        "encoding": {"x": {**axis, "stack": "zero"}, "color": color, "order": {"field": "order"}, "tooltip": tooltip},
+    }
+    line = {
+        "data": {"values": ends},
+        "mark": {"type": "rule", "strokeDash": [4, 3], "strokeWidth": 2, "color": "#888"},
+        "encoding": {"x": axis, "tooltip": [{"field": "worker"}, {"field": "GiB", "format": ".1f"}]},
+    }
+    name = {
+        "data": {"values": ends},
+        "mark": {"type": "text", "align": "right", "dx": -5, "dy": -26, "color": "#888"},
+        "encoding": {"x": axis, "text": {"field": "worker"}},
+    }
+    return {"layer": [bar, line, name] if ends else [bar], "height": _BAR_HEIGHT}
+
+
+def _short(fit: training_pb2.PlanFit) -> str:
+    return f"{fit.worker} · {wording.size(fit.available_bytes)}"
