@@ -82,7 +82,7 @@ def test_secrets_reach_only_those_who_need_them(tmp_path: Path, monkeypatch: pyt
     holders = {secret: {name for name, env in seen.items() if secret in env} for secret in secrets}
     services = {"data", "training", "registry", "inference"}
     assert holders["AIFT_S3_SECRET_KEY"] == services
-    assert holders["AIFT_HUB_TOKEN"] == {"registry"}
+    assert holders["AIFT_HUB_TOKEN"] == {"registry", "data"}, "both import from the Hub"
     assert holders["WANDB_API_KEY"] == {"worker"}
     assert holders["AIFT_TOKEN"] == set()
     assert all("OTHER_PASSWORD" not in env and env["AIFT_LOG_LEVEL"] == "DEBUG" for env in seen.values())
