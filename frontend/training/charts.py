@@ -1,0 +1,54 @@
+"""What was measured, step by step."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import streamlit as st
+from aift.training.v1 import training_pb2
+
+from frontend.session import say, signed_in_client
+from frontend.training import words
+
+_POINTS = 500
+_HEIGHT = 220
+_COLUMNS = 2
+_GIB = 1 << 30
+_FIRST = (
+    "loss",
+    "eval_loss",
+    "reward_accuracy",
+    "reward_margin",
+    "eval_reward_accuracy",
+    "eval_reward_margin",
+    "learning_rate",
+    "grad_norm",
+    "tokens_per_second",
+    "memory_bytes",
+)
+
+Series = dict[str, list[dict[str, float]]]
+
+
+def show_charts(job: training_pb2.TrainingJob) -> None:
+    """A chart for each metric that there is, the best known ones first."""
+    series = series_of(signed_in_client().training.metrics(job.name, max_points=_POINTS))
+    if not series:
+        st.caption(say("最初のステップを待っています。", "Waiting for the first step."))
+        return
+    names = [name for name in _FIRST if name in series] + sorted(name for name in series if name not in _FIRST)
+    columns = st.columns(_COLUMNS)
+    for number, name in enumerate(names):
+        with columns[number % _COLUMNS]:
+            st.caption(words.measured(name))
+            st.line_chart(series[name], x="step", y=name, x_label=say("ステップ", "step"), y_label="", height=_HEIGHT)
+
+
+def series_of(metrics: Sequence[training_pb2.Metric]) -> Series:
+    """Points by metric; memory in GiB."""
+    series: Series = defaultdict(list)
+    for metric in metrics:
+        for name, value in metric.values.items():
+            series[name].append({"step": metric.step, name: value / _GIB if name == "memory_bytes" else value})
+    return dict(series)
