@@ -52,6 +52,8 @@ def _numbers(answer: data_pb2.PreviewSupervisionResponse) -> None:
 def _row(row: data_pb2.SupervisedRow) -> None:
     trained = sum(token.trained for token in row.tokens)
     told = [say(f"{row.index + 1} 行目", f"Row {row.index + 1}"), f"{trained:,} / {len(row.tokens):,}"]
+    if row.answer:
+        told[0] += f" ({row.answer})"
     if trained and not row.stop_trained:
         told.append(say("⚠️ 終了トークンは学習されません", "⚠️ the stop token is not trained"))
     if row.truncated_tokens:

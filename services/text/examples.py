@@ -19,9 +19,10 @@ class Message:
 
 @dataclass(frozen=True)
 class Conversation:
-    """Turns that end with one of the assistant's; every one of the assistant's is learnt."""
+    """Turns that end with one of the assistant's; every one of the assistant's is learnt, or only the last."""
 
     messages: tuple[Message, ...]
+    only_last: bool = False
 
     @property
     def prompt(self) -> str:

@@ -7,7 +7,7 @@ trained. The stop token is trained. Spans come from the template, never from a s
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from services.text import chat
@@ -50,6 +50,7 @@ class _Segment:
     text: str
     spans: list[chat.Span]
     stop: bool
+    learnt_stop: bool = True
 
 
 def render(example: Example, template: Template, tokenizer: Any, max_length: int) -> Rendered:
@@ -112,8 +113,9 @@ def differs_when_served(example: Example, template: Template, tokenizer: Any) ->
 def _segments(example: Example, template: Template, tokenizer: Any) -> list[_Segment]:
     if isinstance(example, (Preference, Labeled)):
         raise ProblemError(_other_objective(example))
+    only_last = isinstance(example, Conversation) and example.only_last
     if template.kind == "chat":
-        return [_chat_segment(_turns(example), template, tokenizer)]
+        return [_chat_segment(_turns(example), template, tokenizer, only_last=only_last)]
     end = str(tokenizer.eos_token)
     if isinstance(example, Plain) or template.markers is None:
         text = example.completion.removesuffix(end)
@@ -121,11 +123,14 @@ def _segments(example: Example, template: Template, tokenizer: Any) -> list[_Seg
     turns = _turns(example)
     texts = [text.removesuffix(end) for text in marker_turns(turns, template.markers)]
     answers = [turn.content.removesuffix(end) for turn in turns if turn.role == "assistant"]
-    whole = template.train_on == "all"
-    return [
+    whole = template.train_on == "all" and not only_last
+    segments = [
         _Segment(text, [(0 if whole else len(text) - len(answer), len(text))], stop=True)
         for text, answer in zip(texts, answers, strict=True)
     ]
+    if only_last:
+        segments[:-1] = [replace(segment, spans=[], learnt_stop=False) for segment in segments[:-1]]
+    return segments
 
 
 def _turns(example: Conversation | Pair | Plain) -> list[Message]:
@@ -135,13 +140,17 @@ def _turns(example: Conversation | Pair | Plain) -> list[Message]:
     return [*prompt, Message("assistant", example.completion)]
 
 
-def _chat_segment(turns: Sequence[Message], template: Template, tokenizer: Any) -> _Segment:
+def _chat_segment(turns: Sequence[Message], template: Template, tokenizer: Any, *, only_last: bool = False) -> _Segment:
     text, spans = chat.render_spans(turns, template.chat_template, tokenizer)
     ended = any(text[slice(*spans[-1])].endswith(stop) for stop in template.stop) if spans else True
     open_end = not ended and not text[spans[-1][1] :].strip()
     if open_end:  # the template writes no stop token; serving needs one
         text = text[: spans[-1][1]]
-    return _Segment(text, [(0, len(text))] if template.train_on == "all" else spans, stop=open_end)
+    if only_last:
+        spans = spans[-1:]
+    elif template.train_on == "all":
+        spans = [(0, len(text))]
+    return _Segment(text, spans, stop=open_end)
 
 
 def _assemble(
@@ -157,7 +166,7 @@ def _assemble(
         pieces += _pieces(segment.text, tokens.offsets)
         if segment.stop:
             ids.append(tokenizer.eos_token_id)
-            trained.append(True)
+            trained.append(segment.learnt_stop)
             pieces.append(str(tokenizer.eos_token))
     dropped = max(0, len(ids) - max_length)
     return Rendered(ids[:max_length], trained[:max_length], pieces[:max_length], dropped)
@@ -170,7 +179,7 @@ def _count(segments: Sequence[_Segment], encodings: Iterator[Any], leading: int)
         found = len(encoding)
         learnt, first = _learnt(encoding, found, segment)
         # Nothing predicts the first token of all.
-        trained += learnt - (first and tokens == 0) + segment.stop
+        trained += learnt - (first and tokens == 0) + (segment.stop and segment.learnt_stop)
         tokens += found + segment.stop
     return Count(tokens, trained)
 

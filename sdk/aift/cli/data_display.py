@@ -199,6 +199,8 @@ def _supervised_heading(row: data_pb2.SupervisedRow) -> str:
             f"#{row.index}: {len(row.tokens)} トークン中 {trained} を学習",
         )
     ]
+    if row.answer:
+        parts[0] += f" ({row.answer})"
     if trained and not row.stop_trained:
         parts.append(text("the stop token is not trained", "終了トークンは学習されません"))
     if row.truncated_tokens:

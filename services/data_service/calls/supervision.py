@@ -43,7 +43,7 @@ class SupervisionCalls(Calls):
         )
         if answer.refused is not None:
             raise refusal(answer.refused, tokenizer.base_model)
-        return _response(version, views, answer.rows)
+        return _response(version, [views[row.row] for row in answer.rows], answer.rows)
 
     async def CountDatasetTokens(self, request: pb.CountDatasetTokensRequest, context: Context) -> pb.DataJob:
         names.parse(BASE_MODEL, request.base_model, field="base_model")
@@ -81,7 +81,10 @@ def _shown(views: Sequence[RowView], rows: Sequence[RenderedRow]) -> Iterator[pb
         if len(row.ids) > left and left < _MAX_TOKENS_SHOWN:
             return
         message = pb.SupervisedRow(
-            index=view.index, truncated_tokens=row.truncated_tokens, stop_trained=row.stop_trained
+            index=view.index,
+            answer=row.answer,
+            truncated_tokens=row.truncated_tokens,
+            stop_trained=row.stop_trained,
         )
         if row.trouble is not None:
             message.problem.CopyFrom(conversion.text(row.trouble.en, row.trouble.ja))

@@ -79,8 +79,10 @@ def count(request: CountRequest, tell: child.Tell) -> CountResult:
             coming = ahead.submit(next, batches, None)
             while (batch := coming.result()) is not None:
                 coming = ahead.submit(next, batches, None)
-                for one in count_parts(batch, template, tokenizer):
-                    lengths.add(one.tokens, one.trained)
+                counts = iter(count_parts([text for texts in batch for text in texts], template, tokenizer))
+                for texts in batch:
+                    row = [next(counts) for _ in texts]
+                    lengths.add(sum(one.tokens for one in row), sum(one.trained for one in row))
                 rows += len(batch)
                 if monotonic() > told_at:
                     told_at = monotonic() + _PROGRESS_EVERY_S
@@ -90,15 +92,17 @@ def count(request: CountRequest, tell: child.Tell) -> CountResult:
     return CountResult(statistics=lengths.statistics())
 
 
-def _batches(file: pq.ParquetFile, template: Any, tokenizer: Any) -> Iterator[list[Any]]:
-    """Rows up to where the tokenizer is needed, thousands at a time. Raises ProblemError."""
+def _batches(file: pq.ParquetFile, template: Any, tokenizer: Any) -> Iterator[list[list[Any]]]:
+    """The texts of rows up to where the tokenizer is needed, thousands of rows at a time. Raises ProblemError."""
     from services.data_service.supervision.rendering import example_of
+    from services.text.answers import texts_of
     from services.text.supervision import parts_of
 
     for group in range(file.num_row_groups):
         for batch in file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=["json"]):
             rows = batch.column(0).to_pylist()
-            yield [parts_of(example_of(row, template), template, tokenizer) for row in rows]
+            examples = (texts_of(example_of(row, template)) for row in rows)
+            yield [[parts_of(text.example, template, tokenizer) for text in texts] for texts in examples]
 
 
 def _work(line: str, tell: child.Tell) -> None:

@@ -50,6 +50,9 @@ class RenderedRow:
     double_bos: bool = False
     # The prompt alone has other tokens when it is served.
     served_otherwise: bool = False
+    # Which of the request's rows it is, from 0, and which of its answers where it has two.
+    row: int = 0
+    answer: str = ""
     # Why it cannot be rendered; the rest is empty then.
     trouble: Trouble | None = None
 
@@ -62,7 +65,7 @@ class RenderedRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """The rows of a request, or why none of them can be rendered."""
+    """The rows of a request in order, twice where answers are compared, or why none of them can be rendered."""
 
     rows: tuple[RenderedRow, ...] = ()
     refused: Trouble | None = None

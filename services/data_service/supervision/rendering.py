@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from services.data_service.supervision.protocol import Answer, RenderedRow, Request, Trouble
 from services.text import template as templates
 from services.text import tokenizer as tokenizers
+from services.text.answers import Text, texts_of
 from services.text.problems import ProblemError
 from services.text.rows import Example, parse
 from services.text.supervision import Rendered, differs_when_served, render_all
@@ -27,8 +28,12 @@ def render(request: Request) -> Answer:
         tokenizer, template = bound(request.tokenizer, request.template)
     except ProblemError as error:
         return Answer(refused=_trouble(error))
-    rows = tuple(_row(row, template, tokenizer, request.max_length) for row in request.rows)
-    return Answer(rows=rows)
+    rows = (
+        replace(rendered, row=number)
+        for number, row in enumerate(request.rows)
+        for rendered in _row(row, template, tokenizer, request.max_length)
+    )
+    return Answer(rows=tuple(rows))
 
 
 @lru_cache(_KEPT)
@@ -43,13 +48,16 @@ def example_of(row: str | bytes, template: Template) -> Example:
     return parse(json.loads(row), template.form, template.markers, tools=True)
 
 
-def _row(row: str, template: Template, tokenizer: Any, max_length: int) -> RenderedRow:
+def _row(row: str, template: Template, tokenizer: Any, max_length: int) -> list[RenderedRow]:
     try:
         example = example_of(row, template)
-        rendered = render_all([example], template, tokenizer, max_length)[0]
-        served_otherwise = differs_when_served(example, template, tokenizer)
+        return [_text(text, template, tokenizer, max_length) for text in texts_of(example)]
     except ProblemError as error:
-        return RenderedRow(trouble=_trouble(error))
+        return [RenderedRow(trouble=_trouble(error))]
+
+
+def _text(text: Text, template: Template, tokenizer: Any, max_length: int) -> RenderedRow:
+    rendered = render_all([text.example], template, tokenizer, max_length)[0]
     counted = [False, *rendered.trained[1:]]  # nothing predicts the first
     bos = tokenizer.bos_token_id
     return RenderedRow(
@@ -59,7 +67,8 @@ def _row(row: str, template: Template, tokenizer: Any, max_length: int) -> Rende
         truncated_tokens=rendered.dropped_tokens,
         stop_trained=_ends_with_stop(rendered, template.stop, tokenizer),
         double_bos=bos is not None and rendered.input_ids[:2] == [bos, bos],
-        served_otherwise=served_otherwise,
+        served_otherwise=differs_when_served(text.example, template, tokenizer),
+        answer=text.answer,
     )
 
 

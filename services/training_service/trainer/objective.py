@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from services.text.answers import answered, texts_of
 from services.text.problems import Problem, ProblemError
-from services.text.rows import Conversation, Example, Form, Labeled, Message, Plain, Preference
+from services.text.rows import Conversation, Example, Form, Labeled, Plain, Preference
 from services.text.supervision import Rendered
 from services.text.template import Template
 from services.training_service.trainer.failures import DataError
@@ -60,9 +61,8 @@ def sequences(examples: Sequence[Example], objective: Objective) -> Iterator[Exa
         yield from _with_strangers([example for example in examples if isinstance(example, Labeled)])
         return
     for example in examples:
-        if objective in ("dpo", "orpo") and isinstance(example, Preference):
-            yield _answered(example.turns, example.chosen)
-            yield _answered(example.turns, example.rejected)
+        if objective in ("dpo", "orpo"):
+            yield from (text.example for text in texts_of(example))
         else:
             yield example
 
@@ -94,26 +94,15 @@ def _unpaired(example: Example) -> tuple[Example, ...]:
 def _with_strangers(examples: Sequence[Labeled]) -> Iterator[Conversation]:
     """Each answer, and then the next row's answer under this row's prompt."""
     for number, example in enumerate(examples):
-        yield _answered(example.turns, example.completion)
-        yield _answered(example.turns, examples[(number + 1) % len(examples)].completion)
-
-
-def _answered(turns: Sequence[Message], answer: str) -> Conversation:
-    return Conversation((*turns, Message("assistant", answer)))
+        yield answered(example.turns, example.completion)
+        yield answered(example.turns, examples[(number + 1) % len(examples)].completion)
 
 
 def _answer_row(example: Example, first: Rendered, second: Rendered, stop: Sequence[str]) -> AnswerRow:
     return AnswerRow(
-        (_token_row(_last_answer(first), stop), _token_row(_last_answer(second), stop)),
+        (_token_row(first, stop), _token_row(second, stop)),
         wanted=example.label if isinstance(example, Labeled) else True,
     )
-
-
-def _last_answer(rendered: Rendered) -> Rendered:
-    """Only the last answer is compared; earlier ones belong to what is answered."""
-    end = next((i for i in range(len(rendered.trained), 0, -1) if rendered.trained[i - 1]), 0)
-    start = next((i for i in range(end, 0, -1) if not rendered.trained[i - 1]), 0)
-    return replace(rendered, trained=[start <= i < end for i in range(len(rendered.trained))])
 
 
 def _token_row(row: Rendered, stop: Sequence[str]) -> TokenRow:

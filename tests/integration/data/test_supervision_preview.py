@@ -119,12 +119,17 @@ async def test_rows_that_lose_their_answer_are_told(user: User) -> None:
     assert found.findings[0].examples[1].line == 2
 
 
-async def test_preference_rows_are_told_to_be_for_another_objective(user: User) -> None:
+async def test_both_answers_of_a_preference_are_shown(user: User) -> None:
     rows = [{"prompt": f"{i}？", "chosen": "はい", "rejected": "いいえ"} for i in range(3)]
     version = (await user.validate(jsonl(*rows))).dataset_version
     found = await preview(user, version)
-    assert "dpo" in found.rows[0].problem.en
-    assert [finding.reason for finding in found.findings] == ["OBJECTIVE_MISMATCH"]
+    assert [(row.index, row.answer) for row in found.rows] == [
+        (index, answer) for index in range(3) for answer in ("chosen", "rejected")
+    ]
+    texts = ["".join(token.text for token in row.tokens if token.trained) for row in found.rows[:2]]
+    assert [text.removesuffix("</s>") for text in texts] == ["はい", "いいえ"]
+    assert all(row.stop_trained for row in found.rows)
+    assert not found.findings
 
 
 @pytest.mark.parametrize(

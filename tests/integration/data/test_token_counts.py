@@ -58,11 +58,13 @@ async def test_lengths_are_those_of_the_preview(user: User) -> None:
     assert len(found.histogram_counts) == len(found.histogram_bounds)
 
 
-async def test_rows_for_another_objective_cannot_be_counted(user: User) -> None:
+async def test_both_answers_of_a_preference_are_counted(user: User) -> None:
     rows = [{"prompt": f"{i}？", "chosen": "はい", "rejected": "いいえ"} for i in range(3)]
-    job = await counted(user, (await user.validate(jsonl(*rows))).dataset_version)
-    assert (job.state, job.failure.reason) == (pb.DATA_JOB_STATE_FAILED, "ROW_NOT_RENDERED")
-    assert "dpo" in job.failure.message.en
+    version = (await user.validate(jsonl(*rows))).dataset_version
+    assert (await counted(user, version)).state == pb.DATA_JOB_STATE_SUCCEEDED
+    found = await user.stub.GetTokenStatistics(pb.GetTokenStatisticsRequest(name=version, base_model=READY))
+    seen = await user.stub.PreviewSupervision(pb.PreviewSupervisionRequest(name=version, base_model=READY))
+    assert (found.rows, found.tokens, found.trained_tokens) == (3, seen.tokens, seen.trained_tokens)
 
 
 async def test_what_is_not_there_cannot_be_counted(user: User) -> None:

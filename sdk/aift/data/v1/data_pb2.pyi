@@ -1425,12 +1425,15 @@ class SupervisedRow(google.protobuf.message.Message):
     TRUNCATED_TOKENS_FIELD_NUMBER: builtins.int
     STOP_TRAINED_FIELD_NUMBER: builtins.int
     PROBLEM_FIELD_NUMBER: builtins.int
+    ANSWER_FIELD_NUMBER: builtins.int
     index: builtins.int
     """Position in the version, from 0."""
     truncated_tokens: builtins.int
     """Tokens beyond max_length, which were cut off."""
     stop_trained: builtins.bool
     """Whether the token that ends the answer is trained."""
+    answer: builtins.str
+    """"chosen" or "rejected": a PREFERENCE row is shown twice, with each of its answers. Empty for other rows."""
     @property
     def tokens(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___SupervisedToken]:
         """The tokens in order."""
@@ -1447,9 +1450,10 @@ class SupervisedRow(google.protobuf.message.Message):
         truncated_tokens: builtins.int = ...,
         stop_trained: builtins.bool = ...,
         problem: aift.common.v1.blob_pb2.LocalizedText | None = ...,
+        answer: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["problem", b"problem"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["index", b"index", "problem", b"problem", "stop_trained", b"stop_trained", "tokens", b"tokens", "truncated_tokens", b"truncated_tokens"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["answer", b"answer", "index", b"index", "problem", b"problem", "stop_trained", b"stop_trained", "tokens", b"tokens", "truncated_tokens", b"truncated_tokens"]) -> None: ...
 
 global___SupervisedRow = SupervisedRow
 
