@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any
@@ -10,14 +11,16 @@ from typing import Any
 import numpy as np
 import orjson
 
-from services.data_service.validation.blocks import Aside, Block, Lines, Numbers, Rows
+from services.data_service.validation.blocks import Aside, Block, Lines, Numbers, Rows, Span
+from services.data_service.validation.characters import is_clean
 from services.data_service.validation.findings import Findings
 from services.data_service.validation.quick_rows import Contents, QuickRows
 from services.data_service.validation.records import Records
 from services.data_service.validation.row_checks import RowChecks, canonical
 from services.data_service.validation.rules import FormCount, Rules
-from services.data_service.validation.scripts import Measures, added, measure
+from services.data_service.validation.scripts import Measures, measure, suspects
 from services.data_service.validation.set_aside import aside
+from services.data_service.validation.text_lines import read_text_lines
 from services.text.rows import Form
 
 _AT_ONCE = 512
@@ -50,32 +53,45 @@ class BlockCheck:
     def __init__(self, rules: Rules, *, quick: bool = True) -> None:
         self._rules = rules
         self._quick = QuickRows(rules) if quick else None
+        self._text = self._quick.text if self._quick else None
 
     def check(self, block: Block) -> Checked:
         """Reads and checks a block."""
+        if isinstance(block, Span) and (checked := self._text_lines(block)) is not None:
+            return checked
         lines = block.load(self._rules.max_line_bytes)
         work = _Work(self._rules, lines)
-        measures = self._pass(lines.texts, work)
-        if measures is None:
+        if not self._pass(lines.texts, work):
             work = _Work(self._rules, lines)
             contents, rows = self._glance(lines.texts)
-            suspects = measure([each for each in contents if each is not None])
-            work.sort_out(_without_suspects(contents, suspects), rows)
-            measures = measure(work.contents)
-        return work.result(measures, block.end)
+            work.sort_out(_without_suspects(contents), rows)
+        return work.result(block.end)
 
-    def _pass(self, texts: list[bytes], work: _Work) -> Measures | None:
-        """Lets all rows pass, so many at a time as fit into a processor's cache; None when one needs the long look."""
-        parts = []
-        for first in range(0, max(len(texts), 1), _AT_ONCE):
-            contents, rows = self._glance(texts[first : first + _AT_ONCE])
+    def _text_lines(self, span: Span) -> Checked | None:
+        """Checks a block of nothing but texts; None when any row may need another look."""
+        if self._text is None:
+            return None
+        data = span.read()
+        lines = read_text_lines(data)
+        if lines is None or lines.longest > self._rules.max_line_bytes or not is_clean(data):
+            return None
+        contents = [each for each in map(self._text, lines.texts) if each is not None]
+        if len(contents) < len(lines.texts):
+            return None
+        work = _Work(self._rules, span.lines([], span.start + lines.starts, self._rules.max_line_bytes))
+        work.accept(contents, lines.json)
+        return work.result(span.end)
+
+    def _pass(self, texts: list[bytes], work: _Work) -> bool:
+        """Lets all rows pass, so many at a time as fit into a processor's cache; False when one needs another look."""
+        for first in range(0, len(texts), _AT_ONCE):
+            some = texts[first : first + _AT_ONCE]
+            contents, rows = self._glance(some)
             passed = [each for each in contents if each is not None]
-            measures = measure(passed)
-            if len(passed) < len(contents) or measures.suspect.any():
-                return None
-            work.accept(rows)
-            parts.append(measures)
-        return added(parts)
+            if len(passed) < len(contents) or (not is_clean(b"".join(some)) and any(suspects(passed))):
+                return False
+            work.accept(passed, list(map(orjson.dumps, rows, repeat(None), repeat(orjson.OPT_SORT_KEYS))))
+        return True
 
     def _glance(self, texts: list[bytes]) -> tuple[list[Contents | None], list[Any]]:
         """For each line the text of its example, None where it needs the long look; and its row."""
@@ -103,19 +119,19 @@ class _Work:
         self._aside: list[Aside] = []
         self._seen = 0
         self._indexes: list[int] | None = None
-        self._written: list[bytes] = []
+        self._written: list[bytes | memoryview] = []
         self._digests: list[bytes] = []
-        self.contents: list[Contents] = []
+        self._contents: list[Contents] = []
         self._records = Records(self._findings, rules.max_line_bytes)
         self._checks = RowChecks(rules, self._findings, self._count)
 
-    def accept(self, rows: list[Any]) -> None:
-        """Takes rows that passed the quick look."""
-        self._seen += len(rows)
-        written = list(map(orjson.dumps, rows, repeat(None), repeat(orjson.OPT_SORT_KEYS)))
+    def accept(self, contents: list[Contents], written: Sequence[bytes | memoryview]) -> None:
+        """Takes rows that passed: the texts of their examples, and their canonical JSON."""
+        self._seen += len(contents)
+        self._contents += contents
         self._digests += [hashlib.sha256(each).digest() for each in written]
         self._written += written
-        self._passed(len(rows))
+        self._passed(len(contents))
 
     def sort_out(self, contents: list[Contents | None], rows: list[Any]) -> None:
         """Takes the rows that passed, and looks long at the others, in their order."""
@@ -132,11 +148,12 @@ class _Work:
         self._passed(passed)
         self._seen += passed
 
-    def result(self, measures: Measures, end: int) -> Checked:
+    def result(self, end: int) -> Checked:
         """What became of them."""
         indexes = slice(None) if self._indexes is None else np.asarray(self._indexes, dtype=np.int64)
         data = b"".join(self._written)
         ends = np.cumsum(np.fromiter(map(len, self._written), np.int32, len(self._written)), dtype=np.int32)
+        numbers, digests = self._lines.numbers[indexes], b"".join(self._digests)
         taken = self._records.taken
         self._count.rows = self._seen
         self._findings.row.clear()
@@ -144,8 +161,8 @@ class _Work:
             seen=self._seen,
             count=self._count,
             findings=self._findings,
-            measures=measures,
-            rows=Rows(self._lines.numbers[indexes], b"".join(self._digests), ends, data),
+            measures=measure(self._contents, numbers, digests),
+            rows=Rows(numbers, digests, ends, data),
             offsets=self._lines.offsets[indexes],
             end=max(end, taken[-1].end) if taken else end,
             next_line=taken[-1].number + 1 if taken else 0,
@@ -170,7 +187,7 @@ class _Work:
     def _take(self, index: int, contents: Contents, written: bytes) -> None:
         if self._indexes is not None:
             self._indexes.append(index)
-        self.contents.append(contents)
+        self._contents.append(contents)
         self._written.append(written)
         self._digests.append(hashlib.sha256(written).digest())
 
@@ -196,6 +213,6 @@ def _load(text: bytes) -> Any:
         return None
 
 
-def _without_suspects(contents: list[Contents | None], measures: Measures) -> list[Contents | None]:
-    suspect = iter(measures.suspect.tolist())
+def _without_suspects(contents: list[Contents | None]) -> list[Contents | None]:
+    suspect = iter(suspects([each for each in contents if each is not None]))
     return [each if each is not None and not next(suspect) else None for each in contents]

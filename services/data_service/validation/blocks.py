@@ -47,11 +47,14 @@ class Span:
     """Of a line that is too long, where its beginning ends."""
     first_line: int
 
+    def read(self) -> bytes:
+        """Its bytes."""
+        with Path(self.path).open("rb", buffering=0) as stream:
+            return os.pread(stream.fileno(), self.end - self.start, self.start)
+
     def load(self, max_line_bytes: int) -> Lines:
         """Reads the lines."""
-        with Path(self.path).open("rb") as stream:
-            stream.seek(self.start)
-            texts = stream.read(self.end - self.start).split(b"\n")
+        texts = self.read().split(b"\n")
         if not texts[-1]:
             texts.pop()
         lengths = np.fromiter(map(len, texts), np.int64, len(texts))
@@ -59,7 +62,11 @@ class Span:
         if self.start == 0 and texts and texts[0].startswith(BOM):
             texts[0] = texts[0][len(BOM) :]
             offsets[0] = len(BOM)
-        numbers = np.arange(self.first_line, self.first_line + len(texts), dtype=np.int64)
+        return self.lines(texts, offsets, max_line_bytes)
+
+    def lines(self, texts: list[bytes], offsets: Numbers, max_line_bytes: int) -> Lines:
+        """Its lines, each with its number. `texts` may be left out where nobody reads them."""
+        numbers = np.arange(self.first_line, self.first_line + len(offsets), dtype=np.int64)
         return Lines(texts, numbers, offsets, self, max_line_bytes)
 
     def after(self, offset: int, line: int) -> Span:

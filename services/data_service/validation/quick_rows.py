@@ -17,6 +17,7 @@ from services.text.turns import SHAREGPT_ROLES
 
 Contents: TypeAlias = tuple[str, ...]
 Reader: TypeAlias = Callable[[Mapping[str, Any]], Contents | None]
+TextReader: TypeAlias = Callable[[object], Contents | None]
 _MAX_SHAPES = 1000
 _MAX_DEPTH = 100
 _EXACT = 2.0**63  # beyond it orjson reads integers as floats
@@ -46,6 +47,13 @@ class QuickRows:
         self._rules = rules
         self._columns = list(rules.columns.items())
         self._shapes: dict[tuple[str, ...], _Shape] = {}
+
+    @property
+    def text(self) -> TextReader | None:
+        """What reads the text of rows with nothing else; None where such rows need the long look."""
+        if self._columns or self._rules.form is not Form.TEXT or self._shape(("text",)).read is None:
+            return None
+        return _text_reader(self._rules.markers)
 
     def rename(self, row: Any) -> Any:
         """The row under the names of its form; as it is where that cannot be done."""
@@ -89,7 +97,8 @@ class QuickRows:
 
 def _reader(form: Form, markers: Markers | None, response: str) -> Reader:
     if form is Form.TEXT:
-        return _plain if markers is None else _marked(markers)
+        text = _text_reader(markers)
+        return lambda row: text(row["text"])
     if form is Form.INSTRUCTION:
         return _instruction(response)
     if form is Form.MESSAGES:
@@ -102,17 +111,19 @@ def _reader(form: Form, markers: Markers | None, response: str) -> Reader:
     return _labeled if form is Form.LABELED else _pair
 
 
-def _plain(row: Mapping[str, Any]) -> Contents | None:
-    text = row["text"]
-    return (text,) if _said(text) else None
+def _text_reader(markers: Markers | None) -> TextReader:
+    return _plain if markers is None else _marked(markers)
 
 
-def _marked(markers: Markers) -> Reader:
+def _plain(text: object) -> Contents | None:
+    return (text,) if type(text) is str and _said(text) else None
+
+
+def _marked(markers: Markers) -> TextReader:
     opening, middle = markers.prompt, markers.completion
     start, width = len(opening), len(middle)
 
-    def read(row: Mapping[str, Any]) -> Contents | None:
-        text = row["text"]
+    def read(text: object) -> Contents | None:
         if type(text) is not str or not text.startswith(opening):
             return None
         at = text.find(middle, start)

@@ -1,7 +1,8 @@
-"""How much text rows have and in which scripts, counted for many rows at once."""
+"""How much text rows have and in which scripts, counted for many rows at once; of large files in a sample."""
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 from collections.abc import Sequence
 from itertools import chain
@@ -12,6 +13,8 @@ import numpy.typing as npt
 
 SCRIPTS = ("hiragana", "katakana", "han", "latin", "digit", "other")
 LANGUAGES = ("ja", "zh", "en", "other")
+ALL_LINES = 1 << 14
+SAMPLE = 16
 _HIRAGANA, _KATAKANA, _HAN, _LATIN, _DIGIT, _OTHER, _SUSPECT = (1 << bit for bit in range(7))
 _SUSPECTS = ((0x00, 0x09), (0x0B, 0x0D), (0x0E, 0x20), (0x7F, 0xA0), (0xFFFD, 0xFFFE))
 _RANGES = (
@@ -31,34 +34,48 @@ class Measures(NamedTuple):
     """[6], characters of each of SCRIPTS; white space and punctuation are in none."""
     languages: npt.NDArray[np.int64]
     """[4], rows of each of LANGUAGES."""
-    suspect: npt.NDArray[np.bool_]
-    """[rows], whether there are control characters or U+FFFD."""
 
 
-def added(parts: Sequence[Measures]) -> Measures:
-    """The measures of rows that follow each other; there is at least one part."""
-    return Measures(
-        np.concatenate([part.lengths for part in parts]),
-        np.sum([part.scripts for part in parts], axis=0),
-        np.sum([part.languages for part in parts], axis=0),
-        np.concatenate([part.suspect for part in parts]),
-    )
+def measure(rows: Sequence[tuple[str, ...]], lines: npt.NDArray[np.int64], digests: bytes) -> Measures:
+    """Measures rows, each of one or more texts that are not empty.
+
+    Up to line ALL_LINES scripts are counted in every row, beyond it in one of SAMPLE, which counts for as many. Which
+    one is told by its digest, so that it matters neither how the rows are ordered nor how they come here.
+
+    Args:
+        rows: their texts.
+        lines: [rows], their lines in the file, from 1.
+        digests: their SHA-256 one after another.
+    """
+    early = lines <= ALL_LINES
+    drawn = ~early & (np.frombuffer(digests, np.uint8)[:: hashlib.sha256().digest_size] % SAMPLE == 0)
+    scripts, languages = np.zeros(len(SCRIPTS), np.int64), np.zeros(len(LANGUAGES), np.int64)
+    for chosen, weight in ((early, 1), (drawn, SAMPLE)):
+        picked = [rows[index] for index in np.flatnonzero(chosen).tolist()]
+        if picked:
+            kinds, of_rows = _kinds(picked)
+            scripts += weight * np.array([np.count_nonzero(kinds == 1 << bit) for bit in range(len(SCRIPTS))])
+            languages += weight * np.bincount(_LANGUAGE_OF[of_rows], minlength=len(LANGUAGES))
+    return Measures(_lengths(rows), scripts, languages)
 
 
-def measure(rows: Sequence[tuple[str, ...]]) -> Measures:
-    """Measures rows, each of one or more texts that are not empty."""
-    if not rows:
-        none = np.zeros(0, np.int64)
-        return Measures(none, np.zeros(6, np.int64), np.zeros(4, np.int64), none.astype(np.bool_))
-    texts = list(chain.from_iterable(rows))
-    pieces = np.fromiter(map(len, texts), np.int64, len(texts))
+def suspects(rows: Sequence[tuple[str, ...]]) -> list[bool]:
+    """Of each row whether there are control characters or U+FFFD."""
+    suspect: list[bool] = ((_kinds(rows)[1] & _SUSPECT) != 0).tolist() if rows else []
+    return suspect
+
+
+def _kinds(rows: Sequence[tuple[str, ...]]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Of every character its script, and of every row all of them."""
+    lengths = _lengths(rows)
+    kinds = np.take(_TABLE, _code_points("".join(chain.from_iterable(rows))), mode="clip")
+    return kinds, np.bitwise_or.reduceat(kinds, np.cumsum(lengths) - lengths)
+
+
+def _lengths(rows: Sequence[tuple[str, ...]]) -> npt.NDArray[np.int64]:
+    pieces = list(map(len, chain.from_iterable(rows)))
     counts = np.fromiter(map(len, rows), np.int64, len(rows))
-    lengths = np.add.reduceat(pieces, np.cumsum(counts) - counts)
-    kinds = np.take(_TABLE, _code_points("".join(texts)), mode="clip")
-    of_rows = np.bitwise_or.reduceat(kinds, np.cumsum(lengths) - lengths)
-    scripts = np.array([np.count_nonzero(kinds == 1 << bit) for bit in range(6)])
-    languages = np.bincount(_LANGUAGE_OF[of_rows], minlength=4)
-    return Measures(lengths, scripts, languages, (of_rows & _SUSPECT) != 0)
+    return np.add.reduceat(np.array(pieces, np.int64), np.cumsum(counts) - counts) if rows else counts
 
 
 def _code_points(text: str) -> npt.NDArray[np.uint16] | npt.NDArray[np.uint32]:

@@ -15,6 +15,8 @@ from services.data_service.domain import BadRows, ReadOptions, RowForm, ToolTurn
 from services.data_service.report import Report
 from services.data_service.validation import blocks, opening, validator
 from services.data_service.validation.request import ValidationRequest
+from services.data_service.validation.row_checks import canonical
+from services.data_service.validation.text_lines import read_text_lines
 from services.data_service.validation.validator import validate
 
 TEXTS = st.sampled_from(
@@ -51,12 +53,23 @@ LINES = DUMPED | st.sampled_from(
      b'{"text":"a","n":' + b"[" * 300 + b"]" * 300 + b"}", b'{"text":"' + b"a" * 300 + b'"}', b'{"text":"a","text":"b"}',
      '{"text":"あ"}'.encode("cp932")]
 ) | st.binary(max_size=12)  # fmt: skip
+BARE = st.builds(
+    lambda text, compact, ascii_: json.dumps({"text": text}, ensure_ascii=ascii_, separators=(",", ":") if compact else None).encode(),
+    TEXTS,
+    st.booleans(),
+    st.sampled_from([False] * 3 + [True]),
+)  # fmt: skip
+TWISTED = st.sampled_from(
+    [b'{"text": "a"},{"text": "b"}', b'{"text": "a","text":[{"b":"c"}', b'{"text": "q"}],"text":"z"}', b'{"text": "a" }',
+     b'{"text": "x\\"}', b'{"text": ":"y"}', b'{"text": "\\\\"}', b'{"text": "a\\/"}', b'{"text": "a\tb"}', b'{"text": "b", "text": "c"}',
+     b'{"text": "\xc2\x85"}', b'{"text": "\xff"}', b'{"text": "a\\n\\t\\r\\""}', b'{"text": 1, "a": "b"}', b'{"text": "a"}\r']
+)  # fmt: skip
 FILES = st.builds(
     lambda lines, end, last: end.join(lines) + last,
-    st.lists(LINES, max_size=12) | st.lists(DUMPED, max_size=40),
+    st.lists(LINES, max_size=12) | st.lists(DUMPED, max_size=40) | st.lists(BARE, max_size=6) | st.lists(BARE | TWISTED, max_size=6),
     st.sampled_from([b"\n", b"\r\n"]),
     st.sampled_from([b"", b"\n"]),
-)
+)  # fmt: skip
 REQUESTS = st.fixed_dictionaries(
     {
         "form": st.sampled_from([RowForm.DETECT] * 8 + list(RowForm)),
@@ -87,6 +100,23 @@ def outcome(data: bytes, request: dict[str, Any], **options: Any) -> tuple[Repor
 @given(FILES, REQUESTS)
 def test_the_quick_look_agrees_with_the_long_one(data: bytes, request: dict[str, Any]) -> None:
     assert outcome(data, request) == outcome(data, request, quick=False)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(BARE | TWISTED, min_size=1, max_size=6))
+def test_lines_of_texts_are_read_at_once_only_where_they_are_so(lines: list[bytes]) -> None:
+    found = read_text_lines(b"\n".join(lines))
+    if found is not None:
+        rows = [json.loads(line) for line in lines]
+        assert [{"text": text} for text in found.texts] == rows
+        assert [bytes(each) for each in found.json] == [canonical(row) for row in rows]
+        assert found.starts.tolist() == [sum(len(line) + 1 for line in lines[:number]) for number in range(len(lines))]
+
+
+def test_lines_of_texts_are_read_at_once() -> None:
+    found = read_text_lines('{"text": "あ\\n\\"い\\""}\n{"text": ""}\n'.encode())
+    assert found is not None
+    assert (found.texts, found.starts.tolist(), found.longest) == (['あ\n"い"', ""], [0, 25], 24)
 
 
 @settings(max_examples=60, deadline=None)

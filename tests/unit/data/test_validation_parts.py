@@ -93,7 +93,7 @@ def test_duplicates_are_found_over_the_spilled(tmp_path: Path, monkeypatch: pyte
 
 def test_lengths_of_long_rows_are_kept_roughly() -> None:
     lengths = Lengths()
-    lengths.add(measure([("あ" * length,) for length in (10, 70_000, 900_000)]))
+    lengths.add(measure([("あ" * length,) for length in (10, 70_000, 900_000)], np.arange(1, 4), bytes(96)))
     told = lengths.statistics(0)
     assert (told.min_characters, told.max_characters) == (10, 900_000)
     assert 69_000 < told.median_characters <= 70_000
