@@ -19,7 +19,7 @@ _MARKS = ("state_changed", "checkpoint", "recovery", "stall")
 
 @dataclass(kw_only=True)
 class History:
-    """The events that are shown one by one. Metrics are asked for by themselves, thinned."""
+    """The events that are shown one by one. Charts ask for the metrics of all steps by themselves, thinned."""
 
     read: int = 0
     """Sequence of the newest event that was read."""
@@ -28,6 +28,8 @@ class History:
     samples: list[training_pb2.Sample] = field(default_factory=list)
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=_KEPT_LINES))
     """The newest lines of the log."""
+    measured: dict[str, float] = field(default_factory=dict)
+    """The newest value of each metric."""
     dropped_lines: int = 0
     """Lines that the log left out because there were too many."""
 
@@ -37,6 +39,8 @@ class History:
         kind = event.WhichOneof("content")
         if kind in _MARKS:
             self.marks.append(event)
+        elif kind == "metric":
+            self.measured.update(event.metric.values)
         elif kind == "sample":
             self.samples.append(event.sample)
         elif kind == "log":

@@ -18,6 +18,9 @@ def show_log(history: History) -> None:
     asked = st.text_input(
         say("絞り込み", "Filter"), key="log-filter", placeholder="error, warning, step", icon=":material/search:"
     )
+    if not history.lines:
+        st.caption(say("ログはまだありません。", "No lines yet."))
+        return
     lines = matching(history.lines, asked)
     text = say(f"{len(lines):,} / {len(history.lines):,} 行", f"{len(lines):,} of {len(history.lines):,} lines")
     if len(lines) > _SHOWN:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 import streamlit as st
 from aift.hyperparameters import as_settings
 from aift.training.v1 import training_pb2
@@ -12,7 +14,13 @@ from frontend.training import words
 from frontend.training.draft import Draft
 
 _GIB = 1 << 30
-_BAR_HEIGHT = 90
+_BAR_HEIGHT = 200
+_END_COLOR = "#e5484d"
+
+
+class _End(TypedDict):
+    GiB: float
+    worker: str
 
 
 def show_plan(plan: training_pb2.TrainingPlan) -> None:
@@ -60,7 +68,12 @@ def _figures(plan: training_pb2.TrainingPlan) -> None:
         f"{plan.trainable_parameters / max(plan.parameters, 1):.2%}",
     )
     held_out = say(f"評価 {plan.eval_rows:,}", f"{plan.eval_rows:,} held out")
-    _metric(steps, say("ステップ数", "Steps"), f"{plan.steps:,}", f"{plan.train_rows:,} rows · {held_out}")
+    _metric(
+        steps,
+        say("ステップ数", "Steps"),
+        f"{plan.steps:,}",
+        say(f"{plan.train_rows:,} 行", f"{plan.train_rows:,} rows") + f" · {held_out}",
+    )
     batch.metric(say("実効バッチサイズ", "Effective batch"), f"{plan.effective_batch_size:,}")
     memory.metric(say("メモリ見積り（1台あたり）", "Memory per device"), wording.size(plan.memory_bytes))
 
@@ -76,14 +89,14 @@ def _bar(plan: training_pb2.TrainingPlan) -> dict[str, object]:
         {"part": name, "GiB": part.size_bytes / _GIB, "order": number}
         for number, (name, part) in enumerate(zip(order, plan.memory, strict=True))
     ]
-    ends = [{"GiB": fit.available_bytes / _GIB, "worker": _short(fit)} for fit in plan.fits]
+    ends: list[_End] = [{"GiB": fit.available_bytes / _GIB, "worker": _short(fit)} for fit in plan.fits]
     axis = {"field": "GiB", "type": "quantitative", "title": "GiB"}
     color = {
         "field": "part",
         "type": "nominal",
         "sort": order,
         "title": None,
-        "legend": {"orient": "top"},
+        "legend": {"orient": "bottom"},
         "scale": {"domain": order, "scheme": "tableau10"},
     }
     tooltip = [{"field": "part", "title": say("内訳", "part")}, {"field": "GiB", "format": ".3f"}]
@@ -94,15 +107,25 @@ def _bar(plan: training_pb2.TrainingPlan) -> dict[str, object]:
     }
     line = {
         "data": {"values": ends},
-        "mark": {"type": "rule", "strokeDash": [4, 3], "strokeWidth": 2, "color": "#888"},
+        "mark": {"type": "rule", "strokeWidth": 2, "color": _END_COLOR},
         "encoding": {"x": axis, "tooltip": [{"field": "worker"}, {"field": "GiB", "format": ".1f"}]},
     }
-    name = {
+    widest = max([plan.memory_bytes, *(fit.available_bytes for fit in plan.fits)]) / _GIB
+    names = [
+        _names([end for end in ends if (end["GiB"] > widest / 2) == right], axis, right=right)
+        for right in (True, False)
+    ]
+    return {"layer": [bar, line, *names] if ends else [bar], "height": _BAR_HEIGHT}
+
+
+def _names(ends: list[_End], axis: dict[str, str], *, right: bool) -> dict[str, object]:
+    """The machines' names beside their lines, on the side where there is room."""
+    beside = {"align": "right", "dx": -6} if right else {"align": "left", "dx": 6}
+    return {
         "data": {"values": ends},
-        "mark": {"type": "text", "align": "right", "dx": -5, "dy": -26, "color": "#888"},
-        "encoding": {"x": axis, "text": {"field": "worker"}},
+        "mark": {"type": "text", "fontSize": 12, "color": _END_COLOR, **beside},
+        "encoding": {"x": axis, "y": {"value": 6}, "text": {"field": "worker"}},
     }
-    return {"layer": [bar, line, name] if ends else [bar], "height": _BAR_HEIGHT}
 
 
 def _short(fit: training_pb2.PlanFit) -> str:

@@ -74,7 +74,7 @@ def _row(job: training_pb2.TrainingJob, shown: str, names: Sequence[str]) -> dic
         say("状態", "state"): wording.job_state(job.state),
         **{words.field(name): str(settings.get(name, "")) for name in names},
         words.measured("eval_loss"): round(job.metrics["eval_loss"], 4) if "eval_loss" in job.metrics else None,
-        words.measured("loss"): round(progress.loss, 4) if progress.loss else None,
+        words.measured("loss"): f"{loss:.4f}" if (loss := progress.loss or job.metrics.get("loss", 0.0)) else "–",
         say("ステップ", "step"): f"{progress.step:,} / {progress.total_steps:,}",
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import streamlit as st
+from aift.jobs import ENDED
 from aift.training.v1 import training_pb2
 
 from frontend import wording
@@ -26,7 +27,7 @@ def show_standing(job: training_pb2.TrainingJob, history: History) -> None:
         st.info(say("取り消されました。", "It was cancelled."), icon=":material/stop:")
     else:
         _under_way(job, history)
-    _figures(job)
+    _figures(job, history)
     if job.metrics:
         _before_and_after(job)
 
@@ -99,14 +100,13 @@ def _waiting() -> None:
     )
 
 
-def _figures(job: training_pb2.TrainingJob) -> None:
-    progress = job.progress
+def _figures(job: training_pb2.TrainingJob, history: History) -> None:
     loss, speed, elapsed, attempt = st.columns(4)
-    newest = progress.loss or job.metrics.get("loss", 0.0)
+    # While it evaluates or saves, a job's progress has neither; the last step's stand.
+    newest = job.progress.loss or history.measured.get("loss", 0.0)
+    tokens = job.progress.tokens_per_second or history.measured.get("tokens_per_second", 0.0)
     loss.metric(say("損失", "Loss"), f"{newest:.4f}" if newest else "–")
-    speed.metric(
-        say("トークン/秒", "Tokens/s"), f"{progress.tokens_per_second:,.0f}" if progress.tokens_per_second else "–"
-    )
+    speed.metric(say("トークン/秒", "Tokens/s"), f"{tokens:,.0f}" if tokens else "–")
     elapsed.metric(say("経過", "Elapsed"), wording.duration(wording.seconds_between(job.start_time, job.end_time)))
     attempt.metric(say("試行", "Attempt"), job.attempt, job.worker or None, delta_arrow="off", delta_color="off")
 
@@ -114,7 +114,7 @@ def _figures(job: training_pb2.TrainingJob) -> None:
 def _before_and_after(job: training_pb2.TrainingJob) -> None:
     """What was measured on the held-out rows, before beside after."""
     names = [name for name in sorted(job.metrics) if name.startswith("eval_")]
-    before, after = say("学習前", "before"), say("学習後", "after")
+    before, after = say("学習前", "before"), say("学習後", "after") if job.state in ENDED else say("最新", "now")
     rows: list[dict[str, object]] = [
         {
             say("評価", "held out"): words.measured(name),

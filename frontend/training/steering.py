@@ -19,27 +19,28 @@ _CANCELLABLE = (*_PAUSABLE, _PAUSED, training_pb2.TRAINING_JOB_STATE_PAUSING)
 
 def show_steering(job: training_pb2.TrainingJob) -> None:
     """The buttons that fit the job's state."""
-    pause, cancel, again, _ = st.columns([2, 2, 3, 5], vertical_alignment="center")
-    with problems_shown():
+    with st.container(horizontal=True, vertical_alignment="center"), problems_shown():
+        _again(job)
         training = signed_in_client().training
         if job.state == _PAUSED:
-            if pause.button(say("再開", "Resume"), icon=":material/play_arrow:"):
+            if st.button(say("再開", "Resume"), icon=":material/play_arrow:"):
                 training.resume(job.name)
                 st.rerun()
-        elif job.state not in ENDED and pause.button(
+        elif job.state not in ENDED and st.button(
             say("一時停止", "Pause"), icon=":material/pause:", disabled=job.state not in _PAUSABLE
         ):
             training.pause(job.name)
             st.rerun()
         if job.state not in ENDED:
-            with cancel.popover(
-                say("取り消す", "Cancel"), icon=":material/stop:", disabled=job.state not in _CANCELLABLE
-            ):
+            with st.popover(say("取り消す", "Cancel"), icon=":material/stop:", disabled=job.state not in _CANCELLABLE):
                 st.write(say("モデルを作らずに終了します。", "It ends without a model."))
                 if st.button(say("ジョブを取り消す", "Cancel the job"), type="primary"):
                     training.cancel(job.name)
                     st.rerun()
-    again.page_link(
+
+
+def _again(job: training_pb2.TrainingJob) -> None:
+    st.page_link(
         "screens/finetune.py",
         label=say("設定を変えて再実行", "Run again with changes"),
         icon=":material/replay:",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Final
 
 import streamlit as st
 from aift.common.v1.blob_pb2 import LocalizedText
@@ -16,6 +17,15 @@ from frontend.session import say, signed_in_client
 
 _ROW_HEIGHT = 46
 _AXES_HEIGHT = 60
+_COLORS: Final = {
+    training_pb2.TRAINING_JOB_STATE_QUEUED: "#c4c9d0",
+    training_pb2.TRAINING_JOB_STATE_PROVISIONING: "#8fb8e8",
+    training_pb2.TRAINING_JOB_STATE_RUNNING: "#1c6fe0",
+    training_pb2.TRAINING_JOB_STATE_PAUSING: "#f0c36b",
+    training_pb2.TRAINING_JOB_STATE_PAUSED: "#f7dfae",
+    training_pb2.TRAINING_JOB_STATE_CANCELLING: "#e08a8a",
+    training_pb2.TRAINING_JOB_STATE_PUBLISHING: "#2aa198",
+}
 
 
 def show_timeline(job: training_pb2.TrainingJob, marks: Sequence[training_pb2.TrainingEvent]) -> None:
@@ -107,7 +117,13 @@ def _chart(marks: Sequence[training_pb2.TrainingEvent], job: training_pb2.Traini
             "x": {"field": "from", **time},
             "x2": {"field": "to"},
             "y": attempt,
-            "color": {"field": "state", "type": "nominal", "title": None, "legend": {"orient": "top"}},
+            "color": {
+                "field": "state",
+                "type": "nominal",
+                "title": None,
+                "legend": {"orient": "top"},
+                "scale": _colors(spans),
+            },
             "tooltip": [{"field": "state"}, {"field": "lasted"}],
         },
     }
@@ -123,6 +139,13 @@ def _chart(marks: Sequence[training_pb2.TrainingEvent], job: training_pb2.Traini
     }
     rows = len({span["attempt"] for span in spans})
     return {"layer": [bars, shapes] if points else [bars], "height": _AXES_HEIGHT + rows * _ROW_HEIGHT}
+
+
+def _colors(spans: Sequence[Mapping[str, object]]) -> dict[str, list[str]]:
+    """Each state has its colour for good; those that did not occur have no legend."""
+    occurred = {span["state"] for span in spans}
+    shown = {name: color for state, color in _COLORS.items() if (name := wording.job_state(state)) in occurred}
+    return {"domain": list(shown), "range": list(shown.values())}
 
 
 def _spans(marks: Sequence[training_pb2.TrainingEvent], job: training_pb2.TrainingJob) -> list[dict[str, object]]:

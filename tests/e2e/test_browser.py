@@ -65,7 +65,7 @@ def test_the_main_job(browser_page: Page, client: Client, base_model: registry_p
     expect(page.get_by_text("学習するパラメータ")).to_be_visible()
     picture(page, "finetune")
     page.get_by_role("button", name="ファインチューニング開始").click()
-    expect(page.get_by_text("トークン/秒")).to_be_visible()
+    expect(page.get_by_text("トークン/秒").first).to_be_visible()
     expect(page.get_by_text("学習中 · ")).to_be_visible()
     picture(page, "job")
     page.reload()
