@@ -59,5 +59,17 @@ HELP: Final[Mapping[str, tuple[str, str]]] = {
         "Steps in which the rate rises; overrides the share (0).",
         "ウォームアップのステップ数。割合より優先(0)。",
     ),
+    "deepspeed_stage": (
+        "DeepSpeed ZeRO: 1 shares the optimizer, 2 gradients too, 3 weights too; 0 off (0).",
+        "DeepSpeed ZeRO。1: オプティマイザ、2: 勾配も、3: 重みも分割。0 は無効(0)。",
+    ),
+    "offload_optimizer": (
+        "none or cpu: where the optimizer lies under DeepSpeed (none).",
+        "DeepSpeed でのオプティマイザの置き場所: none、cpu(none)。",
+    ),
+    "offload_param": (
+        "none or cpu: where weights lie under deepspeed_stage 3 (none).",
+        "deepspeed_stage 3 での重みの置き場所: none、cpu(none)。",
+    ),
 }
 """Canonical name → English and Japanese, with range and default."""

@@ -11,6 +11,7 @@ from typing import Final
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 
 from aift.errors import AiftError, invalid
+from aift.sharing import SHARING, shared_out
 from aift.training.v1 import training_pb2
 
 ALIASES: Final[Mapping[str, str]] = {
@@ -52,19 +53,16 @@ _BY_HARDWARE = (
     "It is chosen by the hardware; leave it out.",
     "ハードウェアに合わせて自動で選ばれます。指定を外してください。",
 )
-_NOT_YET = (
-    "It does not work in this version; leave it out.",
-    "このバージョンではまだ使えません。指定を外してください。",
+_NOT_TO_DISK = (
+    "Trainings offload to memory, not to disk; use cpu_offload.",
+    "ディスクへのオフロードはできません。cpu_offload(メモリ)を使ってください。",
 )
 
 UNAVAILABLE: Final[Mapping[str, tuple[str, str]]] = {
     "fp16": _BY_HARDWARE,
     "bf16": _BY_HARDWARE,
     "use_flash_attention": _BY_HARDWARE,
-    "use_deepspeed": _NOT_YET,
-    "deepspeed_config": _NOT_YET,
-    "cpu_offload": _NOT_YET,
-    "disk_offload_dir": _NOT_YET,
+    "disk_offload_dir": _NOT_TO_DISK,
 }
 """Names that people know and that cannot be asked for → why, in English and Japanese. False asks for nothing."""
 
@@ -73,6 +71,8 @@ _ENUM_PREFIXES = {
     "method": "TRAINING_METHOD_",
     "lr_scheduler_type": "LEARNING_RATE_SCHEDULE_",
     "objective": "TRAINING_OBJECTIVE_",
+    "offload_optimizer": "OFFLOAD_DEVICE_",
+    "offload_param": "OFFLOAD_DEVICE_",
 }
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
@@ -94,7 +94,7 @@ def choices(canonical: str) -> tuple[str, ...]:
 
 def known_names() -> frozenset[str]:
     """Every name that this table knows."""
-    return frozenset({*FIELDS, *ALIASES, *METHOD_FLAGS, *UNAVAILABLE})
+    return frozenset({*FIELDS, *ALIASES, *METHOD_FLAGS, *SHARING, *UNAVAILABLE})
 
 
 def unknown_name(name: str, known: Collection[str]) -> AiftError:
@@ -117,18 +117,24 @@ def hyperparameters(settings: Mapping[str, object]) -> training_pb2.Hyperparamet
     """
     values: dict[str, object] = {}
     flags: dict[str, bool] = {}
+    sharing: dict[str, tuple[str, object]] = {}
     for written, value in settings.items():
         name = _plain(written)
         if value is None:
             continue
         if name in METHOD_FLAGS:
             flags[name] = _boolean(written, value)
+        elif name in SHARING:
+            sharing[name] = (written, value)
         elif name in UNAVAILABLE:
             _refuse_unless_off(written, name, value)
         else:
             _put(values, written, _canonical(name), value)
     if method := _method_of(flags):
         _put(values, "method", "method", method)
+    for name, asked in _shared_out(sharing).items():
+        if name not in values:
+            _put(values, name, name, asked)
     return training_pb2.Hyperparameters(**values)  # type: ignore[arg-type]
 
 
@@ -185,6 +191,14 @@ def _method_of(flags: Mapping[str, bool]) -> str:
     if "lora" in asked:
         return "lora"
     return "full" if flags.get("use_lora") is False else ""
+
+
+def _shared_out(sharing: Mapping[str, tuple[str, object]]) -> dict[str, object]:
+    on = {name: _boolean(*sharing[name]) for name in ("use_deepspeed", "cpu_offload") if name in sharing}
+    _, config = sharing.get("deepspeed_config", ("", ""))
+    if on.get("use_deepspeed") is False:
+        return {}
+    return shared_out(on.get("use_deepspeed", False), str(config), on.get("cpu_offload", False))
 
 
 def _refuse_unless_off(written: str, name: str, value: object) -> None:

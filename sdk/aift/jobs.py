@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import grpc
 
 from aift.connection import Connection, Patience, is_broken_stream
-from aift.errors import AiftError, of_failure
+from aift.errors import AiftError, invalid, of_failure
 from aift.hyperparameters import hyperparameters
 from aift.names import qualified, request_id
 from aift.pages import every
@@ -42,6 +42,23 @@ class TrainingError(AiftError):
             en, ja = f"{job.name} was cancelled.", f"{job.name} は中止されました。"
             return cls(AiftError("CANCELLED", grpc.StatusCode.CANCELLED, en, ja), job)
         return cls(of_failure(job.failure), job)
+
+
+def _preset(word: str) -> training_pb2.DeepSpeedPreset.ValueType:
+    presets = {
+        "": training_pb2.DEEP_SPEED_PRESET_UNSPECIFIED,
+        "large": training_pb2.DEEP_SPEED_PRESET_LARGE,
+        "ultra-large": training_pb2.DEEP_SPEED_PRESET_ULTRA_LARGE,
+    }
+    written = word.strip().lower().replace("_", "-")
+    if written in presets:
+        return presets[written]
+    raise invalid(
+        "preset",
+        "UNKNOWN_VALUE",
+        f"preset is {word!r}; choose large or ultra-large.",
+        f"preset の {word!r} は使えません。large か ultra-large を選んでください。",
+    )
 
 
 class TrainingJobs:
@@ -88,6 +105,24 @@ class TrainingJobs:
             request.hardware.gpus = int(count) if counted else 1
             request.hardware.gpu_model = model.strip() if counted else gpu
         return self._connection.call("training", self._stub.PlanTraining, request, timeout_s=120.0)
+
+    def deepspeed_config(
+        self,
+        preset: str = "",
+        settings: Mapping[str, object] | training_pb2.Hyperparameters | None = None,
+        *,
+        processes: int = 0,
+        nvme_path: str = "",
+    ) -> training_pb2.DeepSpeedConfig:
+        """DeepSpeed's configuration of a preset ("large", "ultra-large"), of hyperparameters, or of both, which win."""
+        given = settings if isinstance(settings, training_pb2.Hyperparameters) else hyperparameters(settings or {})
+        request = training_pb2.GenerateDeepSpeedConfigRequest(
+            preset=_preset(preset),
+            hyperparameters=given,
+            processes=processes,
+            nvme_path=nvme_path,
+        )
+        return self._connection.call("training", self._stub.GenerateDeepSpeedConfig, request, timeout_s=60.0)
 
     def fitted(self, spec: training_pb2.TrainingSpec, *, gpu: str = "") -> training_pb2.TrainingSpec:
         """The spec with the plan's remedies applied, as many as it takes to fit. Raises AiftError DOES_NOT_FIT."""

@@ -4,12 +4,15 @@ Sources: parameters, gradients and AdamW's two moments per trained parameter: Ra
 section 3.1. Activations a layer: Korthikanti et al. 2022, "Reducing Activation Recomputation in Large Transformer
 Models", section 4, counted anew for gated feed-forward layers and attention that keeps no score matrix (Dao et al.
 2022, "FlashAttention"). NF4 with double quantisation, 4.127 bits a parameter: Dettmers et al. 2023, "QLoRA",
-section 3. Estimates, not promises: allocators round up and libraries keep buffers, which `overhead` stands for.
+section 3. What DeepSpeed shares out: Rajbhandari et al. 2020, section 5, and its configuration (`deepspeed_config`).
+Estimates, not promises: allocators round up and libraries keep buffers, which `overhead` stands for. What a GPU's
+training offloads to the machine's memory is not counted.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from services.training_service.deepspeed_config import BUCKET_NUMBERS, LIVE_NUMBERS
 from services.training_service.shape import ModelShape
 from services.training_service.trainer.hyperparameters import Hyperparameters
 
@@ -56,7 +59,30 @@ def trained_parameters(shape: ModelShape, hyperparameters: Hyperparameters) -> i
 def estimate(shape: ModelShape, hyperparameters: Hyperparameters, load: Load) -> Mapping[str, int]:
     """Peak bytes by part: weights, adapters, gradients, optimizer, activations, logits, overhead."""
     trained = trained_parameters(shape, hyperparameters)
+    return {
+        **_held(shape, hyperparameters, load, trained),
+        "activations": _activations(shape, hyperparameters, load),
+        "logits": load.tokens * shape.vocabulary_size * (load.number_bytes + _LOGIT_COPIES_BYTES),
+        "overhead": _OVERHEAD_BYTES[load.on_gpu],
+    }
+
+
+def offloaded_bytes(shape: ModelShape, hyperparameters: Hyperparameters, load: Load) -> int:
+    """What all ranks together move from GPUs into the memory of their machine."""
+    moved = 0
+    if load.on_gpu and hyperparameters.offload_optimizer == "cpu":
+        # Gradients in fp32 beside them.
+        moved += trained_parameters(shape, hyperparameters) * (_OPTIMIZER_BYTES + 2 * _FP32_BYTES)
+    if load.on_gpu and hyperparameters.offload_param == "cpu":
+        moved += _weights(shape, hyperparameters, load)
+    return moved
+
+
+def _held(shape: ModelShape, hyperparameters: Hyperparameters, load: Load, trained: int) -> Mapping[str, int]:
+    """Weights, adapters, gradients and optimizer."""
     full = hyperparameters.method == "full"
+    if hyperparameters.deepspeed_stage:
+        return _shared_out(shape, hyperparameters, load, trained)
     # Data-parallel ranks collect gradients in buckets beside them.
     gradient_copies = 2 if load.processes > 1 else 1
     return {
@@ -64,9 +90,29 @@ def estimate(shape: ModelShape, hyperparameters: Hyperparameters, load: Load) ->
         "adapters": 0 if full else trained * _FP32_BYTES,
         "gradients": trained * _FP32_BYTES * gradient_copies,
         "optimizer": trained * _OPTIMIZER_BYTES,
-        "activations": _activations(shape, hyperparameters, load),
-        "logits": load.tokens * shape.vocabulary_size * (load.number_bytes + _LOGIT_COPIES_BYTES),
-        "overhead": _OVERHEAD_BYTES[load.on_gpu],
+    }
+
+
+def _shared_out(shape: ModelShape, hyperparameters: Hyperparameters, load: Load, trained: int) -> Mapping[str, int]:
+    """The same of a rank of several that DeepSpeed shares it out among. fp32 masters count as the optimizer's."""
+    stage, ranks, number = hyperparameters.deepspeed_stage, load.processes, load.number_bytes
+    full, optimizer_away, weights_away = (
+        hyperparameters.method == "full",
+        load.on_gpu and hyperparameters.offload_optimizer == "cpu",
+        load.on_gpu and hyperparameters.offload_param == "cpu",
+    )
+    weights = shape.parameters * number if full else _weights(shape, hyperparameters, load)
+    if stage == 3:
+        # Of weights in 4 bits a number is a byte.
+        live = min(weights, LIVE_NUMBERS * (1 if hyperparameters.method == "qlora" else number))
+        weights = live + (0 if weights_away else weights // ranks)
+    bucket = min(trained, BUCKET_NUMBERS) * number
+    gradients = trained * number // (ranks if stage > 1 else 1)
+    return {
+        "weights": weights,
+        "adapters": 0 if full else trained * number // (ranks if stage == 3 else 1),
+        "gradients": bucket + (0 if stage > 1 and optimizer_away else gradients),
+        "optimizer": 0 if optimizer_away else trained * (_OPTIMIZER_BYTES + _FP32_BYTES) // ranks,
     }
 
 

@@ -6,13 +6,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from services.training_service.admission import Admitted, split_rows
-from services.training_service.memory import Load, estimate, trained_parameters
+from services.training_service.memory import Load, estimate, offloaded_bytes, trained_parameters
 from services.training_service.trainer.hyperparameters import Hyperparameters
 
 # The manual's advice on the amount of data.
 _FEW_ROWS = 100
 _ENOUGH_ROWS = 1000
 MOST_ACCUMULATION = 4096
+# Sharing out costs time and needs DeepSpeed; it is not proposed for less than this share of the memory.
+_LEAST_SAVING = 0.05
 # A chat template and its marks add a few tokens to a row; Japanese has about one token a character or fewer.
 _TEMPLATE_TOKENS = 32
 
@@ -148,58 +150,99 @@ def _remedies(admitted: Admitted, load: Load, machines: Sequence[Machine]) -> li
     before = sum(estimate(shape, values, load).values())
     found: list[Remedy] = []
     for change in _CHANGES:
-        changes = change(values)
+        changes = change(values, load)
         if not changes:
             continue
         smaller = replace(values, **changes)
         rows = smaller.per_device_train_batch_size * (2 if smaller.prefers else 1)
         lighter = replace(load, rows=rows, row_tokens=min(load.row_tokens, smaller.max_length))
         after = sum(estimate(shape, smaller, lighter).values())
-        if after >= before:
+        if after >= before or (_is_sharing(changes) and before - after < before * _LEAST_SAVING):
             continue
+        moved = offloaded_bytes(shape, smaller, lighter) if _is_sharing(changes) else 0
         fits = any(_fits(machine, after, load.processes) for machine in machines)
-        found.append(Remedy(changes=changes, memory_bytes=after, fits=fits, note=_saving(changes, before - after)))
+        found.append(
+            Remedy(changes=changes, memory_bytes=after, fits=fits, note=_saving(changes, before - after, moved))
+        )
         if fits:
             break
         values, before = smaller, after
     return found
 
 
-def _saving(changes: Mapping[str, object], saved: int) -> Note:
+def _saving(changes: Mapping[str, object], saved: int, moved: int) -> Note:
     words = ", ".join(f"{name}={value}" for name, value in changes.items())
-    return Note(en=f"{words}: saves {_gib(saved)} GiB.", ja=f"{words}: {_gib(saved)} GiB 減ります。")
+    en, ja = f"{words}: saves {_gib(saved)} GiB.", f"{words}: {_gib(saved)} GiB 減ります。"
+    if moved:
+        en += f" {_gib(moved)} GiB of the machine's memory are needed instead."
+        ja += f"代わりにマシンのメモリを {_gib(moved)} GiB 使います。"
+    return Note(en=en, ja=ja)
 
 
-def _one_row_at_a_time(values: Hyperparameters) -> dict[str, object]:
+def _is_sharing(changes: Mapping[str, object]) -> bool:
+    return any(name.startswith(("deepspeed", "offload")) for name in changes)
+
+
+def _one_row_at_a_time(values: Hyperparameters, _: Load) -> dict[str, object]:
     batch, accumulation = values.per_device_train_batch_size, values.gradient_accumulation_steps
     if batch == 1 or batch * accumulation > MOST_ACCUMULATION:
         return {}
     return {"per_device_train_batch_size": 1, "gradient_accumulation_steps": batch * accumulation}
 
 
-def _recomputing(values: Hyperparameters) -> dict[str, object]:
+def _recomputing(values: Hyperparameters, _: Load) -> dict[str, object]:
     return {} if values.gradient_checkpointing else {"gradient_checkpointing": True}
 
 
-def _adapters(values: Hyperparameters) -> dict[str, object]:
+def _optimizer_away(values: Hyperparameters, load: Load) -> dict[str, object]:
+    if not load.on_gpu or values.offload_optimizer != "none":
+        return {}
+    return {"deepspeed_stage": values.deepspeed_stage or 2, "offload_optimizer": "cpu"}
+
+
+def _shared_optimizer(values: Hyperparameters, load: Load) -> dict[str, object]:
+    return {"deepspeed_stage": 2} if load.processes > 1 and values.deepspeed_stage < 2 else {}
+
+
+def _shared_weights(values: Hyperparameters, load: Load) -> dict[str, object]:
+    shares = replace(values, deepspeed_stage=3)
+    return {"deepspeed_stage": 3} if load.processes > 1 and values.deepspeed_stage < 3 and _holds(shares) else {}
+
+
+def _weights_away(values: Hyperparameters, load: Load) -> dict[str, object]:
+    away = replace(values, deepspeed_stage=3, offload_param="cpu")
+    if not load.on_gpu or values.offload_param != "none" or not _holds(away):
+        return {}
+    return {"deepspeed_stage": 3, "offload_param": "cpu"}
+
+
+def _holds(values: Hyperparameters) -> bool:
+    return not values.problems()
+
+
+def _adapters(values: Hyperparameters, _: Load) -> dict[str, object]:
     return {"method": "lora"} if values.method == "full" else {}
 
 
-def _four_bits(values: Hyperparameters) -> dict[str, object]:
+def _four_bits(values: Hyperparameters, _: Load) -> dict[str, object]:
     return {"method": "qlora"} if values.method == "lora" else {}
 
 
-def _shorter(values: Hyperparameters) -> dict[str, object]:
+def _shorter(values: Hyperparameters, _: Load) -> dict[str, object]:
     return {"max_length": max(256, values.max_length // 2)} if values.max_length > 256 else {}
 
 
-def _lower_rank(values: Hyperparameters) -> dict[str, object]:
+def _lower_rank(values: Hyperparameters, _: Load) -> dict[str, object]:
     return {"lora_r": 8} if values.method != "full" and values.lora_r > 8 else {}
 
 
-_CHANGES: Sequence[Callable[[Hyperparameters], dict[str, Any]]] = (
+_CHANGES: Sequence[Callable[[Hyperparameters, Load], dict[str, Any]]] = (
     _one_row_at_a_time,
     _recomputing,
+    _optimizer_away,
+    _shared_optimizer,
+    _shared_weights,
+    _weights_away,
     _adapters,
     _four_bits,
     _shorter,

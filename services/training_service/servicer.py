@@ -20,6 +20,7 @@ from services.training_service.errors import JobHasNotEnded
 from services.training_service.gpu_models import memory_of
 from services.training_service.plan import Machine, Note, Plan, plan
 from services.training_service.resolution import Resolver
+from services.training_service.sharing import generated
 from services.training_service.store import checkpoints, events, references
 from services.training_service.store.jobs import Jobs, row_is
 from services.training_service.store.tables import JOBS
@@ -120,6 +121,10 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
         message = _plan_message(made)
         message.spec.CopyFrom(messages.spec_to(admitted.spec))
         return message
+
+    async def GenerateDeepSpeedConfig(self, request: pb.GenerateDeepSpeedConfigRequest, _: Any) -> pb.DeepSpeedConfig:
+        """DeepSpeed's configuration of a preset or of hyperparameters."""
+        return generated(request)
 
     async def ListWorkers(self, _request: pb.ListWorkersRequest, _: Any) -> pb.ListWorkersResponse:
         """Workers of the last minute."""

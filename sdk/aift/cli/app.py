@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from aift.cli import base_models, data, embedded, jobs, models, session
+from aift.cli.deepspeed import deepspeed
 from aift.cli.failures import FAILED, INTERRUPTED, UsageError, report_failure, report_usage
 from aift.cli.generate import generate
 from aift.cli.sweep import sweep
@@ -40,6 +41,11 @@ app.command(
     help=text("Start a training for each data set and value.", "データや値ごとに学習をまとめて開始します。"),
     context_settings=ANY_NAME,
 )(with_hyperparameters(sweep))
+app.command(
+    "deepspeed",
+    help=text("DeepSpeed's configuration of a preset.", "DeepSpeed の設定ファイルを作ります。"),
+    context_settings=ANY_NAME,
+)(with_hyperparameters(deepspeed))
 app.command("tensorboard", help=text("TensorBoard of all jobs.", "全ジョブの TensorBoard を表示します。"))(tensorboard)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(models.app, name="models")

@@ -44,10 +44,11 @@ class Best:
             self.standing = Standing(**{**asdict(self.standing), "waited": self.standing.waited + 1})
             return
         self.standing = Standing(loss=loss, step=step, waited=0)
-        if self.keeps_weights and self.ranks.rank == 0:
+        weights = checkpoint.trained(model, kept=self.ranks.rank == 0) if self.keeps_weights else {}
+        if weights:
             self.folder.mkdir(parents=True, exist_ok=True)
             partial = self.folder / f".{BEST_FILE}.partial"
-            save_file(checkpoint.trained(model), partial)
+            save_file(weights, partial)
             partial.replace(self.folder / BEST_FILE)
         self.ranks.wait()
 

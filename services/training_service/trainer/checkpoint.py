@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
+from services.training_service.trainer import zero
 from services.training_service.trainer.failures import configuration
 from services.training_service.trainer.hyperparameters import Hyperparameters
 from services.training_service.trainer.ranks import Ranks
@@ -103,10 +104,15 @@ def save(
         partial.mkdir(parents=True)
     ranks.wait()
     _write(partial / f"random-{ranks.rank}.pt", lambda path: torch.save(_random_state(), path))
+    shared = zero.is_sharing(optimizer)
+    if shared:
+        _write(partial / f"optimizer-{ranks.rank}.pt", lambda path: zero.save_states(path, optimizer, ranks))
+    weights = trained(model, kept=ranks.rank == 0)
     if ranks.rank == 0:
-        states = {"optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict()}
+        states = {"scheduler": scheduler.state_dict()}
+        states |= {} if shared else {"optimizer": optimizer.state_dict()}
         states |= {"scaler": scaler.state_dict()} if scaler is not None else {}
-        _write(partial / "trained.safetensors", lambda path: save_file(trained(model), path))
+        _write(partial / "trained.safetensors", lambda path: save_file(weights, path))
         if best is not None:
             os.link(best, partial / BEST_FILE)
         _write(partial / "states.pt", lambda path: torch.save(states, path))
@@ -130,7 +136,7 @@ def put_weights(file: Path, model: Any) -> None:
     """Puts trained weights from a file into the model. Raises ConfigurationError where they are another model's."""
     stored = load_file(file)
     own = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-    if {n: tuple(t.shape) for n, t in stored.items()} != {n: tuple(p.shape) for n, p in own.items()}:
+    if {n: tuple(t.shape) for n, t in stored.items()} != {n: _whole_shape(p) for n, p in own.items()}:
         en, ja = (
             "the checkpoint holds other weights than the job trains",
             "チェックポイントの重みがこのジョブと一致しません",
@@ -138,13 +144,20 @@ def put_weights(file: Path, model: Any) -> None:
         raise configuration("CHECKPOINT_MISMATCH", "checkpoint", en, ja)
     with torch.no_grad():
         for name, parameter in own.items():
-            parameter.copy_(stored[name])
+            with zero.gathered([parameter], written=True):
+                if parameter.shape == stored[name].shape:  # under ZeRO-3 only where it is whole
+                    parameter.copy_(stored[name])
 
 
 def load_states(directory: Path, ranks: Ranks, *, optimizer: Any, scheduler: Any, scaler: Any) -> None:
     """Puts optimizer, schedule and this rank's random state back; call last before the first step."""
     states = torch.load(directory / "states.pt", weights_only=True, map_location="cpu")
-    optimizer.load_state_dict(states["optimizer"])
+    if zero.is_sharing(optimizer):
+        zero.load_states(directory / f"optimizer-{ranks.rank}.pt", optimizer, ranks)
+    elif "optimizer" in states:
+        optimizer.load_state_dict(states["optimizer"])
+    else:
+        raise zero.shared_otherwise()
     scheduler.load_state_dict(states["scheduler"])
     if scaler is not None:
         scaler.load_state_dict(states["scaler"])
@@ -153,9 +166,22 @@ def load_states(directory: Path, ranks: Ranks, *, optimizer: Any, scheduler: Any
         _set_random_state(torch.load(own, weights_only=True))
 
 
-def trained(model: Any) -> dict[str, torch.Tensor]:
-    """Everything that is trained, by name, on the CPU."""
-    return {n: p.detach().cpu().contiguous() for n, p in model.named_parameters() if p.requires_grad}
+def trained(model: Any, *, kept: bool = True) -> dict[str, torch.Tensor]:
+    """Everything that is trained, by name, whole, on the CPU; every rank calls it, and those that need nothing keep
+    nothing."""
+    found: dict[str, torch.Tensor] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        with zero.gathered([parameter]):
+            if kept:
+                whole = parameter.detach().cpu().contiguous()
+                found[name] = whole.clone() if zero.is_shared(parameter) else whole
+    return found
+
+
+def _whole_shape(parameter: Any) -> tuple[int, ...]:
+    return tuple(parameter.ds_shape if zero.is_shared(parameter) else parameter.shape)
 
 
 def _random_state() -> dict[str, Any]:

@@ -40,11 +40,13 @@ def measure(
         return {}
     compared = hyperparameters.prefers
     groups = list(evaluation_batches(rows, tokens, packing))
+    rounds = -(-len(groups) // ranks.world)
     mine = groups[ranks.rank :: ranks.world]
+    mine += [[]] * (rounds - len(mine))  # ranks that share weights out run the model equally often
     totals = [0.0, 0.0, 0.0]
     training = model.training
     model.eval()
-    with torch.inference_mode():
+    with torch.no_grad():
         for done, group in enumerate(mine, 1):
             batch = on_device(collate(group, packing, compared=compared), model.device)
             found = _compared(model, batch, hyperparameters) if compared else (float(summed_loss(model, batch)), 0, 0)
@@ -85,7 +87,7 @@ def answer(model: Any, tokenizer: Any, template: Template, prompts: Sequence[str
     filling = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else stops[0]
     training = model.training
     model.eval()
-    with torch.inference_mode():
+    with torch.no_grad():
         written = model.generate(
             input_ids=torch.tensor([[filling] * (longest - len(row)) + row for row in ids], device=model.device),
             attention_mask=torch.tensor([[0] * (longest - len(r)) + [1] * len(r) for r in ids], device=model.device),

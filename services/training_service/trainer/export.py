@@ -28,16 +28,25 @@ _LIBRARIES = ("torch", "transformers", "peft")
 
 
 def export(
-    output_dir: Path, job: JobFile, model: Any, template: Template, metrics: Mapping[str, float], steps: int
+    output_dir: Path,
+    job: JobFile,
+    model: Any,
+    template: Template,
+    metrics: Mapping[str, float],
+    steps: int,
+    weights: Mapping[str, torch.Tensor],
 ) -> Path:
     """Writes the model and returns its directory. Adapters in the precision they were trained in, full weights in the
-    base model's."""
+    base model's. `weights` are all that was trained, whole, where the model holds only this rank's part; else empty."""
     target, partial = output_dir / "model", output_dir / ".model.partial"
     for path in (target, partial):
         shutil.rmtree(path, ignore_errors=True)
     partial.mkdir(parents=True)
     adapter = job.hyperparameters.method != "full"
-    _save_adapter(model, partial, job) if adapter else _save_full(model, partial, Path(job.base_model.path))
+    if adapter:
+        _save_adapter(model, partial, job, weights)
+    else:
+        _save_full(model, partial, Path(job.base_model.path), weights)
     for pattern in TOKENIZER_FILES:
         for file in sorted(Path(job.base_model.path).glob(pattern)):
             shutil.copyfile(file, partial / file.name)
@@ -48,21 +57,25 @@ def export(
     return target
 
 
-def _save_adapter(model: Any, folder: Path, job: JobFile) -> None:
+def _save_adapter(model: Any, folder: Path, job: JobFile, weights: Mapping[str, torch.Tensor]) -> None:
     for config in model.peft_config.values():
         config.base_model_name_or_path = job.base_model.name  # else the directory of this machine
-    model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
+    given = {"state_dict": dict(weights)} if weights else {}
+    model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False, **given)
     (folder / "README.md").unlink(missing_ok=True)  # peft's; the registry writes the card
 
 
-def _save_full(model: Any, folder: Path, base: Path) -> None:
+def _save_full(model: Any, folder: Path, base: Path, weights: Mapping[str, torch.Tensor]) -> None:
     config = json.loads((base / "config.json").read_text(encoding="utf-8"))
     name = config.get("dtype") or config.get("torch_dtype") or "float32"
-    model.to(getattr(torch, name))
+    dtype = getattr(torch, name)
+    given = {"state_dict": {key: tensor.to(dtype) for key, tensor in weights.items()}} if weights else {}
+    if not weights:
+        model.to(dtype)
     model.config.use_cache = True
     model.config.name_or_path = ""
     model.set_attn_implementation("sdpa")
-    model.save_pretrained(folder, safe_serialization=True)
+    model.save_pretrained(folder, safe_serialization=True, **given)
 
 
 def _facts(job: JobFile, adapter: bool, metrics: Mapping[str, float], steps: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from services.text.problems import Problem
 Method = Literal["lora", "qlora", "full"]
 Objective = Literal["sft", "pretraining", "dpo", "orpo", "kto"]
 Schedule = Literal["linear", "cosine", "constant"]
+Offload = Literal["none", "cpu"]
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,12 @@ class Hyperparameters:
     """Take the weights of the evaluation with the best eval_loss as the result instead of the last ones."""
     warmup_steps: int = number(0, 0, 10**9)
     """Optimizer steps in which the learning rate rises; overrides warmup_ratio when above 0."""
+    deepspeed_stage: int = number(0, 0, 3)
+    """What the ranks share out by DeepSpeed ZeRO: 1 the optimizer, 2 gradients too, 3 weights too; 0: nothing."""
+    offload_optimizer: Offload = "none"
+    """cpu: optimizer and masters lie in the machine's memory; needs a deepspeed_stage."""
+    offload_param: Offload = "none"
+    """cpu: the shared weights lie in the machine's memory; needs deepspeed_stage 3."""
 
     @property
     def prefers(self) -> bool:
@@ -115,11 +122,22 @@ class Hyperparameters:
     def problems(self, path: str = "hyperparameters") -> list[Problem]:
         """Every number that is out of its bounds, and every setting that lacks another."""
         bounds = [problem for item in fields(self) for problem in self._out_of_bounds(item, path)]
-        return bounds + [
+        evaluations = [
             _needs_evaluations(f"{path}.{name}")
             for name in ("early_stopping_patience", "load_best_model_at_end")
             if getattr(self, name) and not self.eval_steps
         ]
+        return [*bounds, *evaluations, *self._sharing_problems(path)]
+
+    def _sharing_problems(self, path: str) -> list[Problem]:
+        found = []
+        if self.offload_optimizer != "none" and not self.deepspeed_stage:
+            found.append(_needs_stage(f"{path}.offload_optimizer", "1, 2 or 3", "1、2、3 のいずれか"))
+        if self.offload_param != "none" and self.deepspeed_stage != 3:
+            found.append(_needs_stage(f"{path}.offload_param", "3", "3"))
+        if self.deepspeed_stage == 3 and self.objective in ("dpo", "kto"):
+            found.append(_not_with_stage_3(f"{path}.deepspeed_stage", self.objective))
+        return found
 
     def _out_of_bounds(self, item: Field[Any], path: str) -> list[Problem]:
         bounds, value = item.metadata.get("bounds"), getattr(self, item.name)
@@ -142,4 +160,22 @@ def _needs_evaluations(name: str) -> Problem:
         name,
         f"{name} compares evaluations; set eval_steps above 0 too",
         f"{name} は評価を比べるため、eval_steps も 1 以上にしてください",
+    )
+
+
+def _needs_stage(name: str, stages: str, stages_ja: str) -> Problem:
+    return Problem(
+        "NEEDS_DEEPSPEED_STAGE",
+        name,
+        f"{name} moves what DeepSpeed shares out; set deepspeed_stage to {stages} too",
+        f"{name} を使うには deepspeed_stage を {stages_ja}にしてください",
+    )
+
+
+def _not_with_stage_3(name: str, objective: str) -> Problem:
+    return Problem(
+        "NOT_WITH_DEEPSPEED_STAGE_3",
+        name,
+        f"objective {objective} measures the model before training, which stage 3 cannot do; choose stage 2, or orpo",
+        f"objective {objective} は学習前のモデルを測るため stage 3 では使えません。stage 2 か orpo を選んでください",
     )

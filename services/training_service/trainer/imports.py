@@ -30,7 +30,9 @@ def leave_out_unused(hyperparameters: Hyperparameters) -> None:
     installed; each costs one to three seconds at the start of every rank. A library left out looks as if it were not
     installed.
     """
-    unused = ["datasets", "deepspeed"]
+    unused = ["datasets"]
+    if not hyperparameters.deepspeed_stage:
+        unused.append("deepspeed")
     if hyperparameters.method != "qlora":
         unused.append("bitsandbytes")
     for name in unused:

@@ -6,7 +6,7 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from services.training_service.trainer.plan import Plan
 from services.training_service.trainer.ranks import Ranks
 from services.training_service.trainer.reporter import Reporter
 from services.training_service.trainer.steering import Steering
+from services.training_service.trainer.zero import Zero
 
 
 @dataclass
@@ -69,6 +70,8 @@ class Loop(Trainer):  # type: ignore[misc]  # transformers is untyped here
         """Newest loss and held-out measurements, with those before training under "base_"."""
         self.measured_step = -1
         """The step of the newest held-out measurements of this run."""
+        self.before_first_step: Callable[[], None] = lambda: None
+        """Called once the model is laid out for training; set by whoever runs the loop."""
         self._window = Window(time.monotonic())
         self._step_seconds = 0.0
         self._rate = 0.0
@@ -169,6 +172,7 @@ class Loop(Trainer):  # type: ignore[misc]  # transformers is untyped here
         torch.manual_seed(self.args.seed + self.ranks.rank)  # ranks drop out differently
         if self.resume_from is not None:
             checkpoint.load_states(self.resume_from, self.ranks, **self._states())
+        self.before_first_step()
         self._window = Window(time.monotonic())
         return prepared
 
@@ -193,7 +197,7 @@ class Loop(Trainer):  # type: ignore[misc]  # transformers is untyped here
 
 
 def arguments(
-    hyperparameters: Hyperparameters, plan: Plan, output_dir: Path, device: torch.device
+    hyperparameters: Hyperparameters, plan: Plan, output_dir: Path, device: torch.device, zero: Zero | None
 ) -> TrainingArguments:
     """What transformers needs to know; everything that we do ourselves is switched off."""
     hp, cuda = hyperparameters, device.type == "cuda"
@@ -213,7 +217,9 @@ def arguments(
         optim="adamw_torch_fused",
         bf16=bf16,
         fp16=cuda and not bf16,
-        use_cpu=not cuda,
+        use_cpu=not cuda and zero is None,  # asked for, accelerate takes DeepSpeed for GPUs only
+        deepspeed=zero.config(plan.micro_batches) if zero else None,
+        accelerator_config={"use_configured_state": zero is not None},
         activation_checkpointing=hp.gradient_checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False} if hp.gradient_checkpointing else None,
         dataloader_num_workers=hp.dataloader_num_workers,

@@ -24,6 +24,8 @@ from services.training_service.trainer.rows import TokenRow
 
 log = logging.getLogger(__name__)
 
+_SMALL_VOCABULARY = 64
+
 
 def load_tokenizer(path: Path) -> Any:
     """The model's tokenizer. Raises ConfigurationError."""
@@ -82,12 +84,15 @@ def load(path: Path, hyperparameters: Hyperparameters, device: torch.device) -> 
     except (OSError, ValueError, KeyError) as error:
         raise _unreadable("weights", path, error) from error
     model.config.use_cache = False
-    return model if hyperparameters.method == "qlora" else model.to(device)
+    placed = hyperparameters.method == "qlora" or hyperparameters.deepspeed_stage == 3
+    return model if placed else model.to(device)
 
 
 def weight_dtype(hyperparameters: Hyperparameters, device: torch.device) -> torch.dtype:
-    """fp32 on CPU and where all weights are trained (autocast does the rest), else the GPU's half precision."""
-    if device.type != "cuda" or hyperparameters.method == "full":
+    """fp32 on CPU and where all weights are trained (autocast does the rest), else the GPU's half precision. DeepSpeed
+    keeps fp32 masters itself."""
+    whole = hyperparameters.method == "full" and not hyperparameters.deepspeed_stage
+    if device.type != "cuda" or whole:
         return torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
 
@@ -156,7 +161,8 @@ def linear_layers(model: Any) -> Iterator[tuple[str, int]]:
     output = model.get_output_embeddings()
     for name, module in model.named_modules():
         if module is not output and (isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"):
-            sides = (module.in_features, module.out_features) if isinstance(module, nn.Linear) else module.weight.shape
+            shape = getattr(module.weight, "ds_shape", module.weight.shape)  # ZeRO-3 holds a part of it
+            sides = (module.in_features, module.out_features) if isinstance(module, nn.Linear) else shape
             yield name.rpartition(".")[2], min(sides)
 
 
@@ -173,8 +179,9 @@ def _targets(model: Any, hyperparameters: Hyperparameters) -> set[str]:
     return wanted
 
 
-def prove_packing(model: Any, vocabulary: int, device: torch.device) -> bool:
-    """Sets the attention under which rows laid end to end give the loss that they give alone; False where none does.
+def prove_packing(model: Any, vocabulary: int, device: torch.device) -> str:
+    """Sets the attention under which rows laid end to end give the loss that they give alone, and returns its name; ""
+    where none does.
 
     Tried on this very model with made-up rows, since not every architecture hands the layout down to attention. Those
     that do not get the block mask that transformers makes of position_ids, which is exact too, but slower.
@@ -188,9 +195,26 @@ def prove_packing(model: Any, vocabulary: int, device: torch.device) -> bool:
             model.set_attn_implementation(name)
             together = _loss_or_nan(model, rows, device)
             if abs(together - apart) <= tolerance * abs(apart):
-                return True
+                return name
     log.warning("packing is off: on %s packed rows would see each other", type(model).__name__)
-    return False
+    return ""
+
+
+def prove_packing_small(path: Path) -> str:
+    """The attention of `prove_packing`, tried on two random layers of the architecture on the CPU; "" where none is
+    right. For weights that are shared out among ranks, which cannot run before training begins."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    attention.register()
+    config = AutoConfig.from_pretrained(str(path), local_files_only=True, trust_remote_code=False)
+    config.num_hidden_layers, config.vocab_size = 2, _SMALL_VOCABULARY
+    config.bos_token_id = config.eos_token_id = config.pad_token_id = None
+    config.initializer_range = 0.2  # so that rows which see each other change the loss
+    if getattr(config, "layer_types", None):
+        config.layer_types = config.layer_types[:2]
+    with torch.random.fork_rng(devices=[]):
+        small = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="sdpa").eval()
+    return prove_packing(small, _SMALL_VOCABULARY, torch.device("cpu"))
 
 
 def _loss_or_nan(model: Any, rows: list[TokenRow], device: torch.device) -> float:

@@ -33,20 +33,26 @@ class Ranks:
             local_world=int(os.environ.get("LOCAL_WORLD_SIZE", str(world))),
         )
 
-    def join(self) -> None:
-        """Meets the others. What is agreed on goes over gloo, so that it never waits for a GPU."""
+    def join(self, *, even_alone: bool = False) -> None:
+        """Meets the others. What is agreed on goes over gloo, so that it never waits for a GPU. `even_alone` makes a
+        group of one, which DeepSpeed needs."""
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        if self.world == 1 and even_alone:
+            os.environ |= {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
+            store = dist.HashStore()  # type: ignore[attr-defined]  # torch leaves it out of its stubs
+            dist.init_process_group(backend, store=store, rank=0, world_size=1)
+            return
         if self.world == 1:
             for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"):
                 os.environ.pop(name, None)  # else accelerate would synchronise a lone rank with itself
             return
-        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         # Rank 0 alone generates samples and writes files meanwhile; the others wait that long.
         dist.init_process_group(backend, timeout=timedelta(hours=1))
         self._group = dist.new_group(backend="gloo", timeout=timedelta(hours=1))
 
     def leave(self) -> None:
         """Takes leave of the others."""
-        if self.world > 1 and dist.is_initialized():
+        if dist.is_initialized():
             dist.destroy_process_group()
 
     def highest(self, value: int) -> int:

@@ -13,7 +13,7 @@ import torch
 import transformers
 
 from services.text.template import Template
-from services.training_service.trainer import checkpoint, evaluate, events, model, preference
+from services.training_service.trainer import checkpoint, evaluate, events, model, preference, zero
 from services.training_service.trainer.batches import MicroBatches
 from services.training_service.trainer.best import Best
 from services.training_service.trainer.checkpoint import Place
@@ -28,6 +28,7 @@ from services.training_service.trainer.ranks import Ranks
 from services.training_service.trainer.reporter import Reporter
 from services.training_service.trainer.rows import AnswerRow
 from services.training_service.trainer.steering import Steering
+from services.training_service.trainer.zero import Zero
 
 log = logging.getLogger(__name__)
 
@@ -50,13 +51,15 @@ class Parts:
     model: Any
     data: Prepared
     packing: bool
+    zero: Zero | None = None
 
 
 def run(job: JobFile, output_dir: Path, reporter: Reporter, flag: TerminationFlag) -> events.Finished:
     """Trains and returns the last event. Raises TrainingError."""
     ranks, hp = Ranks.from_environment(), job.hyperparameters
+    zero.check(hp)
     device = _device(ranks)
-    ranks.join()
+    ranks.join(even_alone=bool(hp.deepspeed_stage))
     transformers.set_seed(hp.seed)
     transformers.utils.logging.disable_progress_bar()
     try:
@@ -89,13 +92,20 @@ def _load(job: JobFile, output_dir: Path, ranks: Ranks, reporter: Reporter, devi
     if max_length < hp.max_length:
         log.warning("max_length %d is more than the model's context; %d is used", hp.max_length, max_length)
     reporter.progress("loading_model", 0.5, note="weights")
+    packs = hp.packing and not hp.neftune_noise_alpha
+    small = model.prove_packing_small(path) if packs and hp.deepspeed_stage == 3 else ""
+    sharing = Zero.start(hp, ranks, device)
     base = model.load(path, hp, device)
-    packing = hp.packing and not hp.neftune_noise_alpha and model.prove_packing(base, len(tokenizer), device)
+    if hp.deepspeed_stage == 3:
+        base.set_attn_implementation(small or "sdpa")
+    packing = bool(small) or (
+        packs and hp.deepspeed_stage < 3 and bool(model.prove_packing(base, len(tokenizer), device))
+    )
     adapted = model.going_on(base, Path(job.adapter), hp) if job.adapter else model.with_adapters(base, hp)
     reporter.progress("loading_model", 1.0)
     reporter.progress("preparing_data", 0.0)
     data = prepare(job, tokenizer, max_length, lambda share: reporter.progress("preparing_data", share))
-    parts = Parts(job, output_dir, ranks, reporter, tokenizer, adapted, data, packing)
+    parts = Parts(job, output_dir, ranks, reporter, tokenizer, adapted, data, packing, sharing)
     return replace(parts, data=_with_reference(parts)) if hp.prefers else parts
 
 
@@ -131,7 +141,7 @@ def _loop(parts: Parts, steering: Steering, device: torch.device) -> Loop:
         log.info("going on from step %d of %d", place.step, plan.total_steps)
     return Loop(
         parts.model,
-        arguments(hp, plan, parts.output_dir, device),
+        arguments(hp, plan, parts.output_dir, device, parts.zero),
         plan=plan,
         batches=MicroBatches(rows, plan, ranks.rank, parts.packing, compared=hp.prefers),
         loss=loss_of(hp),
@@ -146,11 +156,8 @@ def _loop(parts: Parts, steering: Steering, device: torch.device) -> Loop:
 
 
 def _train(parts: Parts, loop: Loop, steering: Steering) -> events.Finished:
-    if loop.place.step == 0:
-        _measure(parts, loop, 0)
-        loop.measured |= {f"base_{name}": value for name, value in loop.measured.items()}
     total = loop.plan.total_steps
-    parts.reporter.progress("training", loop.place.step / total, step=loop.place.step, total_steps=total)
+    loop.before_first_step = lambda: _begin(parts, loop)
     if loop.place.step < total:
         loop.train()
     if steering.command is not Command.GO_ON:
@@ -162,11 +169,22 @@ def _train(parts: Parts, loop: Loop, steering: Steering) -> events.Finished:
         log.info("the weights of step %d are the result: their held-out loss was the lowest", loop.best.standing.step)
         _measure(parts, loop, step)
     parts.reporter.progress("saving", 0.0, step=total, total_steps=total, note="model")
+    shared = any(zero.is_shared(parameter) for parameter in parts.model.parameters())
+    weights = checkpoint.trained(parts.model, kept=parts.ranks.rank == 0) if shared else {}
     if parts.ranks.rank == 0:
-        export(parts.output_dir, parts.job, parts.model, parts.data.template, _result(loop), step)
+        export(parts.output_dir, parts.job, parts.model, parts.data.template, _result(loop), step, weights)
     parts.ranks.wait()
     parts.reporter.progress("saving", 1.0, step=total, total_steps=total, note="model")
     return events.Finished(outcome="succeeded", step=step, total_steps=total, metrics=_result(loop))
+
+
+def _begin(parts: Parts, loop: Loop) -> None:
+    """The measurements before training. The model is laid out for training by then: ZeRO-3 cannot run it earlier."""
+    step, total = loop.place.step, loop.plan.total_steps
+    if step == 0:
+        _measure(parts, loop, 0)
+        loop.measured |= {f"base_{name}": value for name, value in loop.measured.items()}
+    parts.reporter.progress("training", step / total, step=step, total_steps=total)
 
 
 def _evaluate(parts: Parts, loop: Loop, step: int) -> bool:
@@ -199,7 +217,8 @@ def _measure(parts: Parts, loop: Loop, step: int) -> None:
         )
         loop.measured, loop.measured_step = loop.measured | values, step
         parts.reporter.metric(step, loop.plan.epoch_after(step), values)
-        if parts.ranks.rank == 0 and parts.data.prompts:
+        # Weights that are shared out are whole only where all ranks run the model.
+        if parts.data.prompts and (parts.ranks.rank == 0 or parts.job.hyperparameters.deepspeed_stage == 3):
             _sample(parts, parts.data.template, step)
     told(1.0)
 

@@ -249,6 +249,11 @@ class FakeTraining(training_pb2_grpc.TrainingServiceServicer):
                 cut(context)
             yield event
 
+    def GenerateDeepSpeedConfig(self, request: Any, context: grpc.ServicerContext) -> training_pb2.DeepSpeedConfig:
+        preset = training_pb2.DeepSpeedPreset.Name(request.preset)
+        content = f'{{"preset": "{preset}", "batch": {request.hyperparameters.per_device_train_batch_size}}}\n'
+        return training_pb2.DeepSpeedConfig(json=content)
+
     def PlanTraining(self, request: Any, context: grpc.ServicerContext) -> training_pb2.TrainingPlan:
         self.planned = request
         return training_pb2.TrainingPlan(

@@ -116,3 +116,12 @@ def _comes(url: str) -> list[str]:
             pass
         time.sleep(0.3)
     raise AssertionError(f"nothing at {url}")
+
+
+def test_deepspeeds_configuration_is_printed_or_written(aift: Any, tmp_path: Path) -> None:
+    printed = aift("deepspeed", "large", "--batch_size", "2")
+    assert json.loads(printed.stdout) == {"preset": "DEEP_SPEED_PRESET_LARGE", "batch": 2}
+    path = tmp_path / "configs" / "ds.json"
+    assert aift("deepspeed", "ultra_large", "--per-device-train-batch-size", "3", "--output", str(path)).stdout == ""
+    assert json.loads(path.read_text()) == {"preset": "DEEP_SPEED_PRESET_ULTRA_LARGE", "batch": 3}
+    assert aift("deepspeed", "huge").returncode == 2

@@ -158,11 +158,15 @@ class Trainer:
 
     def run_two(self, job: Path, output: str) -> list[Finished]:
         """Two ranks over gloo from start to end."""
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            port = str(server.getsockname()[1])
-        shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
         started = [self.start(job, output, RANK=str(r), LOCAL_RANK=str(r), **shared) for r in range(2)]
         return [self.wait(process, output) for process in started]
+
+
+def free_port() -> str:
+    """A port that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return str(server.getsockname()[1])
 
 
 @pytest.fixture

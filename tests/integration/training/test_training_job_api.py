@@ -1,6 +1,7 @@
 """Jobs over the wire: what is accepted, what is refused and how, and what the verbs do."""
 
 import asyncio
+import json
 import uuid
 from typing import Any
 
@@ -291,6 +292,20 @@ async def test_plans_are_made_for_hardware_that_is_not_there(api: Api) -> None:
     hardware = pb.PlannedHardware(gpu_model="A5001")
     error = await refusal(api.training.PlanTraining(pb.PlanTrainingRequest(spec=spec, hardware=hardware)))
     assert "A5000" in violations(error)["hardware.gpu_model"].description
+
+
+async def test_deepspeeds_configuration_is_generated(api: Api) -> None:
+    request = pb.GenerateDeepSpeedConfigRequest(preset=pb.DEEP_SPEED_PRESET_ULTRA_LARGE, processes=2)
+    made = await api.training.GenerateDeepSpeedConfig(request)
+    assert json.loads(made.json)["zero_optimization"]["stage"] == 3
+    wanted = job_request()
+    wanted.training_job.spec.hyperparameters.MergeFrom(made.hyperparameters)
+    wanted.validate_only = True
+    job = await api.training.CreateTrainingJob(wanted)
+    assert job.spec.hyperparameters.offload_param == pb.OFFLOAD_DEVICE_CPU
+    request.nvme_path, request.preset = "/fast", pb.DEEP_SPEED_PRESET_LARGE
+    error = await refusal(api.training.GenerateDeepSpeedConfig(request))
+    assert "nvme_path" in violations(error)
 
 
 async def test_a_plan_counts_parameters_steps_and_memory(api: Api) -> None:

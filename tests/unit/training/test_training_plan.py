@@ -180,3 +180,41 @@ def test_a_machine_without_gpus_shares_its_memory_among_processes() -> None:
 def test_few_rows_are_remarked_upon() -> None:
     assert any("Only" in note.en for note in make_plan(Hyperparameters(), [], rows=50).notes)
     assert not any("rows" in note.en for note in make_plan(Hyperparameters(), [], rows=1200).notes)
+
+
+def test_each_stage_shares_out_more_among_the_ranks() -> None:
+    load = Load(rows=1, row_tokens=512, processes=4, on_gpu=True)
+    one, two, three = (
+        estimate(LLAMA_2_7B, Hyperparameters(method="full", deepspeed_stage=stage), load) for stage in (1, 2, 3)
+    )
+    parameters = LLAMA_2_7B.parameters
+    # Rajbhandari et al. 2020, figure 1: 2 + 2 + 12 bytes a parameter, of which 12, then 2, then 2 are shared out.
+    assert one["optimizer"] == parameters * 12 // 4
+    assert two["gradients"] < one["gradients"]
+    assert two["weights"] == 2 * parameters
+    assert three["weights"] == 2 * parameters // 4 + 2 * 10**9
+    assert sum(three.values()) < sum(two.values()) < sum(one.values())
+
+
+def test_what_is_offloaded_leaves_the_gpu_but_not_the_machine() -> None:
+    values = Hyperparameters(deepspeed_stage=3, offload_optimizer="cpu", offload_param="cpu")
+    gpu = estimate(LLAMA_2_7B, values, Load(rows=1, row_tokens=512, processes=1, on_gpu=True))
+    assert (gpu["optimizer"], gpu["weights"]) == (0, 2 * 10**9)
+    cpu = estimate(LLAMA_2_7B, values, Load(rows=1, row_tokens=512, processes=1, on_gpu=False))
+    assert cpu["optimizer"] > 0
+    assert cpu["weights"] > 4 * LLAMA_2_7B.parameters
+
+
+def test_sharing_out_comes_before_4_bits() -> None:
+    pair = Machine(worker="pair", gpus=2, available_bytes=8 * GIB)
+    made = make_plan(Hyperparameters(per_device_train_batch_size=1, max_length=256), [pair])
+    names = [name for remedy in made.remedies for name in remedy.changes]
+    assert names == ["gradient_checkpointing", "deepspeed_stage", "deepspeed_stage", "offload_param"]
+    assert [remedy.fits for remedy in made.remedies] == [False, False, True]
+    assert "12.6 GiB of the machine's memory" in made.remedies[-1].note.en
+
+
+def test_answers_that_are_compared_with_the_model_before_keep_whole_weights() -> None:
+    tiny = Machine(worker="tiny", gpus=2, available_bytes=2 * GIB)
+    made = make_plan(Hyperparameters(objective="dpo"), [tiny])
+    assert 3 not in [remedy.changes.get("deepspeed_stage") for remedy in made.remedies]

@@ -114,6 +114,30 @@ LEARNING_RATE_SCHEDULE_CONSTANT: LearningRateSchedule.ValueType  # 3
 """Stays."""
 global___LearningRateSchedule = LearningRateSchedule
 
+class _OffloadDevice:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _OffloadDeviceEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_OffloadDevice.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    OFFLOAD_DEVICE_UNSPECIFIED: _OffloadDevice.ValueType  # 0
+    """NONE."""
+    OFFLOAD_DEVICE_NONE: _OffloadDevice.ValueType  # 1
+    """Where training runs."""
+    OFFLOAD_DEVICE_CPU: _OffloadDevice.ValueType  # 2
+    """In the machine's memory."""
+
+class OffloadDevice(_OffloadDevice, metaclass=_OffloadDeviceEnumTypeWrapper):
+    """Where a part of a training lies that DeepSpeed shares out."""
+
+OFFLOAD_DEVICE_UNSPECIFIED: OffloadDevice.ValueType  # 0
+"""NONE."""
+OFFLOAD_DEVICE_NONE: OffloadDevice.ValueType  # 1
+"""Where training runs."""
+OFFLOAD_DEVICE_CPU: OffloadDevice.ValueType  # 2
+"""In the machine's memory."""
+global___OffloadDevice = OffloadDevice
+
 class _TrainingJobState:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
@@ -210,6 +234,30 @@ TRAINING_PHASE_SAVING: TrainingPhase.ValueType  # 6
 """Writing and uploading."""
 global___TrainingPhase = TrainingPhase
 
+class _DeepSpeedPreset:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _DeepSpeedPresetEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_DeepSpeedPreset.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    DEEP_SPEED_PRESET_UNSPECIFIED: _DeepSpeedPreset.ValueType  # 0
+    """None: what the hyperparameters say."""
+    DEEP_SPEED_PRESET_LARGE: _DeepSpeedPreset.ValueType  # 1
+    """ZeRO-2 with the optimizer in the machine's memory: the manual's ds_config_large."""
+    DEEP_SPEED_PRESET_ULTRA_LARGE: _DeepSpeedPreset.ValueType  # 2
+    """ZeRO-3 with optimizer and weights in the machine's memory: the manual's ds_config_ultra_large."""
+
+class DeepSpeedPreset(_DeepSpeedPreset, metaclass=_DeepSpeedPresetEnumTypeWrapper):
+    """A starting point for sharing out a training."""
+
+DEEP_SPEED_PRESET_UNSPECIFIED: DeepSpeedPreset.ValueType  # 0
+"""None: what the hyperparameters say."""
+DEEP_SPEED_PRESET_LARGE: DeepSpeedPreset.ValueType  # 1
+"""ZeRO-2 with the optimizer in the machine's memory: the manual's ds_config_large."""
+DEEP_SPEED_PRESET_ULTRA_LARGE: DeepSpeedPreset.ValueType  # 2
+"""ZeRO-3 with optimizer and weights in the machine's memory: the manual's ds_config_ultra_large."""
+global___DeepSpeedPreset = DeepSpeedPreset
+
 @typing.final
 class Hyperparameters(google.protobuf.message.Message):
     """How to train. Names and meaning are those of transformers and PEFT; a field that is not set takes its default."""
@@ -247,6 +295,9 @@ class Hyperparameters(google.protobuf.message.Message):
     EARLY_STOPPING_PATIENCE_FIELD_NUMBER: builtins.int
     LOAD_BEST_MODEL_AT_END_FIELD_NUMBER: builtins.int
     WARMUP_STEPS_FIELD_NUMBER: builtins.int
+    DEEPSPEED_STAGE_FIELD_NUMBER: builtins.int
+    OFFLOAD_OPTIMIZER_FIELD_NUMBER: builtins.int
+    OFFLOAD_PARAM_FIELD_NUMBER: builtins.int
     method: global___TrainingMethod.ValueType
     """What is trained. Default LORA."""
     learning_rate: builtins.float
@@ -309,6 +360,14 @@ class Hyperparameters(google.protobuf.message.Message):
     """Take the weights of the evaluation with the best eval_loss as the result instead of the last ones. Default false."""
     warmup_steps: builtins.int
     """Optimizer steps in which the learning rate rises; overrides warmup_ratio when above 0. Default 0."""
+    deepspeed_stage: builtins.int
+    """What the processes share out by DeepSpeed ZeRO instead of each holding all of it: 1 the optimizer, 2 gradients too,
+    3 weights too; 0 nothing. 3 is not for DPO and KTO. Default 0.
+    """
+    offload_optimizer: global___OffloadDevice.ValueType
+    """Where optimizer and fp32 weights lie; CPU needs a deepspeed_stage. Default NONE."""
+    offload_param: global___OffloadDevice.ValueType
+    """Where the shared weights lie; CPU needs deepspeed_stage 3. Default NONE."""
     @property
     def lora_target_modules(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Layers that get adapters; empty means all linear layers but the output."""
@@ -347,13 +406,18 @@ class Hyperparameters(google.protobuf.message.Message):
         early_stopping_patience: builtins.int | None = ...,
         load_best_model_at_end: builtins.bool | None = ...,
         warmup_steps: builtins.int | None = ...,
+        deepspeed_stage: builtins.int | None = ...,
+        offload_optimizer: global___OffloadDevice.ValueType = ...,
+        offload_param: global___OffloadDevice.ValueType = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_beta", b"_beta", "_dataloader_num_workers", b"_dataloader_num_workers", "_early_stopping_patience", b"_early_stopping_patience", "_eval_split", b"_eval_split", "_eval_steps", b"_eval_steps", "_gradient_accumulation_steps", b"_gradient_accumulation_steps", "_gradient_checkpointing", b"_gradient_checkpointing", "_learning_rate", b"_learning_rate", "_load_best_model_at_end", b"_load_best_model_at_end", "_logging_steps", b"_logging_steps", "_lora_alpha", b"_lora_alpha", "_lora_dropout", b"_lora_dropout", "_lora_r", b"_lora_r", "_max_grad_norm", b"_max_grad_norm", "_max_length", b"_max_length", "_max_steps", b"_max_steps", "_neftune_noise_alpha", b"_neftune_noise_alpha", "_num_train_epochs", b"_num_train_epochs", "_packing", b"_packing", "_per_device_train_batch_size", b"_per_device_train_batch_size", "_save_steps", b"_save_steps", "_seed", b"_seed", "_use_dora", b"_use_dora", "_use_rslora", b"_use_rslora", "_warmup_ratio", b"_warmup_ratio", "_warmup_steps", b"_warmup_steps", "_weight_decay", b"_weight_decay", "beta", b"beta", "dataloader_num_workers", b"dataloader_num_workers", "early_stopping_patience", b"early_stopping_patience", "eval_split", b"eval_split", "eval_steps", b"eval_steps", "gradient_accumulation_steps", b"gradient_accumulation_steps", "gradient_checkpointing", b"gradient_checkpointing", "learning_rate", b"learning_rate", "load_best_model_at_end", b"load_best_model_at_end", "logging_steps", b"logging_steps", "lora_alpha", b"lora_alpha", "lora_dropout", b"lora_dropout", "lora_r", b"lora_r", "max_grad_norm", b"max_grad_norm", "max_length", b"max_length", "max_steps", b"max_steps", "neftune_noise_alpha", b"neftune_noise_alpha", "num_train_epochs", b"num_train_epochs", "packing", b"packing", "per_device_train_batch_size", b"per_device_train_batch_size", "save_steps", b"save_steps", "seed", b"seed", "use_dora", b"use_dora", "use_rslora", b"use_rslora", "warmup_ratio", b"warmup_ratio", "warmup_steps", b"warmup_steps", "weight_decay", b"weight_decay"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_beta", b"_beta", "_dataloader_num_workers", b"_dataloader_num_workers", "_early_stopping_patience", b"_early_stopping_patience", "_eval_split", b"_eval_split", "_eval_steps", b"_eval_steps", "_gradient_accumulation_steps", b"_gradient_accumulation_steps", "_gradient_checkpointing", b"_gradient_checkpointing", "_learning_rate", b"_learning_rate", "_load_best_model_at_end", b"_load_best_model_at_end", "_logging_steps", b"_logging_steps", "_lora_alpha", b"_lora_alpha", "_lora_dropout", b"_lora_dropout", "_lora_r", b"_lora_r", "_max_grad_norm", b"_max_grad_norm", "_max_length", b"_max_length", "_max_steps", b"_max_steps", "_neftune_noise_alpha", b"_neftune_noise_alpha", "_num_train_epochs", b"_num_train_epochs", "_packing", b"_packing", "_per_device_train_batch_size", b"_per_device_train_batch_size", "_save_steps", b"_save_steps", "_seed", b"_seed", "_use_dora", b"_use_dora", "_use_rslora", b"_use_rslora", "_warmup_ratio", b"_warmup_ratio", "_warmup_steps", b"_warmup_steps", "_weight_decay", b"_weight_decay", "beta", b"beta", "dataloader_num_workers", b"dataloader_num_workers", "early_stopping_patience", b"early_stopping_patience", "eval_split", b"eval_split", "eval_steps", b"eval_steps", "gradient_accumulation_steps", b"gradient_accumulation_steps", "gradient_checkpointing", b"gradient_checkpointing", "learning_rate", b"learning_rate", "load_best_model_at_end", b"load_best_model_at_end", "logging_steps", b"logging_steps", "lora_alpha", b"lora_alpha", "lora_dropout", b"lora_dropout", "lora_r", b"lora_r", "lora_target_modules", b"lora_target_modules", "lr_scheduler_type", b"lr_scheduler_type", "max_grad_norm", b"max_grad_norm", "max_length", b"max_length", "max_steps", b"max_steps", "method", b"method", "neftune_noise_alpha", b"neftune_noise_alpha", "num_train_epochs", b"num_train_epochs", "objective", b"objective", "packing", b"packing", "per_device_train_batch_size", b"per_device_train_batch_size", "save_steps", b"save_steps", "seed", b"seed", "use_dora", b"use_dora", "use_rslora", b"use_rslora", "warmup_ratio", b"warmup_ratio", "warmup_steps", b"warmup_steps", "weight_decay", b"weight_decay"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_beta", b"_beta", "_dataloader_num_workers", b"_dataloader_num_workers", "_deepspeed_stage", b"_deepspeed_stage", "_early_stopping_patience", b"_early_stopping_patience", "_eval_split", b"_eval_split", "_eval_steps", b"_eval_steps", "_gradient_accumulation_steps", b"_gradient_accumulation_steps", "_gradient_checkpointing", b"_gradient_checkpointing", "_learning_rate", b"_learning_rate", "_load_best_model_at_end", b"_load_best_model_at_end", "_logging_steps", b"_logging_steps", "_lora_alpha", b"_lora_alpha", "_lora_dropout", b"_lora_dropout", "_lora_r", b"_lora_r", "_max_grad_norm", b"_max_grad_norm", "_max_length", b"_max_length", "_max_steps", b"_max_steps", "_neftune_noise_alpha", b"_neftune_noise_alpha", "_num_train_epochs", b"_num_train_epochs", "_packing", b"_packing", "_per_device_train_batch_size", b"_per_device_train_batch_size", "_save_steps", b"_save_steps", "_seed", b"_seed", "_use_dora", b"_use_dora", "_use_rslora", b"_use_rslora", "_warmup_ratio", b"_warmup_ratio", "_warmup_steps", b"_warmup_steps", "_weight_decay", b"_weight_decay", "beta", b"beta", "dataloader_num_workers", b"dataloader_num_workers", "deepspeed_stage", b"deepspeed_stage", "early_stopping_patience", b"early_stopping_patience", "eval_split", b"eval_split", "eval_steps", b"eval_steps", "gradient_accumulation_steps", b"gradient_accumulation_steps", "gradient_checkpointing", b"gradient_checkpointing", "learning_rate", b"learning_rate", "load_best_model_at_end", b"load_best_model_at_end", "logging_steps", b"logging_steps", "lora_alpha", b"lora_alpha", "lora_dropout", b"lora_dropout", "lora_r", b"lora_r", "max_grad_norm", b"max_grad_norm", "max_length", b"max_length", "max_steps", b"max_steps", "neftune_noise_alpha", b"neftune_noise_alpha", "num_train_epochs", b"num_train_epochs", "packing", b"packing", "per_device_train_batch_size", b"per_device_train_batch_size", "save_steps", b"save_steps", "seed", b"seed", "use_dora", b"use_dora", "use_rslora", b"use_rslora", "warmup_ratio", b"warmup_ratio", "warmup_steps", b"warmup_steps", "weight_decay", b"weight_decay"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_beta", b"_beta", "_dataloader_num_workers", b"_dataloader_num_workers", "_deepspeed_stage", b"_deepspeed_stage", "_early_stopping_patience", b"_early_stopping_patience", "_eval_split", b"_eval_split", "_eval_steps", b"_eval_steps", "_gradient_accumulation_steps", b"_gradient_accumulation_steps", "_gradient_checkpointing", b"_gradient_checkpointing", "_learning_rate", b"_learning_rate", "_load_best_model_at_end", b"_load_best_model_at_end", "_logging_steps", b"_logging_steps", "_lora_alpha", b"_lora_alpha", "_lora_dropout", b"_lora_dropout", "_lora_r", b"_lora_r", "_max_grad_norm", b"_max_grad_norm", "_max_length", b"_max_length", "_max_steps", b"_max_steps", "_neftune_noise_alpha", b"_neftune_noise_alpha", "_num_train_epochs", b"_num_train_epochs", "_packing", b"_packing", "_per_device_train_batch_size", b"_per_device_train_batch_size", "_save_steps", b"_save_steps", "_seed", b"_seed", "_use_dora", b"_use_dora", "_use_rslora", b"_use_rslora", "_warmup_ratio", b"_warmup_ratio", "_warmup_steps", b"_warmup_steps", "_weight_decay", b"_weight_decay", "beta", b"beta", "dataloader_num_workers", b"dataloader_num_workers", "deepspeed_stage", b"deepspeed_stage", "early_stopping_patience", b"early_stopping_patience", "eval_split", b"eval_split", "eval_steps", b"eval_steps", "gradient_accumulation_steps", b"gradient_accumulation_steps", "gradient_checkpointing", b"gradient_checkpointing", "learning_rate", b"learning_rate", "load_best_model_at_end", b"load_best_model_at_end", "logging_steps", b"logging_steps", "lora_alpha", b"lora_alpha", "lora_dropout", b"lora_dropout", "lora_r", b"lora_r", "lora_target_modules", b"lora_target_modules", "lr_scheduler_type", b"lr_scheduler_type", "max_grad_norm", b"max_grad_norm", "max_length", b"max_length", "max_steps", b"max_steps", "method", b"method", "neftune_noise_alpha", b"neftune_noise_alpha", "num_train_epochs", b"num_train_epochs", "objective", b"objective", "offload_optimizer", b"offload_optimizer", "offload_param", b"offload_param", "packing", b"packing", "per_device_train_batch_size", b"per_device_train_batch_size", "save_steps", b"save_steps", "seed", b"seed", "use_dora", b"use_dora", "use_rslora", b"use_rslora", "warmup_ratio", b"warmup_ratio", "warmup_steps", b"warmup_steps", "weight_decay", b"weight_decay"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_beta", b"_beta"]) -> typing.Literal["beta"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_dataloader_num_workers", b"_dataloader_num_workers"]) -> typing.Literal["dataloader_num_workers"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_deepspeed_stage", b"_deepspeed_stage"]) -> typing.Literal["deepspeed_stage"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_early_stopping_patience", b"_early_stopping_patience"]) -> typing.Literal["early_stopping_patience"] | None: ...
     @typing.overload
@@ -1442,6 +1506,68 @@ class PlanFit(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["available_bytes", b"available_bytes", "fits", b"fits", "worker", b"worker"]) -> None: ...
 
 global___PlanFit = PlanFit
+
+@typing.final
+class GenerateDeepSpeedConfigRequest(google.protobuf.message.Message):
+    """Request of GenerateDeepSpeedConfig."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PRESET_FIELD_NUMBER: builtins.int
+    HYPERPARAMETERS_FIELD_NUMBER: builtins.int
+    PROCESSES_FIELD_NUMBER: builtins.int
+    NVME_PATH_FIELD_NUMBER: builtins.int
+    preset: global___DeepSpeedPreset.ValueType
+    """What to start from."""
+    processes: builtins.int
+    """Processes that train together, 1 to 64; 0 means 1."""
+    nvme_path: builtins.str
+    """A directory on a fast disk that takes what stage 3 offloads, in place of memory; empty for memory. For use with
+    DeepSpeed itself: jobs offload to memory only.
+    """
+    @property
+    def hyperparameters(self) -> global___Hyperparameters:
+        """How to train; what is set here wins over the preset."""
+
+    def __init__(
+        self,
+        *,
+        preset: global___DeepSpeedPreset.ValueType = ...,
+        hyperparameters: global___Hyperparameters | None = ...,
+        processes: builtins.int = ...,
+        nvme_path: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["hyperparameters", b"hyperparameters"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["hyperparameters", b"hyperparameters", "nvme_path", b"nvme_path", "preset", b"preset", "processes", b"processes"]) -> None: ...
+
+global___GenerateDeepSpeedConfigRequest = GenerateDeepSpeedConfigRequest
+
+@typing.final
+class DeepSpeedConfig(google.protobuf.message.Message):
+    """A configuration for DeepSpeed."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    JSON_FIELD_NUMBER: builtins.int
+    HYPERPARAMETERS_FIELD_NUMBER: builtins.int
+    json: builtins.str
+    """The file's text: JSON with every number written out. Half precision is bfloat16; the trainer takes float16 on GPUs
+    without it.
+    """
+    @property
+    def hyperparameters(self) -> global___Hyperparameters:
+        """The same as settings of a job: what to set in TrainingSpec.hyperparameters to train with it."""
+
+    def __init__(
+        self,
+        *,
+        json: builtins.str = ...,
+        hyperparameters: global___Hyperparameters | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["hyperparameters", b"hyperparameters"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["hyperparameters", b"hyperparameters", "json", b"json"]) -> None: ...
+
+global___DeepSpeedConfig = DeepSpeedConfig
 
 @typing.final
 class ListWorkersRequest(google.protobuf.message.Message):

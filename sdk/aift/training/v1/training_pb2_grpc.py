@@ -95,6 +95,11 @@ class TrainingServiceStub(object):
                 request_serializer=aift_dot_training_dot_v1_dot_training__pb2.PlanTrainingRequest.SerializeToString,
                 response_deserializer=aift_dot_training_dot_v1_dot_training__pb2.TrainingPlan.FromString,
                 _registered_method=True)
+        self.GenerateDeepSpeedConfig = channel.unary_unary(
+                '/aift.training.v1.TrainingService/GenerateDeepSpeedConfig',
+                request_serializer=aift_dot_training_dot_v1_dot_training__pb2.GenerateDeepSpeedConfigRequest.SerializeToString,
+                response_deserializer=aift_dot_training_dot_v1_dot_training__pb2.DeepSpeedConfig.FromString,
+                _registered_method=True)
         self.ListWorkers = channel.unary_unary(
                 '/aift.training.v1.TrainingService/ListWorkers',
                 request_serializer=aift_dot_training_dot_v1_dot_training__pb2.ListWorkersRequest.SerializeToString,
@@ -204,6 +209,14 @@ class TrainingServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GenerateDeepSpeedConfig(self, request, context):
+        """DeepSpeed's configuration for a training, of a preset or of hyperparameters; nothing is stored. It is the one that
+        the trainer hands to DeepSpeed, for DeepSpeed's users to look at or to take along. Safe to retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListWorkers(self, request, context):
         """Workers that were seen in the last minute, with their hardware and its use. Safe to retry.
         """
@@ -275,6 +288,11 @@ def add_TrainingServiceServicer_to_server(servicer, server):
                     servicer.PlanTraining,
                     request_deserializer=aift_dot_training_dot_v1_dot_training__pb2.PlanTrainingRequest.FromString,
                     response_serializer=aift_dot_training_dot_v1_dot_training__pb2.TrainingPlan.SerializeToString,
+            ),
+            'GenerateDeepSpeedConfig': grpc.unary_unary_rpc_method_handler(
+                    servicer.GenerateDeepSpeedConfig,
+                    request_deserializer=aift_dot_training_dot_v1_dot_training__pb2.GenerateDeepSpeedConfigRequest.FromString,
+                    response_serializer=aift_dot_training_dot_v1_dot_training__pb2.DeepSpeedConfig.SerializeToString,
             ),
             'ListWorkers': grpc.unary_unary_rpc_method_handler(
                     servicer.ListWorkers,
@@ -589,6 +607,33 @@ class TrainingService(object):
             '/aift.training.v1.TrainingService/PlanTraining',
             aift_dot_training_dot_v1_dot_training__pb2.PlanTrainingRequest.SerializeToString,
             aift_dot_training_dot_v1_dot_training__pb2.TrainingPlan.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GenerateDeepSpeedConfig(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/aift.training.v1.TrainingService/GenerateDeepSpeedConfig',
+            aift_dot_training_dot_v1_dot_training__pb2.GenerateDeepSpeedConfigRequest.SerializeToString,
+            aift_dot_training_dot_v1_dot_training__pb2.DeepSpeedConfig.FromString,
             options,
             channel_credentials,
             insecure,

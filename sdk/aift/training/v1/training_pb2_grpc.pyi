@@ -112,6 +112,14 @@ class TrainingServiceStub:
     Errors: those of CreateTrainingJob.
     """
 
+    GenerateDeepSpeedConfig: grpc.UnaryUnaryMultiCallable[
+        aift.training.v1.training_pb2.GenerateDeepSpeedConfigRequest,
+        aift.training.v1.training_pb2.DeepSpeedConfig,
+    ]
+    """DeepSpeed's configuration for a training, of a preset or of hyperparameters; nothing is stored. It is the one that
+    the trainer hands to DeepSpeed, for DeepSpeed's users to look at or to take along. Safe to retry.
+    """
+
     ListWorkers: grpc.UnaryUnaryMultiCallable[
         aift.training.v1.training_pb2.ListWorkersRequest,
         aift.training.v1.training_pb2.ListWorkersResponse,
@@ -215,6 +223,14 @@ class TrainingServiceAsyncStub:
     ]
     """Says what a job would take: parameters trained, memory by part, steps, and whether it fits. Safe to retry.
     Errors: those of CreateTrainingJob.
+    """
+
+    GenerateDeepSpeedConfig: grpc.aio.UnaryUnaryMultiCallable[
+        aift.training.v1.training_pb2.GenerateDeepSpeedConfigRequest,
+        aift.training.v1.training_pb2.DeepSpeedConfig,
+    ]
+    """DeepSpeed's configuration for a training, of a preset or of hyperparameters; nothing is stored. It is the one that
+    the trainer hands to DeepSpeed, for DeepSpeed's users to look at or to take along. Safe to retry.
     """
 
     ListWorkers: grpc.aio.UnaryUnaryMultiCallable[
@@ -342,6 +358,16 @@ class TrainingServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[aift.training.v1.training_pb2.TrainingPlan, collections.abc.Awaitable[aift.training.v1.training_pb2.TrainingPlan]]:
         """Says what a job would take: parameters trained, memory by part, steps, and whether it fits. Safe to retry.
         Errors: those of CreateTrainingJob.
+        """
+
+    @abc.abstractmethod
+    def GenerateDeepSpeedConfig(
+        self,
+        request: aift.training.v1.training_pb2.GenerateDeepSpeedConfigRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[aift.training.v1.training_pb2.DeepSpeedConfig, collections.abc.Awaitable[aift.training.v1.training_pb2.DeepSpeedConfig]]:
+        """DeepSpeed's configuration for a training, of a preset or of hyperparameters; nothing is stored. It is the one that
+        the trainer hands to DeepSpeed, for DeepSpeed's users to look at or to take along. Safe to retry.
         """
 
     @abc.abstractmethod

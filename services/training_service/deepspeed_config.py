@@ -1,0 +1,106 @@
+"""DeepSpeed's configuration for a training: every number explicit, none left to be guessed. Standard library only.
+
+The trainer hands this very file to DeepSpeed; GenerateDeepSpeedConfig and `aift deepspeed` show it. It names no
+optimizer: the trainer brings torch's AdamW, which runs wherever the shards lie and needs no compiler.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from services.training_service.trainer.hyperparameters import Hyperparameters
+
+Precision = Literal["bf16", "fp16", "fp32"]
+
+LARGE: Mapping[str, Any] = {"deepspeed_stage": 2, "offload_optimizer": "cpu"}
+"""Gradients and optimizer shared among the ranks, the optimizer in the machine's memory."""
+ULTRA_LARGE: Mapping[str, Any] = {"deepspeed_stage": 3, "offload_optimizer": "cpu", "offload_param": "cpu"}
+"""The weights too, and those in the machine's memory as well."""
+
+# DeepSpeed's own defaults, written out.
+BUCKET_NUMBERS = 500_000_000
+"""Gradients that are reduced at once, at most."""
+_PREFETCH_NUMBERS = 50_000_000
+PERSISTENT_NUMBERS = 100_000
+"""Stage 3 leaves weights of so few numbers whole once they were used."""
+LIVE_NUMBERS = 1_000_000_000
+"""Weights that stage 3 keeps whole at once, at most."""
+_SUB_GROUP_NUMBERS = 1_000_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """What the configuration depends on beside hyperparameters."""
+
+    processes: int
+    """Ranks that train together."""
+    micro_batches: int
+    """Micro-batches of an optimizer step and rank; packing may need fewer than gradient_accumulation_steps."""
+    precision: Precision = "bf16"
+    """Of weights and activations; masters and moments are fp32."""
+    nvme_path: str = ""
+    """A directory on a fast disk that takes what stage 3 offloads; empty: the machine's memory."""
+
+
+def deepspeed_config(hyperparameters: Hyperparameters, shape: Shape) -> dict[str, Any]:
+    """The configuration, ready for json.dumps."""
+    batch = hyperparameters.per_device_train_batch_size
+    return {
+        "train_micro_batch_size_per_gpu": batch,
+        "gradient_accumulation_steps": shape.micro_batches,
+        "train_batch_size": batch * shape.micro_batches * shape.processes,
+        "gradient_clipping": hyperparameters.max_grad_norm,
+        **_precision(shape.precision),
+        "zero_allow_untested_optimizer": True,
+        "zero_force_ds_cpu_optimizer": False,
+        "zero_optimization": _zero(hyperparameters, shape),
+        "steps_per_print": 1_000_000_000,
+        "wall_clock_breakdown": False,
+    }
+
+
+def to_json(config: Mapping[str, Any]) -> str:
+    """The file's text."""
+    return json.dumps(config, indent=2) + "\n"
+
+
+def _precision(precision: Precision) -> dict[str, Any]:
+    half: dict[str, Any] = {"bf16": {"enabled": precision == "bf16"}, "fp16": {"enabled": precision == "fp16"}}
+    if precision == "fp16":
+        half["fp16"] |= {"loss_scale": 0, "initial_scale_power": 16, "loss_scale_window": 1000, "hysteresis": 2}
+    return half
+
+
+def _zero(hyperparameters: Hyperparameters, shape: Shape) -> dict[str, Any]:
+    stage = hyperparameters.deepspeed_stage
+    section: dict[str, Any] = {
+        "stage": stage,
+        "contiguous_gradients": True,
+        "overlap_comm": False,
+        "reduce_scatter": True,
+        "reduce_bucket_size": BUCKET_NUMBERS,
+        "allgather_bucket_size": BUCKET_NUMBERS,
+    }
+    if stage and hyperparameters.offload_optimizer != "none":
+        section["offload_optimizer"] = _place(hyperparameters.offload_optimizer, stage, shape)
+    if stage < 3:
+        return section
+    if hyperparameters.offload_param != "none":
+        section["offload_param"] = _place(hyperparameters.offload_param, stage, shape)
+    return section | {
+        "sub_group_size": _SUB_GROUP_NUMBERS,
+        "stage3_prefetch_bucket_size": _PREFETCH_NUMBERS,
+        "stage3_param_persistence_threshold": PERSISTENT_NUMBERS,
+        "stage3_max_live_parameters": LIVE_NUMBERS,
+        "stage3_max_reuse_distance": LIVE_NUMBERS,
+        "stage3_gather_16bit_weights_on_model_save": True,
+    }
+
+
+def _place(device: str, stage: int, shape: Shape) -> dict[str, Any]:
+    if stage == 3 and shape.nvme_path:
+        return {"device": "nvme", "nvme_path": shape.nvme_path, "pin_memory": True, "buffer_count": 5}
+    return {"device": device, "pin_memory": shape.precision != "fp32"}
