@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
+from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
 import orjson
 
 from services.data_service.validation.blocks import Aside, Block, Lines, Numbers, Rows, Span
-from services.data_service.validation.characters import is_clean
+from services.data_service.validation.characters import is_clean, is_clean_unescaped
 from services.data_service.validation.findings import Findings
 from services.data_service.validation.quick_rows import Contents, QuickRows
 from services.data_service.validation.records import Records
@@ -24,6 +24,7 @@ from services.data_service.validation.text_lines import read_text_lines
 from services.text.rows import Form
 
 _AT_ONCE = 512
+_PREFIX_BYTES = 4
 
 
 @dataclass(kw_only=True)
@@ -73,7 +74,7 @@ class BlockCheck:
             return None
         data = span.read()
         lines = read_text_lines(data)
-        if lines is None or lines.longest > self._rules.max_line_bytes or not is_clean(data):
+        if lines is None or lines.longest > self._rules.max_line_bytes or not is_clean_unescaped(data):
             return None
         contents = [each for each in map(self._text, lines.texts) if each is not None]
         if len(contents) < len(lines.texts):
@@ -151,8 +152,10 @@ class _Work:
     def result(self, end: int) -> Checked:
         """What became of them."""
         indexes = slice(None) if self._indexes is None else np.asarray(self._indexes, dtype=np.int64)
-        data = b"".join(self._written)
-        ends = np.cumsum(np.fromiter(map(len, self._written), np.int32, len(self._written)), dtype=np.int32)
+        lengths = np.fromiter(map(len, self._written), np.int32, len(self._written))
+        prefixes = _split(lengths.astype("<u4").tobytes(), _PREFIX_BYTES)
+        data = b"".join(chain.from_iterable(zip(prefixes, self._written, strict=True)))
+        ends = np.cumsum(lengths + _PREFIX_BYTES, dtype=np.int32)
         numbers, digests = self._lines.numbers[indexes], b"".join(self._digests)
         taken = self._records.taken
         self._count.rows = self._seen
@@ -196,6 +199,10 @@ class _Work:
             self._count.forms[self._rules.form] += rows
         if self._rules.form is Form.TEXT and self._rules.markers is not None:
             self._count.marked += rows
+
+
+def _split(data: bytes, width: int) -> list[bytes]:
+    return [data[start : start + width] for start in range(0, len(data), width)]
 
 
 def load_all(texts: list[bytes]) -> list[Any]:

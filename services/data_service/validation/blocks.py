@@ -33,8 +33,9 @@ class Rows(NamedTuple):
     digests: bytes
     """32 bytes a row."""
     ends: npt.NDArray[np.int32]
-    """[rows], where each row's JSON ends in `data`."""
+    """[rows], where each row ends in `data`."""
     data: bytes
+    """The JSON of each after its length, a u32, as Parquet has plain strings."""
 
 
 @dataclass(frozen=True, kw_only=True)

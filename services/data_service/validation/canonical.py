@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from services.data_service.domain import INDEX_PATH, INDEX_STRIDE, ROWS_PATH
-from services.data_service.parquet_pages import Place, bodies
+from services.data_service.parquet_pages import Place
 from services.data_service.validation.blocks import Rows
+from services.data_service.validation.parquet_file import Column, Kind, ParquetFile
 
 _GROUP_BYTES = 1 << 20
 """A row group is at least this long, but for the last one."""
-_NO_LIMIT = (1 << 31) - 1  # pages end by rows, never by bytes
+_COLUMNS = (
+    Column("index", Kind.INT64),
+    Column("line", Kind.INT64),
+    Column("digest", Kind.FIXED_LEN_BYTE_ARRAY, width=32, compressed=False),
+    Column("json", Kind.BYTE_ARRAY, text=True),
+)
 SCHEMA = pa.schema(
     [
         pa.field("index", pa.int64(), nullable=False),  # position in the version, from 0
@@ -71,20 +75,11 @@ class CanonicalWriter:
 
 
 class _Table:
-    """rows.parquet, and rows.index when it is whole."""
+    """rows.parquet, and rows.index beside it."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._file = pq.ParquetWriter(
-            folder / ROWS_PATH,
-            SCHEMA,
-            compression={name: "none" if name == "digest" else "zstd" for name in SCHEMA.names},
-            use_dictionary=False,
-            write_statistics=False,
-            write_page_checksum=True,
-            max_rows_per_page=INDEX_STRIDE,
-            data_page_size=_NO_LIMIT,
-        )
+        self._file = ParquetFile(folder / ROWS_PATH, _COLUMNS)
+        self._index = (folder / INDEX_PATH).open("wb")
         self._rows = 0
         self._rest = _NOTHING
 
@@ -97,39 +92,36 @@ class _Table:
             self._group(_slice(rows, 0, whole))
 
     def close(self) -> None:
-        """The rest of the rows, and the index."""
-        try:
-            if len(self._rest.lines):
-                self._group(self._rest)
-        finally:
-            self._file.close()
-        self._write_index()
+        """The rest of the rows, and what tells of them all."""
+        with self._index:
+            try:
+                if len(self._rest.lines):
+                    self._group(self._rest)
+            finally:
+                self._file.close()
 
     def _group(self, rows: Rows) -> None:
         count = len(rows.lines)
-        index = np.arange(self._rows, self._rows + count, dtype=np.int64)
-        ends = np.concatenate((np.zeros(1, np.int32), rows.ends))
-        # Arrow's own buffers: `pyarrow.array` would import pandas. The first would hold the validity bits.
-        columns = [(index,), (rows.lines,), (rows.digests,), (ends, rows.data)]
-        arrays = [
-            pa.Array.from_buffers(field.type, count, [None, *map(pa.py_buffer, buffers)])
-            for field, buffers in zip(SCHEMA, columns, strict=True)
-        ]
-        self._file.write_batch(pa.record_batch(arrays, schema=SCHEMA), row_group_size=count)
+        index = np.arange(self._rows, self._rows + count, dtype="<i8")
+        ends = [*range(INDEX_STRIDE, count, INDEX_STRIDE), count]
+        places = rows.ends[np.array(ends) - 1].tolist()
+        pages = np.diff(ends, prepend=0).tolist()
+        whole = [count]  # nobody looks for a page of these
+        _, line, _, json = self._file.write(
+            [
+                ([index.tobytes()], whole),
+                (_pages(rows.lines.astype("<i8").tobytes(), [8 * end for end in ends]), pages),
+                ([rows.digests], whole),
+                (_pages(rows.data, places), pages),
+            ]
+        )
+        self._index.writelines(Place(*a, *b).pack() for a, b in zip(json, line, strict=True))
         self._rows += count
 
-    def _write_index(self) -> None:
-        path = self._folder / ROWS_PATH
-        groups = pq.read_metadata(path)
-        with path.open("rb") as file, (self._folder / INDEX_PATH).open("wb") as index:
-            for number in range(groups.num_row_groups):
-                group = groups.row_group(number)
-                json, line = (_bodies(file, group.column(SCHEMA.get_field_index(name))) for name in ("json", "line"))
-                index.writelines(Place(*a, *b).pack() for a, b in zip(json, line, strict=True))
 
-
-def _bodies(file: IO[bytes], chunk: pq.ColumnChunkMetaData) -> Iterator[tuple[int, int]]:
-    return bodies(file.fileno(), chunk.data_page_offset, chunk.data_page_offset + chunk.total_compressed_size)
+def _pages(data: bytes, ends: list[int]) -> list[memoryview]:
+    view = memoryview(data)
+    return [view[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
 _NOTHING = Rows(np.zeros(0, np.int64), b"", np.zeros(0, np.int32), b"")

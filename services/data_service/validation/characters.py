@@ -26,8 +26,14 @@ def is_clean(data: bytes) -> bool:
     """Whether no string in JSON, of any number of rows, has a control character or U+FFFD: a look at all at once."""
     values = np.frombuffer(data, np.uint8)
     escapes = values[np.flatnonzero(values[:-1] == _BACKSLASH) + 1]
-    if _SUSPECT_ESCAPES[escapes].any() or b"\x7f" in data or (b"\xc2" in data and _C1.search(data)):
+    return not _SUSPECT_ESCAPES[escapes].any() and is_clean_unescaped(data)
+
+
+def is_clean_unescaped(data: bytes) -> bool:
+    """The same where no escape is of such a character."""
+    if b"\x7f" in data or (b"\xc2" in data and _C1.search(data)):
         return False
+    values = np.frombuffer(data, np.uint8)
     first, second, third = b"\xef\xbf\xbd"  # U+FFFD; `in` takes three times as long
     return not ((values[:-2] == first) & (values[1:-1] == second) & (values[2:] == third)).any()
 

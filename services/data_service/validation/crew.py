@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import pickle
 import subprocess
 import sys
@@ -51,7 +52,7 @@ class Crew:
     def __init__(self, rules: Rules, size: int) -> None:
         self._size = size
         self._threads = ThreadPoolExecutor(size)
-        self._workers = [lifeline.popen(_argv(), stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(size)]
+        self._workers = [_start() for _ in range(size)]
         self._idle: SimpleQueue[subprocess.Popen[bytes]] = SimpleQueue()
         for worker in self._workers:
             _widen(worker.stdout)
@@ -108,8 +109,10 @@ def remaining(block: Block, reached: int, line: int) -> Block | None:
     return block
 
 
-def _argv() -> list[str]:
-    return [sys.executable, "-m", _MODULE]
+def _start() -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # else numpy starts threads that nothing here uses
+    argv = [sys.executable, "-m", _MODULE]
+    return lifeline.popen(argv, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
 def _widen(pipe: IO[bytes] | None) -> None:

@@ -73,9 +73,11 @@ def _kinds(rows: Sequence[tuple[str, ...]]) -> tuple[npt.NDArray[np.uint8], npt.
 
 
 def _lengths(rows: Sequence[tuple[str, ...]]) -> npt.NDArray[np.int64]:
-    pieces = list(map(len, chain.from_iterable(rows)))
+    if not rows:
+        return np.zeros(0, np.int64)
+    pieces = np.fromiter(map(len, chain.from_iterable(rows)), np.int64)
     counts = np.fromiter(map(len, rows), np.int64, len(rows))
-    return np.add.reduceat(np.array(pieces, np.int64), np.cumsum(counts) - counts) if rows else counts
+    return np.add.reduceat(pieces, np.cumsum(counts) - counts)
 
 
 def _code_points(text: str) -> npt.NDArray[np.uint16] | npt.NDArray[np.uint32]:

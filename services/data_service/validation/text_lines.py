@@ -36,17 +36,18 @@ class TextLines(NamedTuple):
 def read_text_lines(block: bytes) -> TextLines | None:
     """The lines of a block, each ended by LF but perhaps the last; None when any may be of another kind."""
     opening = next((each for each in _OPENINGS if block.startswith(each)), None)
-    data = block.removesuffix(b"\n")
-    if opening is None or not data.endswith(_CLOSING):
+    end = len(block) - block.endswith(b"\n")
+    if opening is None or not block.endswith(_CLOSING, 0, end):
         return None
-    array = data[len(opening) :].replace(_CLOSING + b"\n" + opening, _CLOSING + b"," + _CANONICAL)
-    array = b"[%b%b]" % (_CANONICAL, array)
-    breaks = np.flatnonzero(np.frombuffer(data, np.uint8) == 0x0A)
+    joined = block.replace(_CLOSING + b"\n" + opening, _CLOSING + b"," + _CANONICAL)
+    last = len(joined) - (len(block) - end)
+    array = b"".join((b"[", _CANONICAL, memoryview(joined)[len(opening) : last], b"]"))
+    breaks = np.flatnonzero(np.frombuffer(block, np.uint8, end) == 0x0A)
     texts = _texts(array, len(breaks) + 1)
     if texts is None:
         return None
     starts = np.concatenate((np.zeros(1, np.int64), breaks + 1))
-    lengths = np.diff(starts, append=len(data) + 1) - 1
+    lengths = np.diff(starts, append=end + 1) - 1
     ends = np.cumsum(lengths - (len(opening) - len(_CANONICAL)) + 1).tolist()  # in the array
     view = memoryview(array)
     json = [view[start + 1 : end] for start, end in zip([0, *ends], ends, strict=False)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -22,8 +23,8 @@ from services.data_service.validation.request import ValidationRequest
 from services.data_service.validation.rules import Rules, decide
 from services.data_service.validation.totals import Totals
 
-CREW_SIZE = 2
-"""Processes that check blocks of a large file."""
+CREW_SIZE = min(max(len(os.sched_getaffinity(0)) - 1, 1), 2)
+"""Processes that check blocks of a large file, beside ours, which writes: two of them bring more than it can write."""
 LARGE_BYTES = 16 << 20
 """Below it starting processes takes longer than they save."""
 _SAMPLE_ROWS = 1000

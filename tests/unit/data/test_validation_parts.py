@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -144,9 +145,10 @@ def test_canonical_files(tmp_path: Path) -> None:
     with CanonicalWriter(tmp_path) as writer:
         for start in range(0, 9000, 700):
             part = texts[start : start + 700]
-            ends = np.cumsum([len(text) for text in part], dtype=np.int32)
-            writer.write(Rows(lines[start : start + 700], bytes(32 * len(part)), ends, b"".join(part)))
-    with pq.ParquetFile(tmp_path / "rows.parquet") as file:
+            data = [struct.pack("<I", len(text)) + text for text in part]
+            ends = np.cumsum([len(each) for each in data], dtype=np.int32)
+            writer.write(Rows(lines[start : start + 700], bytes(32 * len(part)), ends, b"".join(data)))
+    with pq.ParquetFile(tmp_path / "rows.parquet", page_checksum_verification=True) as file:
         assert file.schema_arrow == SCHEMA
         assert file.metadata.num_row_groups == 3
         assert file.metadata.row_group(0).column(3).compression == "ZSTD"
