@@ -56,7 +56,7 @@ async def test_deleted_data_go_after_a_week_and_their_bytes_a_day_later(sweeping
         job = await user.validate(qa(3), dataset=(await user.dataset("one")).name)
         kept = await user.validate(qa(4), dataset=(await user.dataset("two")).name)
         blobs = files(sweeping, "blobs")
-        assert len(blobs) == 5  # the short row indexes are the same
+        assert len(blobs) == 6  # original, rows and index of each
         await user.stub.DeleteDataset(pb.DeleteDatasetRequest(name="datasets/one"))
         sweeping.sql("UPDATE blobs SET create_time = now() - interval '2 days'")
         sweeping.sql("UPDATE uploads SET expire_time = now() WHERE tenant = 'gone'")

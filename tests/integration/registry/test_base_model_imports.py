@@ -34,6 +34,7 @@ async def test_a_folder_becomes_a_base_model(either_registry: Registry) -> None:
         layers=2,
         attention_heads=2,
         key_value_heads=2,
+        head_size=4,
         vocabulary_size=32,
         max_context_tokens=128,
         tied_embeddings=True,

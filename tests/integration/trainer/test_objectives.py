@@ -21,7 +21,8 @@ from services.training_service.trainer.hyperparameters import Hyperparameters
 from services.training_service.trainer.model import going_on, prove_packing
 from services.training_service.trainer.ranks import Ranks
 from services.training_service.trainer.rows import AnswerRow
-from tests.integration.trainer.conftest import PLACES, Trainer, example_rows
+from tests.integration.trainer.conftest import PLACES, Finished, Trainer, example_rows
+from tests.integration.trainer.preloaded import run_ranks
 
 pytestmark = pytest.mark.xdist_group("trainer")
 
@@ -44,6 +45,11 @@ def labeled_rows(count: int) -> list[dict[str, Any]]:
         for number, row in enumerate(preference_rows(count))
         for name in [("chosen", "rejected")[number % 2]]
     ]
+
+
+def run(trainer: Trainer, job_file: Path, output: str) -> Finished:
+    """One rank from start to end."""
+    return run_ranks(trainer, job_file, output, ranks=1)[0]
 
 
 def prepared(trainer: Trainer, name: str, rows: list[dict[str, Any]], **fields: Any) -> list[AnswerRow]:
@@ -122,9 +128,9 @@ def test_only_the_last_answer_is_compared(trainer: Trainer) -> None:
 def test_the_better_answers_win(name: str, trainer: Trainer) -> None:
     rows = labeled_rows(48) if name == "kto" else preference_rows(32)
     fast = {"hp_learning_rate": 5e-3, "hp_max_steps": 24, "hp_eval_split": 0.25}
-    run = trainer.run(trainer.job(rows=rows, hp_objective=name, **fast), "out")
-    assert run.code == 0, run.stderr
-    metrics = run.result.metrics
+    done = run(trainer, trainer.job(rows=rows, hp_objective=name, **fast), "out")
+    assert done.code == 0, done.stderr
+    metrics = done.result.metrics
     if name == "dpo":
         assert metrics["base_eval_loss"] == pytest.approx(math.log(2), rel=1e-4)
     if name == "kto":
@@ -136,11 +142,11 @@ def test_the_better_answers_win(name: str, trainer: Trainer) -> None:
 
 def test_preference_training_goes_on_bit_equal(trainer: Trainer) -> None:
     options = {"hp_objective": "dpo", "hp_max_steps": 8, "hp_save_steps": 4, "hp_lora_dropout": 0.2}
-    straight = trainer.run(trainer.job(rows=preference_rows(16), **options), "straight")
+    straight = run(trainer, trainer.job(rows=preference_rows(16), **options), "straight")
     checkpoint = str(straight.output_dir / "checkpoints" / "step-4")
-    resumed = trainer.run(trainer.job(rows=preference_rows(16), checkpoint=checkpoint, **options), "resumed")
+    resumed = run(trainer, trainer.job(rows=preference_rows(16), checkpoint=checkpoint, **options), "resumed")
     assert resumed.losses == straight.losses[4:]
-    one, two = (load_file(run.output_dir / "model" / "adapter_model.safetensors") for run in (straight, resumed))
+    one, two = (load_file(done.output_dir / "model" / "adapter_model.safetensors") for done in (straight, resumed))
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
@@ -178,51 +184,51 @@ def test_long_texts_are_learnt_to_their_end(trainer: Trainer) -> None:
     assert max(row.tokens for row in data.train) == 16
     whole = sum(len(tokenizer(row["text"])["input_ids"]) for row in texts)  # BOS is not learnt, the stop token is
     assert sum(row.trained_tokens for row in data.train) == whole
-    run = trainer.run(Path(trainer.folder / "job.json"), "out")
-    assert run.code == 0, run.stderr
+    done = run(trainer, Path(trainer.folder / "job.json"), "out")
+    assert done.code == 0, done.stderr
 
 
 def test_training_ends_early_and_the_best_weights_are_the_result(trainer: Trainer) -> None:
     # Far too fast: the held-out loss soon rises.
     options = {"hp_learning_rate": 0.05, "hp_max_steps": 60, "hp_eval_steps": 2, "hp_early_stopping_patience": 3}
     fields = {**options, "hp_load_best_model_at_end": True, "hp_eval_split": 0.3, "hp_save_steps": 2}
-    run = trainer.run(trainer.job(**fields), "out")
-    assert run.code == 0, run.stderr
-    losses = {m.step: m.values["eval_loss"] for m in run.of(events.Metric) if "eval_loss" in m.values and m.step}
-    result, best = run.result, min(losses, key=lambda step: losses[step])
+    done = run(trainer, trainer.job(**fields), "out")
+    assert done.code == 0, done.stderr
+    losses = {m.step: m.values["eval_loss"] for m in done.of(events.Metric) if "eval_loss" in m.values and m.step}
+    result, best = done.result, min(losses, key=lambda step: losses[step])
     assert result.step < 60
     assert result.step == best + 3 * 2
     assert result.metrics["eval_loss"] == pytest.approx(losses[best], rel=1e-6)
-    facts = json.loads((run.output_dir / "model" / "aift.json").read_text(encoding="utf-8"))
+    facts = json.loads((done.output_dir / "model" / "aift.json").read_text(encoding="utf-8"))
     assert facts["metrics"]["eval_loss"] == result.metrics["eval_loss"]
-    newest = sorted((run.output_dir / "checkpoints").iterdir(), key=lambda path: int(path.name[5:]))[-1]
-    resumed = trainer.run(trainer.job("again", checkpoint=str(newest), **fields), "resumed")
+    newest = sorted((done.output_dir / "checkpoints").iterdir(), key=lambda path: int(path.name[5:]))[-1]
+    resumed = run(trainer, trainer.job("again", checkpoint=str(newest), **fields), "resumed")
     assert resumed.result.metrics["eval_loss"] == result.metrics["eval_loss"]
 
 
 def test_noise_on_embeddings_trains_without_packing(trainer: Trainer) -> None:
-    run = trainer.run(trainer.job(hp_neftune_noise_alpha=5.0, hp_warmup_steps=2), "out")
-    assert run.code == 0, run.stderr
-    first = next(m.values for m in run.of(events.Metric) if "loss" in m.values)
+    done = run(trainer, trainer.job(hp_neftune_noise_alpha=5.0, hp_warmup_steps=2), "out")
+    assert done.code == 0, done.stderr
+    first = next(m.values for m in done.of(events.Metric) if "loss" in m.values)
     # Before the first step the weights are the base's: only noise tells the loss of training from that of evaluating.
-    assert abs(first["loss"] - run.result.metrics["base_eval_loss"]) > 1e-3
-    rates = [m.values["learning_rate"] for m in run.of(events.Metric) if "learning_rate" in m.values]
+    assert abs(first["loss"] - done.result.metrics["base_eval_loss"]) > 1e-3
+    rates = [m.values["learning_rate"] for m in done.of(events.Metric) if "learning_rate" in m.values]
     assert rates[:3] == [0.0, 5e-4, 1e-3]
 
 
 def test_an_adapter_is_trained_on(trainer: Trainer) -> None:
     fast = {"hp_method": "qlora", "hp_learning_rate": 5e-3, "hp_max_steps": 12}
-    first = trainer.run(trainer.job(**fast), "first")
+    first = run(trainer, trainer.job(**fast), "first")
     assert first.code == 0, first.stderr
     adapter = str(first.output_dir / "model")
-    second = trainer.run(trainer.job(adapter=adapter, start_from="models/a/versions/1", **fast), "second")
+    second = run(trainer, trainer.job(adapter=adapter, start_from="models/a/versions/1", **fast), "second")
     assert second.code == 0, second.stderr
     metrics = second.result.metrics
     assert metrics["base_eval_loss"] == pytest.approx(first.result.metrics["eval_loss"], rel=1e-3)
     assert metrics["eval_loss"] < metrics["base_eval_loss"]
     facts = json.loads((second.output_dir / "model" / "aift.json").read_text(encoding="utf-8"))
     assert facts["start_from"] == "models/a/versions/1"
-    one, two = (load_file(run.output_dir / "model" / "adapter_model.safetensors") for run in (first, second))
+    one, two = (load_file(done.output_dir / "model" / "adapter_model.safetensors") for done in (first, second))
     assert one.keys() == two.keys()
 
 
