@@ -311,7 +311,7 @@ class Hyperparameters(google.protobuf.message.Message):
     gradient_accumulation_steps: builtins.int
     """Steps whose gradients are added up before the optimizer moves, 1 to 4096. Default 1."""
     max_length: builtins.int
-    """Longest row in tokens, 8 to 1048576; longer ones are cut and counted. Default 512."""
+    """Longest row in tokens, 8 to 1048576; longer ones are cut and counted. Default 512, or the context where it is shorter."""
     lora_r: builtins.int
     """Rank of the adapters, 1 to 1024. Default 16."""
     lora_alpha: builtins.float
