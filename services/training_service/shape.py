@@ -40,12 +40,6 @@ class ModelShape:
         """Width of all key heads together; the value heads have the same."""
         return self.key_value_heads * self.head_size
 
-    @property
-    def embedding_parameters(self) -> int:
-        """Parameters of the input embedding and, where it is a matrix of its own, of the output."""
-        matrices = 1 if self.tied_embeddings else 2
-        return matrices * self.vocabulary_size * self.hidden_size
-
     def linears(self) -> Sequence[Linear]:
         """The linear layers of one decoder layer under the names that the architecture gives them."""
         hidden, inner = self.hidden_size, self.intermediate_size

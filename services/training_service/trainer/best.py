@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import asdict, dataclass
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ class Best:
         if loss is None:
             return
         if loss >= self.standing.loss:
-            self.standing = Standing(**{**asdict(self.standing), "waited": self.standing.waited + 1})
+            self.standing = replace(self.standing, waited=self.standing.waited + 1)
             return
         self.standing = Standing(loss=loss, step=step, waited=0)
         weights = checkpoint.trained(model, kept=self.ranks.rank == 0) if self.keeps_weights else {}
@@ -57,8 +57,7 @@ class Best:
         kept = directory / BEST_FILE
         if self.keeps_weights and self.ranks.rank == 0 and kept.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / BEST_FILE).unlink(missing_ok=True)
-            os.link(kept, self.folder / BEST_FILE)
+            shutil.copyfile(kept, self.folder / BEST_FILE)  # the checkpoint may lie on another disk
         self.ranks.wait()
 
     def restore(self, step: int, model: Any) -> bool:

@@ -30,12 +30,6 @@ class DataError(TrainingError):
     kind = "data"
 
 
-class OutOfMemoryError(TrainingError):
-    """Memory was not enough."""
-
-    kind = "out_of_memory"
-
-
 def configuration(reason: str, field: str, en: str, ja: str) -> ConfigurationError:
     """A ConfigurationError of one problem."""
     return ConfigurationError(Problem(reason, field, en, ja))
