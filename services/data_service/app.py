@@ -22,8 +22,8 @@ from services.data_service import schema
 from services.data_service.calls.parts import Parts
 from services.data_service.checking import Validation
 from services.data_service.counting import TokenCount
+from services.data_service.data_job import JobKind
 from services.data_service.dataset_store import DatasetStore
-from services.data_service.domain import JobKind
 from services.data_service.importing import Import
 from services.data_service.job_queue import JobQueue
 from services.data_service.job_runner import JobRunner, Work

@@ -10,7 +10,8 @@ from typing import Any
 
 from services.core.blobs import Blobs, StoredBlob
 from services.core.errors import ContentMissing
-from services.data_service.domain import CHECKED_PATHS, DataJob, JobPhase, JobSpec, PreparationStep
+from services.data_service.data_job import DataJob, JobPhase, JobSpec, PreparationStep
+from services.data_service.domain import CHECKED_PATHS
 from services.data_service.report import Report
 from services.data_service.validation.request import REPORT_FILE, ValidationRequest
 from services.data_service.workspace import Workspace

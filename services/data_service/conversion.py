@@ -11,12 +11,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.core.blobs import StoredBlob
 from services.data_service import job_request, recipe_message
+from services.data_service.data_job import DataJob, JobKind, JobPhase, JobState
 from services.data_service.domain import (
-    DataJob,
     Dataset,
-    JobKind,
-    JobPhase,
-    JobState,
     Reference,
     Statistics,
     Template,

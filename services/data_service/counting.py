@@ -9,7 +9,8 @@ import grpc
 
 from services.core import context
 from services.core.errors import ContentMissing, NotFound, Unavailable
-from services.data_service.domain import ROWS_PATH, DataJob, JobPhase, TokenStatistics, Version, version_of
+from services.data_service.data_job import DataJob, JobPhase
+from services.data_service.domain import ROWS_PATH, TokenStatistics, Version, version_of
 from services.data_service.errors import DatasetGone
 from services.data_service.supervision.count_request import RESULT_FILE, CountRequest, CountResult
 from services.data_service.supervision_errors import BaseModelGone, refusal

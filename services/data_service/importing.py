@@ -10,7 +10,7 @@ from pathlib import Path
 from services.core.blobs import Blobs, StoredBlob
 from services.core.errors import ContentMissing
 from services.data_service.checking import Made, NewVersion, check
-from services.data_service.domain import DataJob, JobPhase
+from services.data_service.data_job import DataJob, JobPhase
 from services.data_service.job_queue import JobQueue
 from services.data_service.sources import drop_directory
 from services.data_service.sources.source import Source

@@ -16,16 +16,8 @@ from services.core.leases import LeaseQueue, database_time
 from services.data_service import dataset_store, reference_store, version_store
 from services.data_service.checking import Made, NewVersion
 from services.data_service.child import Progress
-from services.data_service.domain import (
-    ORIGINAL_FOLDER,
-    DataJob,
-    Failure,
-    JobOutcome,
-    JobPhase,
-    JobState,
-    Origin,
-    TokenStatistics,
-)
+from services.data_service.data_job import DataJob, Failure, JobOutcome, JobPhase, JobState
+from services.data_service.domain import ORIGINAL_FOLDER, Origin, TokenStatistics
 from services.data_service.job_store import is_job, read_job
 from services.data_service.report import Report
 from services.data_service.schema import data_jobs

@@ -7,16 +7,8 @@ from typing import TypeVar
 from aift.data.v1 import data_pb2 as pb
 
 from services.core.errors import InvalidArgument
-from services.data_service.domain import (
-    BadRows,
-    FileFormat,
-    JobSpec,
-    ReadOptions,
-    RowForm,
-    TextEncoding,
-    ToolTurns,
-    TrainOn,
-)
+from services.data_service.data_job import JobSpec
+from services.data_service.domain import BadRows, FileFormat, ReadOptions, RowForm, TextEncoding, ToolTurns, TrainOn
 
 FORMS = {
     pb.ROW_FORM_UNSPECIFIED: RowForm.DETECT,

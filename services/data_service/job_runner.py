@@ -19,7 +19,8 @@ from services.core.blobs import Blobs
 from services.core.errors import DomainError, NotFound, StaleFence
 from services.core.objects import ObjectStore
 from services.data_service.checking import Made, Refused
-from services.data_service.domain import DataJob, JobKind, TokenStatistics
+from services.data_service.data_job import DataJob, JobKind
+from services.data_service.domain import TokenStatistics
 from services.data_service.errors import DatasetGone, ValidationCrashed
 from services.data_service.job_queue import JobQueue
 from services.data_service.workspace import ChildCrashed, Workspace

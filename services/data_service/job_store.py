@@ -15,16 +15,8 @@ from services.core.idempotency import RequestKey
 from services.core.names import new_id, new_uid
 from services.core.pages import Page
 from services.data_service import dataset_store
-from services.data_service.domain import (
-    DataJob,
-    Failure,
-    JobKind,
-    JobOutcome,
-    JobPhase,
-    JobSpec,
-    JobState,
-    UploadState,
-)
+from services.data_service.data_job import DataJob, Failure, JobKind, JobOutcome, JobPhase, JobSpec, JobState
+from services.data_service.domain import UploadState
 from services.data_service.errors import DataJobEnded, ReportNotReady, UploadNotFinalized
 from services.data_service.report import Report
 from services.data_service.schema import data_jobs, requests, uploads

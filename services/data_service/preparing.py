@@ -8,12 +8,10 @@ from pathlib import Path
 
 from services.core.errors import ContentMissing, NotFound
 from services.data_service.checking import Made, NewVersion, check
+from services.data_service.data_job import DataJob, JobPhase, JobSpec
 from services.data_service.domain import (
     ROWS_PATH,
-    DataJob,
     FileFormat,
-    JobPhase,
-    JobSpec,
     ReadOptions,
     RowForm,
     Template,

@@ -9,15 +9,7 @@ from dataclasses import dataclass
 
 from services.core.errors import ContentMissing
 from services.core.objects import ObjectStore
-from services.data_service.domain import (
-    INDEX_PATH,
-    INDEX_STRIDE,
-    ROWS_PATH,
-    RowForm,
-    Template,
-    TrainOn,
-    Version,
-)
+from services.data_service.domain import INDEX_PATH, INDEX_STRIDE, ROWS_PATH, RowForm, Template, TrainOn, Version
 from services.data_service.parquet_pages import PLACE_BYTES, Place, unpack_page, unpack_places
 from services.text.markers import Markers
 from services.text.rows import Form, Preference, parse

@@ -14,8 +14,8 @@ from services.core.db import Database
 from services.core.errors import DomainError
 from services.core.leases import database_time
 from services.core.objects import ObjectStore
+from services.data_service.data_job import JobState
 from services.data_service.dataset_store import DatasetStore
-from services.data_service.domain import JobState
 from services.data_service.schema import blobs, data_jobs, requests, uploads, version_files
 from services.data_service.upload_closing import remove_parts
 from services.data_service.upload_store import UploadStore

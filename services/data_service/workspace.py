@@ -14,7 +14,7 @@ from services.core.blobs import Blobs, StoredBlob
 from services.core.errors import ResourceExhausted
 from services.core.objects import CHUNK_BYTES, ObjectStore
 from services.data_service.child import DISK_FULL, Progress
-from services.data_service.domain import JobPhase
+from services.data_service.data_job import JobPhase
 
 CHILD_ENV = ("PATH", "HOME", "LANG", "LC_ALL", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV")
 """What a child gets of our environment: no address, no credentials."""

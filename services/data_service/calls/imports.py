@@ -15,7 +15,7 @@ from services.core.errors import InvalidArgument
 from services.core.pages import DEFAULT_SIZE, MAX_SIZE
 from services.data_service import job_request
 from services.data_service.calls.parts import DATASET, Calls, Context
-from services.data_service.domain import JobKind
+from services.data_service.data_job import JobKind
 from services.data_service.sources import drop_directory
 from services.data_service.sources.drop_directory import DroppedFile
 from services.data_service.sources.hub_source import HubPlace

@@ -8,7 +8,7 @@ from services.core import names, pages
 from services.core.context import current
 from services.data_service import conversion, job_request
 from services.data_service.calls.parts import DATASET, JOB, UPLOAD, Calls, Context
-from services.data_service.domain import JobKind
+from services.data_service.data_job import JobKind
 
 
 class JobCalls(Calls):

@@ -13,8 +13,9 @@ from services.core import idempotency, names
 from services.core.context import current
 from services.core.objects import ObjectStore
 from services.data_service import conversion
+from services.data_service.data_job import JobKind, JobSpec
 from services.data_service.dataset_store import DatasetStore
-from services.data_service.domain import JobKind, JobSpec, Version
+from services.data_service.domain import Version
 from services.data_service.job_runner import JobRunner
 from services.data_service.job_store import JobStore
 from services.data_service.preparation_previews import PreparationPreviews

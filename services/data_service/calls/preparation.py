@@ -11,7 +11,8 @@ from services.core import names
 from services.core.errors import InvalidArgument, Violation
 from services.data_service import conversion, recipe_message
 from services.data_service.calls.parts import DATASET, VERSION, Calls, Context
-from services.data_service.domain import JobKind, JobSpec, RowForm, Version
+from services.data_service.data_job import JobKind, JobSpec
+from services.data_service.domain import RowForm, Version
 from services.data_service.preparation.conversion import impossible
 from services.data_service.preparation.preview import Preview
 from services.data_service.preparation.rows import Shape

@@ -11,7 +11,8 @@ from services.core.errors import InvalidArgument
 from services.data_service import conversion
 from services.data_service.calls.parts import BASE_MODEL, Calls, Context
 from services.data_service.counting import template_json
-from services.data_service.domain import ROWS_PATH, JobKind, JobSpec, Version
+from services.data_service.data_job import JobKind, JobSpec
+from services.data_service.domain import ROWS_PATH, Version
 from services.data_service.row_pages import RowView
 from services.data_service.supervision.protocol import RenderedRow
 from services.data_service.supervision_errors import refusal

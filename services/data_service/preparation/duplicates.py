@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from services.data_service.domain import PreparationStep
+from services.data_service.data_job import PreparationStep
 from services.data_service.preparation.exact_duplicates import ExactDuplicates
 from services.data_service.preparation.near_duplicates import NearDuplicates
 from services.data_service.preparation.rows import Row

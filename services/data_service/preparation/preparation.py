@@ -9,7 +9,7 @@ from time import monotonic
 
 from services.core.errors import DomainError
 from services.data_service.child import Progress, Tell
-from services.data_service.domain import PreparationStep
+from services.data_service.data_job import PreparationStep
 from services.data_service.errors import PreparedNothing
 from services.data_service.preparation.outputs import Outputs
 from services.data_service.preparation.request import PreparationRequest, PreparationResult

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from services.data_service.domain import PreparationStep, Template
+from services.data_service.data_job import PreparationStep
+from services.data_service.domain import Template
 from services.data_service.preparation.splitting import Side
 from services.data_service.recipe import Recipe
 from services.data_service.report import template_from_json

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from services.data_service.domain import PreparationStep, RowForm
+from services.data_service.data_job import PreparationStep
+from services.data_service.domain import RowForm
 from services.data_service.preparation.chunking import chunks
 from services.data_service.preparation.conversion import Converter
 from services.data_service.preparation.filtering import Filter

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.data_service.domain import ROWS_PATH, PreparationStep, RowForm
+from services.data_service.data_job import PreparationStep
+from services.data_service.domain import ROWS_PATH, RowForm
 from services.data_service.errors import ConversionImpossible
 from services.data_service.preparation.conversion import MARKERS, Converter, impossible
 from services.data_service.preparation.filtering import Filter
