@@ -1367,6 +1367,12 @@ class TrainingPlan(google.protobuf.message.Message):
     FITS_FIELD_NUMBER: builtins.int
     NOTES_FIELD_NUMBER: builtins.int
     REMEDIES_FIELD_NUMBER: builtins.int
+    TOKENS_FIELD_NUMBER: builtins.int
+    TOKENS_BASIS_FIELD_NUMBER: builtins.int
+    PADDING_SAVED_FIELD_NUMBER: builtins.int
+    TRAINING_TIME_FIELD_NUMBER: builtins.int
+    TOKENS_PER_SECOND_FIELD_NUMBER: builtins.int
+    TRAINING_TIME_BASIS_FIELD_NUMBER: builtins.int
     parameters: builtins.int
     """Parameters of the base model."""
     trainable_parameters: builtins.int
@@ -1381,6 +1387,12 @@ class TrainingPlan(google.protobuf.message.Message):
     """Rows per optimizer step over all devices."""
     memory_bytes: builtins.int
     """Sum of the parts, in bytes."""
+    tokens: builtins.int
+    """Tokens of the trained rows in all passes together, rows cut to max_length."""
+    padding_saved: builtins.float
+    """Share of padded batches that would be padding, 0 to 1, which packing leaves out; unset without packing."""
+    tokens_per_second: builtins.float
+    """The rate that this time rests on, in tokens per second; 0 while unknown."""
     @property
     def spec(self) -> global___TrainingSpec:
         """The spec with every default resolved."""
@@ -1403,6 +1415,18 @@ class TrainingPlan(google.protobuf.message.Message):
         makes it fit.
         """
 
+    @property
+    def tokens_basis(self) -> aift.common.v1.blob_pb2.LocalizedText:
+        """Where the lengths of rows are from: counted with the base model's tokenizer, or estimated from characters."""
+
+    @property
+    def training_time(self) -> google.protobuf.duration_pb2.Duration:
+        """Time of the training steps, without start-up and evaluations; unset while unknown."""
+
+    @property
+    def training_time_basis(self) -> aift.common.v1.blob_pb2.LocalizedText:
+        """Which measured jobs the time is from, or why it is unknown."""
+
     def __init__(
         self,
         *,
@@ -1418,9 +1442,16 @@ class TrainingPlan(google.protobuf.message.Message):
         fits: collections.abc.Iterable[global___PlanFit] | None = ...,
         notes: collections.abc.Iterable[aift.common.v1.blob_pb2.LocalizedText] | None = ...,
         remedies: collections.abc.Iterable[global___PlanRemedy] | None = ...,
+        tokens: builtins.int = ...,
+        tokens_basis: aift.common.v1.blob_pb2.LocalizedText | None = ...,
+        padding_saved: builtins.float | None = ...,
+        training_time: google.protobuf.duration_pb2.Duration | None = ...,
+        tokens_per_second: builtins.float = ...,
+        training_time_basis: aift.common.v1.blob_pb2.LocalizedText | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["spec", b"spec"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["effective_batch_size", b"effective_batch_size", "eval_rows", b"eval_rows", "fits", b"fits", "memory", b"memory", "memory_bytes", b"memory_bytes", "notes", b"notes", "parameters", b"parameters", "remedies", b"remedies", "spec", b"spec", "steps", b"steps", "train_rows", b"train_rows", "trainable_parameters", b"trainable_parameters"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_padding_saved", b"_padding_saved", "padding_saved", b"padding_saved", "spec", b"spec", "tokens_basis", b"tokens_basis", "training_time", b"training_time", "training_time_basis", b"training_time_basis"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_padding_saved", b"_padding_saved", "effective_batch_size", b"effective_batch_size", "eval_rows", b"eval_rows", "fits", b"fits", "memory", b"memory", "memory_bytes", b"memory_bytes", "notes", b"notes", "padding_saved", b"padding_saved", "parameters", b"parameters", "remedies", b"remedies", "spec", b"spec", "steps", b"steps", "tokens", b"tokens", "tokens_basis", b"tokens_basis", "tokens_per_second", b"tokens_per_second", "train_rows", b"train_rows", "trainable_parameters", b"trainable_parameters", "training_time", b"training_time", "training_time_basis", b"training_time_basis"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_padding_saved", b"_padding_saved"]) -> typing.Literal["padding_saved"] | None: ...
 
 global___TrainingPlan = TrainingPlan
 
@@ -1490,20 +1521,28 @@ class PlanFit(google.protobuf.message.Message):
     WORKER_FIELD_NUMBER: builtins.int
     AVAILABLE_BYTES_FIELD_NUMBER: builtins.int
     FITS_FIELD_NUMBER: builtins.int
+    OFFLOADED_BYTES_FIELD_NUMBER: builtins.int
+    MACHINE_MEMORY_BYTES_FIELD_NUMBER: builtins.int
     worker: builtins.str
     """The worker."""
     available_bytes: builtins.int
     """Memory of its smallest GPU, or of the machine where there is none, in bytes."""
     fits: builtins.bool
-    """Whether the plan's memory fits."""
+    """Whether the plan's memory fits, and what is offloaded too."""
+    offloaded_bytes: builtins.int
+    """What all processes together offload into the machine's memory, in bytes."""
+    machine_memory_bytes: builtins.int
+    """Memory of the machine in bytes; 0 where it is not known, for hardware that is not there yet."""
     def __init__(
         self,
         *,
         worker: builtins.str = ...,
         available_bytes: builtins.int = ...,
         fits: builtins.bool = ...,
+        offloaded_bytes: builtins.int = ...,
+        machine_memory_bytes: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["available_bytes", b"available_bytes", "fits", b"fits", "worker", b"worker"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["available_bytes", b"available_bytes", "fits", b"fits", "machine_memory_bytes", b"machine_memory_bytes", "offloaded_bytes", b"offloaded_bytes", "worker", b"worker"]) -> None: ...
 
 global___PlanFit = PlanFit
 
