@@ -838,6 +838,24 @@ class RowTemplate(google.protobuf.message.Message):
 global___RowTemplate = RowTemplate
 
 @typing.final
+class NewDataset(google.protobuf.message.Message):
+    """A data set that is made together with its first version, so that a job without one leaves nothing behind."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    DISPLAY_NAME_FIELD_NUMBER: builtins.int
+    display_name: builtins.str
+    """For people; Japanese allowed, at most 200 characters."""
+    def __init__(
+        self,
+        *,
+        display_name: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["display_name", b"display_name"]) -> None: ...
+
+global___NewDataset = NewDataset
+
+@typing.final
 class ValidateDatasetRequest(google.protobuf.message.Message):
     """Request of ValidateDataset."""
 
@@ -849,8 +867,9 @@ class ValidateDatasetRequest(google.protobuf.message.Message):
     TRAIN_ON_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
     READ_FIELD_NUMBER: builtins.int
+    NEW_DATASET_FIELD_NUMBER: builtins.int
     dataset: builtins.str
-    """"datasets/{dataset}" that gets the version."""
+    """"datasets/{dataset}" that gets the version; may be empty beside new_dataset, to have an id made."""
     upload: builtins.str
     """The finalised upload, "uploads/{upload}"."""
     form: global___RowForm.ValueType
@@ -863,6 +882,10 @@ class ValidateDatasetRequest(google.protobuf.message.Message):
     def read(self) -> global___ReadOptions:
         """How the file is to be read."""
 
+    @property
+    def new_dataset(self) -> global___NewDataset:
+        """Makes the data set with its version where it is missing; without it a missing one is NOT_FOUND."""
+
     def __init__(
         self,
         *,
@@ -872,9 +895,10 @@ class ValidateDatasetRequest(google.protobuf.message.Message):
         train_on: global___TrainOn.ValueType = ...,
         request_id: builtins.str = ...,
         read: global___ReadOptions | None = ...,
+        new_dataset: global___NewDataset | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["read", b"read"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["dataset", b"dataset", "form", b"form", "read", b"read", "request_id", b"request_id", "train_on", b"train_on", "upload", b"upload"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["new_dataset", b"new_dataset", "read", b"read"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["dataset", b"dataset", "form", b"form", "new_dataset", b"new_dataset", "read", b"read", "request_id", b"request_id", "train_on", b"train_on", "upload", b"upload"]) -> None: ...
 
 global___ValidateDatasetRequest = ValidateDatasetRequest
 
@@ -893,8 +917,9 @@ class ImportDatasetRequest(google.protobuf.message.Message):
     TRAIN_ON_FIELD_NUMBER: builtins.int
     READ_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
+    NEW_DATASET_FIELD_NUMBER: builtins.int
     dataset: builtins.str
-    """"datasets/{dataset}" that gets the version."""
+    """"datasets/{dataset}" that gets the version; may be empty beside new_dataset, to have an id made."""
     dropped_file: builtins.str
     """Name of a file or folder in the server's drop directory, as ListDroppedFiles shows it."""
     s3_uri: builtins.str
@@ -915,6 +940,10 @@ class ImportDatasetRequest(google.protobuf.message.Message):
     def read(self) -> global___ReadOptions:
         """How the file is to be read."""
 
+    @property
+    def new_dataset(self) -> global___NewDataset:
+        """Makes the data set with its version where it is missing; without it a missing one is NOT_FOUND."""
+
     def __init__(
         self,
         *,
@@ -927,9 +956,10 @@ class ImportDatasetRequest(google.protobuf.message.Message):
         train_on: global___TrainOn.ValueType = ...,
         read: global___ReadOptions | None = ...,
         request_id: builtins.str = ...,
+        new_dataset: global___NewDataset | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["dropped_file", b"dropped_file", "hub", b"hub", "read", b"read", "s3_uri", b"s3_uri", "source", b"source", "url", b"url"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["dataset", b"dataset", "dropped_file", b"dropped_file", "form", b"form", "hub", b"hub", "read", b"read", "request_id", b"request_id", "s3_uri", b"s3_uri", "source", b"source", "train_on", b"train_on", "url", b"url"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["dropped_file", b"dropped_file", "hub", b"hub", "new_dataset", b"new_dataset", "read", b"read", "s3_uri", b"s3_uri", "source", b"source", "url", b"url"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["dataset", b"dataset", "dropped_file", b"dropped_file", "form", b"form", "hub", b"hub", "new_dataset", b"new_dataset", "read", b"read", "request_id", b"request_id", "s3_uri", b"s3_uri", "source", b"source", "train_on", b"train_on", "url", b"url"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["source", b"source"]) -> typing.Literal["dropped_file", "s3_uri", "url", "hub"] | None: ...
 
 global___ImportDatasetRequest = ImportDatasetRequest
@@ -1240,6 +1270,7 @@ class PrepareDatasetRequest(google.protobuf.message.Message):
     DATASET_FIELD_NUMBER: builtins.int
     RECIPE_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
+    NEW_DATASET_FIELD_NUMBER: builtins.int
     source: builtins.str
     """The version to start from, "datasets/{dataset}/versions/{n}"."""
     dataset: builtins.str
@@ -1252,6 +1283,10 @@ class PrepareDatasetRequest(google.protobuf.message.Message):
     def recipe(self) -> global___Recipe:
         """What to do."""
 
+    @property
+    def new_dataset(self) -> global___NewDataset:
+        """Makes `dataset` with its version where it is missing; without it a missing one is NOT_FOUND."""
+
     def __init__(
         self,
         *,
@@ -1259,9 +1294,10 @@ class PrepareDatasetRequest(google.protobuf.message.Message):
         dataset: builtins.str = ...,
         recipe: global___Recipe | None = ...,
         request_id: builtins.str = ...,
+        new_dataset: global___NewDataset | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["recipe", b"recipe"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["dataset", b"dataset", "recipe", b"recipe", "request_id", b"request_id", "source", b"source"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["new_dataset", b"new_dataset", "recipe", b"recipe"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["dataset", b"dataset", "new_dataset", b"new_dataset", "recipe", b"recipe", "request_id", b"request_id", "source", b"source"]) -> None: ...
 
 global___PrepareDatasetRequest = PrepareDatasetRequest
 
@@ -1635,7 +1671,7 @@ class DataJob(google.protobuf.message.Message):
     state: global___DataJobState.ValueType
     """Where it stands. Output only."""
     dataset: builtins.str
-    """The data set it works for, "datasets/{dataset}"."""
+    """The data set it works for, "datasets/{dataset}"; a new one is there once the job has SUCCEEDED."""
     upload: builtins.str
     """The upload that it reads, "uploads/{upload}"."""
     dataset_version: builtins.str
