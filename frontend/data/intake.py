@@ -63,8 +63,7 @@ def check(sent: SentFile, dataset: str, reading: Reading) -> None:
     """Starts the check of a file that was sent, and shows it."""
     client = signed_in_client()
     name = stem(sent.filename)
-    owner = client.datasets.create_or_get(dataset or slug(name), display_name=name)
-    follow(client.datasets.validate(owner.name, sent.upload, **reading))
+    follow(client.datasets.validate(dataset or slug(name), sent.upload, new=name, **reading))
 
 
 def follow(job: data_pb2.DataJob) -> None:
@@ -150,9 +149,10 @@ def _start(
 ) -> None:
     client = signed_in_client()
     name = stem(source)
-    owner = client.datasets.create_or_get(dataset or slug(name), display_name=name)
     follow(
-        client.datasets.start_import(owner.name, dropped_file=dropped_file, url=url, s3_uri=s3_uri, hub=hub, **reading)
+        client.datasets.start_import(
+            dataset or slug(name), new=name, dropped_file=dropped_file, url=url, s3_uri=s3_uri, hub=hub, **reading
+        )
     )
 
 

@@ -4,27 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import grpc
-
 from aift.data.v1 import data_pb2
 from aift.data_jobs import DataJobs
-from aift.errors import AiftError
 from aift.names import qualified, request_id
 from aift.pages import every
 
 
 class DatasetCatalogue(DataJobs):
     """The part of `client.datasets` that knows what there is."""
-
-    def create_or_get(self, dataset: str, *, display_name: str = "") -> data_pb2.Dataset:
-        """The data set of this id, made where it is missing; with an empty id a new one."""
-        short = dataset.removeprefix("datasets/")
-        try:
-            return self.create(short, display_name=display_name)
-        except AiftError as error:
-            if error.code is not grpc.StatusCode.ALREADY_EXISTS or not short:
-                raise
-            return self.get(short)
 
     def create(self, dataset_id: str = "", *, display_name: str = "", description: str = "") -> data_pb2.Dataset:
         """Makes an empty data set; without an id one is chosen."""
@@ -97,3 +84,8 @@ class DatasetCatalogue(DataJobs):
         else:
             dataset = data_pb2.DeleteDatasetRequest(name=whole, force=force)
             self._connection.call("data", self._stub.DeleteDataset, dataset)
+
+
+def new_dataset(display_name: str | None) -> data_pb2.NewDataset | None:
+    """What makes a missing data set with its first version; None where it has to be there."""
+    return None if display_name is None else data_pb2.NewDataset(display_name=display_name)

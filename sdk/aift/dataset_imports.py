@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Unpack
 
 from aift.data.v1 import data_pb2
-from aift.dataset_catalogue import DatasetCatalogue
+from aift.dataset_catalogue import DatasetCatalogue, new_dataset
 from aift.names import qualified, request_id, slug, stem
 from aift.pages import every
 from aift.progress import OnProgress, silent
@@ -30,25 +30,25 @@ class DatasetImports(DatasetCatalogue):
     ) -> data_pb2.DatasetVersion:
         """Takes a file or folder of the drop directory as the next version of a data set.
 
-        The data set is made where it is missing; without `dataset` the file's name gives the id.
+        A missing data set is made with its first version; without `dataset` the file's name gives the id.
         Raises InvalidDataError with the report, else AiftError.
         """
-        owner = self._owner(dataset, name)
-        return self._imported(self.start_import(owner, dropped_file=name, **reading), on_progress)
+        owner, new = _receiver(dataset, name)
+        return self._imported(self.start_import(owner, new=new, dropped_file=name, **reading), on_progress)
 
     def import_url(
         self, url: str, *, dataset: str | None = None, on_progress: OnProgress = silent, **reading: Unpack[Reading]
     ) -> data_pb2.DatasetVersion:
         """Fetches an https:// address whose host an administrator allowed. Errors as of import_dropped."""
-        owner = self._owner(dataset, url)
-        return self._imported(self.start_import(owner, url=url, **reading), on_progress)
+        owner, new = _receiver(dataset, url)
+        return self._imported(self.start_import(owner, new=new, url=url, **reading), on_progress)
 
     def import_s3(
         self, uri: str, *, dataset: str | None = None, on_progress: OnProgress = silent, **reading: Unpack[Reading]
     ) -> data_pb2.DatasetVersion:
         """Fetches "s3://bucket/key" of the configured store. Errors as of import_dropped."""
-        owner = self._owner(dataset, uri)
-        return self._imported(self.start_import(owner, s3_uri=uri, **reading), on_progress)
+        owner, new = _receiver(dataset, uri)
+        return self._imported(self.start_import(owner, new=new, s3_uri=uri, **reading), on_progress)
 
     def import_hub(
         self,
@@ -65,22 +65,24 @@ class DatasetImports(DatasetCatalogue):
         Errors as of import_dropped.
         """
         hub = data_pb2.HubDataset(id=hub_id, revision=revision, path=path)
-        owner = self._owner(dataset, hub_id)
-        return self._imported(self.start_import(owner, hub=hub, **reading), on_progress)
+        owner, new = _receiver(dataset, hub_id)
+        return self._imported(self.start_import(owner, new=new, hub=hub, **reading), on_progress)
 
     def start_import(
         self,
         dataset: str,
         *,
+        new: str | None = None,
         dropped_file: str | None = None,
         url: str | None = None,
         s3_uri: str | None = None,
         hub: data_pb2.HubDataset | None = None,
         **reading: Unpack[Reading],
     ) -> data_pb2.DataJob:
-        """Starts an import from the one source that is given; see `wait`."""
+        """Starts an import from the one source that is given; see `wait`, and `validate` about `new`."""
         request = data_pb2.ImportDatasetRequest(
-            dataset=qualified("datasets", dataset),
+            dataset=qualified("datasets", dataset) if dataset else "",
+            new_dataset=new_dataset(new),
             hub=hub,
             form=form_of(reading),
             train_on=train_on_of(reading),
@@ -92,9 +94,11 @@ class DatasetImports(DatasetCatalogue):
                 setattr(request, field, value)
         return self._connection.call("data", self._stub.ImportDataset, request)
 
-    def _owner(self, dataset: str | None, source: str) -> str:
-        name = stem(source.partition("?")[0])
-        return self.create_or_get(dataset or slug(name), display_name=name).name
-
     def _imported(self, job: data_pb2.DataJob, on_progress: OnProgress) -> data_pb2.DatasetVersion:
         return self.version(self.wait(job.name, on_progress=on_progress).dataset_version)
+
+
+def _receiver(dataset: str | None, source: str) -> tuple[str, str]:
+    """Id and display name of the data set that gets the version."""
+    name = stem(source.partition("?")[0])
+    return dataset or slug(name), name

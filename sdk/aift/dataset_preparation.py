@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Unpack
 
 from aift.data.v1 import data_pb2
-from aift.dataset_catalogue import DatasetCatalogue
+from aift.dataset_catalogue import DatasetCatalogue, new_dataset
 from aift.names import qualified, request_id
 from aift.progress import OnProgress, silent
 from aift.recipe import RecipeOptions, RecipeSource, recipe_of
@@ -31,8 +31,8 @@ class DatasetPreparation(DatasetCatalogue):
         """Makes a new version out of "datasets/x[/versions/n]" by a recipe, and waits for it.
 
         recipe is a mapping by the proto's names, a YAML file or a message; options override it:
-        `prepare("faq", redact="emails", dedupe="exact", split={"test": 0.1})`. dataset gets the version; without it
-        the source's own. The answer names dataset_version, validation_version, test_version and what each step did.
+        `prepare("faq", redact="emails", dedupe="exact", split={"test": 0.1})`. dataset gets the version (and is
+        made with it where it is missing); without it the source's own. The answer names dataset_version, validation_version, test_version and what each step did.
         Raises AiftError, PREPARED_NOTHING among them.
         """
         job = self.start_preparation(source, recipe, dataset=dataset, **options)
@@ -49,7 +49,8 @@ class DatasetPreparation(DatasetCatalogue):
         """Starts a preparation; see `prepare` and `wait`."""
         request = data_pb2.PrepareDatasetRequest(
             source=self._whole_version(source),
-            dataset=self.create_or_get(dataset).name if dataset else "",
+            dataset=qualified("datasets", dataset) if dataset else "",
+            new_dataset=new_dataset("" if dataset else None),
             recipe=recipe_of(recipe, **options),
             request_id=request_id(),
         )

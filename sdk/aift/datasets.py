@@ -13,6 +13,7 @@ import grpc
 from aift.common.v1.blob_pb2 import FileEntry
 from aift.data.v1 import data_pb2
 from aift.data_jobs import InvalidDataError
+from aift.dataset_catalogue import new_dataset
 from aift.dataset_imports import DatasetImports
 from aift.dataset_preparation import DatasetPreparation
 from aift.errors import AiftError
@@ -62,7 +63,7 @@ class Datasets(DatasetImports, DatasetPreparation):
         on_progress: OnProgress = silent,
         **reading: Unpack[Reading],
     ) -> data_pb2.DatasetVersion:
-        """Sends a file, checks it and keeps it as the next version of a data set, which is made where it is missing.
+        """Sends a file, checks it and keeps it as the next version of a data set, which is made with its first one.
 
         dataset is "datasets/x" or "x"; without it the file's name gives the id. How rows are read is detected where
         it is left out (see aift.reading.Reading). Raises InvalidDataError with the report, else AiftError.
@@ -70,8 +71,7 @@ class Datasets(DatasetImports, DatasetPreparation):
         source = readable_file(path)
         name = stem(source.name)
         upload = self._uploads.send(source, on_progress=on_progress)
-        owner = self.create_or_get(dataset or slug(name), display_name=display_name or name)
-        job = self.validate(owner.name, upload.name, **reading)
+        job = self.validate(dataset or slug(name), upload.name, new=display_name or name, **reading)
         return self.version(self.wait(job.name, on_progress=on_progress).dataset_version)
 
     def from_texts(
@@ -86,10 +86,17 @@ class Datasets(DatasetImports, DatasetPreparation):
                 path, dataset=dataset or "texts", display_name=display_name, form="text", train_on=train_on
             )
 
-    def validate(self, dataset: str, upload: str, **reading: Unpack[Reading]) -> data_pb2.DataJob:
-        """Starts checking a finalised upload; see `wait`."""
+    def validate(
+        self, dataset: str, upload: str, *, new: str | None = None, **reading: Unpack[Reading]
+    ) -> data_pb2.DataJob:
+        """Starts checking a finalised upload; see `wait`.
+
+        A missing data set is made with its first version where `new` is given, which is its display name; an empty
+        `dataset` then gets an id.
+        """
         request = data_pb2.ValidateDatasetRequest(
-            dataset=qualified("datasets", dataset),
+            dataset=qualified("datasets", dataset) if dataset else "",
+            new_dataset=new_dataset(new),
             upload=qualified("uploads", upload),
             form=form_of(reading),
             train_on=train_on_of(reading),

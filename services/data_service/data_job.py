@@ -78,6 +78,8 @@ class JobSpec:
     recipe: dict[str, Any] = field(default_factory=dict)
     # TOKEN_COUNT: "baseModels/{b}".
     base_model: str = ""
+    # Display name of the data set that is made with the version where it is missing; None: it has to be there.
+    new_dataset: str | None = None
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> JobSpec:

@@ -121,18 +121,22 @@ async def lock(tx: AsyncConnection, tenant: str, id_: str) -> RowMapping:
     return row
 
 
-async def ensure(tx: AsyncConnection, tenant: str, id_: str, *, beside: str) -> None:
-    """Makes a data set where it is missing, for rows held out of the one that it lies `beside`.
+async def check_not_deleted(tx: AsyncConnection, tenant: str, id_: str) -> None:
+    """Raises AlreadyExists for an id that is not free again: it was deleted less than seven days ago."""
+    gone = select(datasets.c.id).where(_is(tenant, id_), datasets.c.delete_time.is_not(None))
+    if (await tx.execute(gone)).one_or_none() is not None:
+        raise AlreadyExists(f"datasets/{id_}")
 
-    Raises NotFound when it was deleted less than seven days ago.
-    """
+
+async def ensure(tx: AsyncConnection, tenant: str, id_: str, *, display_name: str = "", description: str = "") -> None:
+    """Makes a data set where it is missing. Raises NotFound when it was deleted less than seven days ago."""
     made = insert(datasets).values(
         tenant=tenant,
         id=id_,
         uid=new_uid(),
         etag=new_id(),
-        display_name="",
-        description=f"Held out of datasets/{beside}",
+        display_name=display_name,
+        description=description,
     )
     await tx.execute(made.on_conflict_do_nothing())
     await lock(tx, tenant, id_)

@@ -66,11 +66,14 @@ class JobQueue:
         """Ends the job with the next version of its data set, in one transaction. Raises NotFound without the set."""
         async with self._database.transaction() as tx:
             await self._leases.check_fence(tx, tenant=job.tenant, id_=job.id, fence=job.fence)
+            if job.spec.new_dataset is not None:
+                await dataset_store.ensure(tx, job.tenant, job.dataset_id, display_name=job.spec.new_dataset)
             number = await self._add(tx, job, made.version)
             held_out = {}
             for name, version in (("validation_version", made.validation), ("test_version", made.test)):
                 if version is not None:
-                    await dataset_store.ensure(tx, job.tenant, version.dataset_id, beside=job.dataset_id)
+                    why = f"Held out of datasets/{job.dataset_id}"
+                    await dataset_store.ensure(tx, job.tenant, version.dataset_id, description=why)
                     added = await self._add(tx, job, version)
                     held_out[name] = f"datasets/{version.dataset_id}/versions/{added}"
             outcome = asdict(JobOutcome(**held_out, steps=made.steps))

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from aift.data.v1 import data_pb2 as pb
 
+from services.core import names
 from services.core.errors import InvalidArgument
 from services.data_service.data_job import JobSpec
 from services.data_service.domain import BadRows, FileFormat, ReadOptions, RowForm, TextEncoding, ToolTurns, TrainOn
@@ -79,6 +80,23 @@ def reading(form: pb.RowForm.ValueType, train_on: pb.TrainOn.ValueType, read: pb
             tool_turns=known(_TOOL_TURNS, read.tool_turns, "read.tool_turns"),
         ),
     )
+
+
+def receiver(request: pb.ValidateDatasetRequest | pb.ImportDatasetRequest) -> tuple[str, str | None]:
+    """Id of the data set that gets the version, and `new_dataset` of the job's spec. Raises InvalidArgument."""
+    new_dataset = made_with_version(request)
+    if new_dataset is not None and not request.dataset:
+        return names.new_id(), new_dataset
+    return names.parse("datasets/{dataset}", request.dataset, field="dataset")["dataset"], new_dataset
+
+
+def made_with_version(
+    request: pb.ValidateDatasetRequest | pb.ImportDatasetRequest | pb.PrepareDatasetRequest,
+) -> str | None:
+    """The display name of the data set that may be made; None where it may not. Raises InvalidArgument."""
+    if not request.HasField("new_dataset"):
+        return None
+    return names.check_text(request.new_dataset.display_name, field="new_dataset.display_name")
 
 
 def known(table: dict[K, V], value: K, field: str) -> V:

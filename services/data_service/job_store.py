@@ -43,13 +43,16 @@ class JobStore:
     ) -> DataJob:
         """A new job, or the one that the same request made. `total_bytes` is what a job without an upload will read.
 
-        Raises NotFound, UploadNotFinalized.
+        Raises NotFound, UploadNotFinalized; AlreadyExists when a new data set has the id of one that was deleted.
         """
         async with self._database.transaction() as tx:
             name = await idempotency.recall(tx, requests, key)
             if name is not None:
                 return await read_job(tx, tenant, name.removeprefix("dataJobs/"))
-            await dataset_store.lock(tx, tenant, dataset_id)
+            if spec.new_dataset is None:
+                await dataset_store.lock(tx, tenant, dataset_id)
+            else:
+                await dataset_store.check_not_deleted(tx, tenant, dataset_id)
             content = await _content(tx, tenant, upload_id) if upload_id else {"total_bytes": total_bytes}
             place = {"tenant": tenant, "id": new_id(), "uid": new_uid(), "dataset_id": dataset_id}
             await tx.execute(data_jobs.insert().values(**place, kind=kind, spec=asdict(spec), **content))

@@ -94,8 +94,9 @@ def upload(
         for file in files:
             sent = send(client, file, resume=resume, json_form=json)
             name = stem(file.name)
-            owner = client.datasets.create_or_get(dataset or slug(name), display_name=display_name or name)
-            versions.append(_check(client, owner.name, sent.name, reading, json_form=json))
+            receiver = dataset or slug(name)
+            new = display_name or name
+            versions.append(_check(client, receiver, sent.name, reading, new=new, json_form=json))
     if json:
         print_json(as_json(versions[0]) if len(files) == 1 else [as_json(version) for version in versions])
 
@@ -111,8 +112,7 @@ def validate(
         is_upload = source.startswith("uploads/")
         sent = client.uploads.get(source) if is_upload else send(client, Path(source), json_form=json)
         name = stem(sent.filename)
-        owner = client.datasets.create_or_get(dataset or slug(name), display_name=name)
-        version = _check(client, owner.name, sent.name, reading, json_form=json)
+        version = _check(client, dataset or slug(name), sent.name, reading, new=name, json_form=json)
     if json:
         print_json(as_json(version))
 
@@ -145,9 +145,11 @@ def import_data(
     hub_id, _, revision = (hub or "").partition("@")
     with session.client() as client:
         name = stem((drop or url or s3 or hub_id).partition("?")[0])
-        owner = client.datasets.create_or_get(dataset or slug(name), display_name=name)
+        receiver = dataset or slug(name)
         wanted = data_pb2.HubDataset(id=hub_id, revision=revision, path=hub_path) if hub else None
-        job = client.datasets.start_import(owner.name, dropped_file=drop, url=url, s3_uri=s3, hub=wanted, **reading)
+        job = client.datasets.start_import(
+            receiver, new=name, dropped_file=drop, url=url, s3_uri=s3, hub=wanted, **reading
+        )
         version = _version_of(client, job, json_form=json)
     if json:
         print_json(as_json(version))
@@ -205,14 +207,14 @@ def followed(client: Client, job: data_pb2.DataJob, *, json_form: bool) -> data_
 
 
 def _check(
-    client: Client, dataset: str, upload_name: str, reading: Reading, *, json_form: bool
+    client: Client, dataset: str, upload_name: str, reading: Reading, *, new: str, json_form: bool
 ) -> data_pb2.DatasetVersion:
-    job = client.datasets.validate(dataset, upload_name, **reading)
+    job = client.datasets.validate(dataset, upload_name, new=new, **reading)
     try:
         return _version_of(client, job, json_form=json_form)
     except AiftError as error:
         if error.reason == "DATA_INVALID" and not json_form:
-            again = f"aift data validate {upload_name} --dataset {dataset.removeprefix('datasets/')} …"
+            again = f"aift data validate {upload_name} --dataset {job.dataset.removeprefix('datasets/')} …"
             notes().print(
                 text(
                     f"Check it in another way without sending it again: {again}",

@@ -10,11 +10,10 @@ from dataclasses import replace
 from aift.data.v1 import data_pb2 as pb
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.core import names
 from services.core.errors import InvalidArgument
 from services.core.pages import DEFAULT_SIZE, MAX_SIZE
 from services.data_service import job_request
-from services.data_service.calls.parts import DATASET, Calls, Context
+from services.data_service.calls.parts import Calls, Context
 from services.data_service.data_job import JobKind
 from services.data_service.sources import drop_directory
 from services.data_service.sources.drop_directory import DroppedFile
@@ -27,10 +26,11 @@ class ImportCalls(Calls):
     """Imports, and what can be imported."""
 
     async def ImportDataset(self, request: pb.ImportDatasetRequest, context: Context) -> pb.DataJob:
-        dataset_id = names.parse(DATASET, request.dataset, field="dataset")["dataset"]
-        spec = job_request.reading(request.form, request.train_on, request.read)
+        dataset_id, new_dataset = job_request.receiver(request)
+        reading = job_request.reading(request.form, request.train_on, request.read)
         source, size = await self._source(request)
-        return await self._start(JobKind.IMPORT, dataset_id, replace(spec, source=source), request, total_bytes=size)
+        spec = replace(reading, source=source, new_dataset=new_dataset)
+        return await self._start(JobKind.IMPORT, dataset_id, spec, request, total_bytes=size)
 
     async def ListDroppedFiles(
         self, request: pb.ListDroppedFilesRequest, context: Context

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from aift.data.v1 import data_pb2 as pb
 
 from services.core import names, pages
@@ -15,9 +17,9 @@ class JobCalls(Calls):
     """Starting, following and stopping data jobs."""
 
     async def ValidateDataset(self, request: pb.ValidateDatasetRequest, context: Context) -> pb.DataJob:
-        dataset_id = names.parse(DATASET, request.dataset, field="dataset")["dataset"]
+        dataset_id, new_dataset = job_request.receiver(request)
         upload_id = names.parse(UPLOAD, request.upload, field="upload")["upload"]
-        spec = job_request.reading(request.form, request.train_on, request.read)
+        spec = replace(job_request.reading(request.form, request.train_on, request.read), new_dataset=new_dataset)
         return await self._start(JobKind.VALIDATION, dataset_id, spec, request, upload_id=upload_id)
 
     async def GetDataJob(self, request: pb.GetDataJobRequest, context: Context) -> pb.DataJob:

@@ -9,7 +9,7 @@ from aift.data.v1 import data_pb2 as pb
 
 from services.core import names
 from services.core.errors import InvalidArgument, Violation
-from services.data_service import conversion, recipe_message
+from services.data_service import conversion, job_request, recipe_message
 from services.data_service.calls.parts import DATASET, VERSION, Calls, Context
 from services.data_service.data_job import JobKind, JobSpec
 from services.data_service.domain import RowForm, Version
@@ -37,7 +37,8 @@ class PreparationCalls(Calls):
         if request.dataset:
             dataset_id = names.parse(DATASET, request.dataset, field="dataset")["dataset"]
         _check([*_misfits(source, recipe), *_long_names(dataset_id, recipe)])
-        spec = JobSpec(recipe=recipe.to_json(), source_version=source.name)
+        new_dataset = job_request.made_with_version(request)
+        spec = JobSpec(recipe=recipe.to_json(), source_version=source.name, new_dataset=new_dataset)
         return await self._start(JobKind.PREPARATION, dataset_id, spec, request, total_bytes=source.size_bytes)
 
     async def PreviewPreparation(

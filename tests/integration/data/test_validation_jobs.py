@@ -8,6 +8,7 @@ import json
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import grpc
 import psutil
@@ -101,6 +102,36 @@ async def test_bad_files_leave_nothing(user: User, data: bytes, reason: str, lin
         assert (finding.examples[0].line, finding.examples[0].field) == (line, field)
     assert (await user.stub.GetDataset(pb.GetDatasetRequest(name=dataset.name))).latest_version == ""
     assert user.service.sql("SELECT count(*) FROM versions WHERE tenant = %s", user.tenant) == [(0,)]
+
+
+async def test_a_new_data_set_is_made_with_its_first_version(user: User) -> None:
+    asked: dict[str, Any] = {"dataset": "datasets/fresh", "new_dataset": pb.NewDataset(display_name="新しい")}
+    refused_job = await user.validate(b"", **asked)
+    assert (refused_job.state, refused_job.dataset) == (pb.DATA_JOB_STATE_FAILED, "datasets/fresh")
+    assert not (await user.stub.ListDatasets(pb.ListDatasetsRequest())).datasets
+    for number in (1, 2):
+        job = await user.validate(qa(3, start=number), **asked)
+        assert job.dataset_version == f"datasets/fresh/versions/{number}"
+    (found,) = (await user.stub.ListDatasets(pb.ListDatasetsRequest())).datasets
+    assert (found.name, found.display_name) == ("datasets/fresh", "新しい")
+
+
+async def test_a_new_data_set_may_have_an_id_made(user: User) -> None:
+    upload = await user.upload(qa(3))
+    request = pb.ValidateDatasetRequest(upload=upload.name, new_dataset=pb.NewDataset(), request_id="once")
+    job = await user.stub.ValidateDataset(request)
+    assert (await user.stub.ValidateDataset(request)).dataset == job.dataset
+    assert (await user.ended(job.name)).dataset_version == f"{job.dataset}/versions/1"
+
+
+async def test_a_new_data_set_does_not_take_the_id_of_a_deleted_one(user: User) -> None:
+    gone = (await user.dataset()).name
+    await user.stub.DeleteDataset(pb.DeleteDatasetRequest(name=gone))
+    upload = await user.upload(qa(3))
+    request = pb.ValidateDatasetRequest(dataset=gone, upload=upload.name, new_dataset=pb.NewDataset())
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await user.stub.ValidateDataset(request)
+    assert reason_of(refused.value) == "ALREADY_EXISTS"
 
 
 async def test_numbers_are_never_used_twice(user: User) -> None:

@@ -133,7 +133,10 @@ class FakeData(FakeDataViews):
 
     def ValidateDataset(self, request: Any, context: grpc.ServicerContext) -> data_pb2.DataJob:
         self.checked = request
-        return data_pb2.DataJob(name="dataJobs/j1", state=data_pb2.DATA_JOB_STATE_QUEUED)
+        self.checked.dataset = request.dataset or "datasets/made"
+        new = data_pb2.Dataset(name=self.checked.dataset, display_name=request.new_dataset.display_name)
+        self.datasets.setdefault(self.checked.dataset, new)
+        return data_pb2.DataJob(name="dataJobs/j1", dataset=request.dataset, state=data_pb2.DATA_JOB_STATE_QUEUED)
 
     def GetDataJob(self, request: Any, context: grpc.ServicerContext) -> data_pb2.DataJob:
         self.polls += 1
