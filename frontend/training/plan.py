@@ -76,6 +76,27 @@ def _figures(plan: training_pb2.TrainingPlan) -> None:
     )
     batch.metric(say("実効バッチサイズ", "Effective batch"), f"{plan.effective_batch_size:,}")
     memory.metric(say("メモリ見積り（1台あたり）", "Memory per device"), wording.size(plan.memory_bytes))
+    _time(plan)
+
+
+def _time(plan: training_pb2.TrainingPlan) -> None:
+    time, tokens, saved, _ = st.columns(4)
+    known = plan.HasField("training_time")
+    time.metric(
+        say("学習時間", "Training time"),
+        wording.duration(plan.training_time.seconds) if known else say("不明", "unknown"),
+        help=localized(plan.training_time_basis),
+    )
+    tokens.metric(say("トークン数", "Tokens"), f"{plan.tokens:,}", help=localized(plan.tokens_basis))
+    if plan.HasField("padding_saved"):
+        saved.metric(
+            say("省けるパディング", "Padding saved"),
+            f"{plan.padding_saved:.0%}",
+            help=say(
+                "短い行をまとめない場合にバッチの中で無駄になる割合。",
+                "The share of padded batches that would be padding without packing.",
+            ),
+        )
 
 
 def _metric(column: st.delta_generator.DeltaGenerator, label: str, value: str, beside: str) -> None:

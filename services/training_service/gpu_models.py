@@ -59,5 +59,14 @@ def memory_of(model: str, *, field: str) -> tuple[str, int]:
     return name, MEMORY_GIB[name] * _GIB
 
 
+def same_model(asked: str, reported: str) -> bool:
+    """Whether all words of a model's name stand in another, such as nvidia-smi's: "A100 80GB", "NVIDIA A100-SXM4-80GB"."""
+    return _words(asked) <= _words(reported)
+
+
+def _words(model: str) -> set[str]:
+    return set(re.findall(r"[a-z0-9]+", model.lower()))
+
+
 def _plain(model: str) -> str:
     return re.sub(r"[^a-z0-9]", "", model.lower()).removeprefix("nvidia").removeprefix("geforce")

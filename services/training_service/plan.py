@@ -1,54 +1,35 @@
 """What a training would take, told before any hardware is."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from services.training_service.admission import Admitted, split_rows
-from services.training_service.memory import Load, estimate, offloaded_bytes, trained_parameters
+from services.training_service.fitting import Machine, Need, need_of
+from services.training_service.gpu_models import same_model
+from services.training_service.lengths import Lengths, padding_share
+from services.training_service.memory import trained_parameters
+from services.training_service.notes import Note, gib
+from services.training_service.remedies import Remedy, remedies
 from services.training_service.trainer.hyperparameters import Hyperparameters
 
 # The manual's advice on the amount of data.
 _FEW_ROWS = 100
 _ENOUGH_ROWS = 1000
-MOST_ACCUMULATION = 4096
-# Sharing out costs time and needs DeepSpeed; it is not proposed for less than this share of the memory.
-_LEAST_SAVING = 0.05
-# A chat template and its marks add a few tokens to a row; Japanese has about one token a character or fewer.
-_TEMPLATE_TOKENS = 32
 
 
 @dataclass(frozen=True, kw_only=True)
-class Machine:
-    """A worker as a plan sees it: bytes of its smallest GPU, or of the machine where it has none."""
+class Rate:
+    """How fast trainings like this one ran on machines of a model."""
 
-    worker: str
-    gpus: int
-    available_bytes: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Note:
-    """What to know, in both languages."""
-
-    en: str
-    ja: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Remedy:
-    """A change that saves memory, on top of those before it."""
-
-    changes: Mapping[str, object]
-    memory_bytes: int
-    fits: bool
-    note: Note
+    model: str
+    jobs: int
+    tokens_per_second: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The figures of a training."""
+    """The figures of a training. `training_s` is None while no rate was measured."""
 
     parameters: int
     trained_parameters: int
@@ -56,15 +37,16 @@ class Plan:
     eval_rows: int
     steps: int
     effective_batch: int
-    memory: Mapping[str, int]
+    need: Need
     fits: Sequence[tuple[Machine, bool]]
+    tokens: int
+    tokens_basis: Note
+    padding_saved: float | None
+    rate: Rate | None
+    training_s: float | None
+    training_basis: Note
     notes: Sequence[Note]
     remedies: Sequence[Remedy]
-
-    @property
-    def memory_bytes(self) -> int:
-        """Sum of the parts."""
-        return sum(self.memory.values())
 
 
 def optimizer_steps(hyperparameters: Hyperparameters, *, train_rows: int, processes: int) -> int:
@@ -81,40 +63,85 @@ def effective_batch(hyperparameters: Hyperparameters, processes: int) -> int:
     return rows * processes
 
 
-def plan(admitted: Admitted, machines: Sequence[Machine]) -> Plan:
-    """Counts; `machines` are the workers that there are."""
+def processes_of(admitted: Admitted, machines: Sequence[Machine]) -> int:
+    """How many would train together on the largest of these machines."""
+    return admitted.spec.processes or max((machine.gpus for machine in machines), default=0) or 1
+
+
+def plan(admitted: Admitted, machines: Sequence[Machine], lengths: Lengths, rates: Sequence[Rate]) -> Plan:
+    """Counts; `machines` are the workers that there are, `rates` what was measured on any."""
     spec, shape = admitted.spec, admitted.base.shape
-    hyperparameters = spec.hyperparameters
-    on_gpu = any(machine.gpus for machine in machines)
-    processes = spec.processes or max((machine.gpus for machine in machines), default=0) or 1
+    values, processes = spec.hyperparameters, processes_of(admitted, machines)
     if admitted.eval_rows is None:
-        train_rows, eval_rows = split_rows(admitted.rows.rows, hyperparameters.eval_split)
+        train_rows, eval_rows = split_rows(admitted.rows.rows, values.eval_split)
     else:
         train_rows, eval_rows = admitted.rows.rows, admitted.eval_rows.rows
-    longest = min(hyperparameters.max_length, admitted.rows.longest_row_characters + _TEMPLATE_TOKENS)
-    # Where answers are compared, a row is two sequences.
-    rows = hyperparameters.per_device_train_batch_size * (2 if hyperparameters.prefers else 1)
-    load = Load(rows=rows, row_tokens=longest, processes=processes, on_gpu=on_gpu)
-    memory = estimate(shape, hyperparameters, load)
-    fits = [(machine, _fits(machine, sum(memory.values()), processes)) for machine in machines]
+    need = need_of(shape, values, lengths, processes=processes, on_gpu=any(machine.gpus for machine in machines))
+    fits = [(machine, machine.holds(need)) for machine in machines]
+    steps = optimizer_steps(values, train_rows=train_rows, processes=processes)
+    typical = lengths.typical(values)
+    tokens = _tokens(lengths, typical, _trained_rows(values, train_rows, steps * effective_batch(values, processes)))
+    rate = _fastest(rates, fits)
     return Plan(
         parameters=shape.parameters,
-        trained_parameters=trained_parameters(shape, hyperparameters),
+        trained_parameters=trained_parameters(shape, values),
         train_rows=train_rows,
         eval_rows=eval_rows,
-        steps=optimizer_steps(hyperparameters, train_rows=train_rows, processes=processes),
-        effective_batch=effective_batch(hyperparameters, processes),
-        memory=memory,
+        steps=steps,
+        effective_batch=effective_batch(values, processes),
+        need=need,
         fits=fits,
-        notes=[*_row_notes(train_rows), *_memory_notes(memory, fits)],
-        remedies=_remedies(admitted, load, machines) if fits and not any(fit for _, fit in fits) else [],
+        tokens=tokens,
+        tokens_basis=_lengths_basis(lengths),
+        padding_saved=padding_share(typical, values, processes) if values.packing and typical else None,
+        rate=rate,
+        training_s=tokens / rate.tokens_per_second if rate else None,
+        training_basis=_rate_basis(rate, fits),
+        notes=[*_row_notes(train_rows), *_memory_notes(need, fits)],
+        remedies=remedies(shape, values, lengths, need, machines) if fits and not any(fit for _, fit in fits) else [],
     )
 
 
-def _fits(machine: Machine, bytes_each: int, processes: int) -> bool:
-    if machine.gpus:
-        return processes <= machine.gpus and bytes_each <= machine.available_bytes
-    return bytes_each * processes <= machine.available_bytes
+def _trained_rows(values: Hyperparameters, train_rows: int, rows_of_steps: int) -> float:
+    """Rows of all passes together."""
+    return rows_of_steps if values.max_steps > 0 else train_rows * values.num_train_epochs
+
+
+def _tokens(lengths: Lengths, typical: Sequence[int], rows: float) -> int:
+    """`typical` stand for all rows; in continued pretraining a row may have become several."""
+    return round(sum(typical) / lengths.drawn * rows) if typical else 0
+
+
+def _fastest(rates: Sequence[Rate], fits: Sequence[tuple[Machine, bool]]) -> Rate | None:
+    """The best rate that was measured on a machine like one that it fits."""
+    models = [machine.model for machine, fit in fits if fit and machine.model]
+    alike = [rate for rate in rates if any(same_model(model, rate.model) for model in models)]
+    return max(alike, key=lambda rate: rate.tokens_per_second, default=None)
+
+
+def _lengths_basis(lengths: Lengths) -> Note:
+    if lengths.counted:
+        return Note(en="counted with the base model's tokenizer", ja="ベースモデルのトークナイザーで数えた値")
+    return Note(
+        en="estimated from characters, one token each; `aift data tokens` counts them",
+        ja="文字数からの概算（1 文字 1 トークン）。`aift data tokens` で正確に数えられます",
+    )
+
+
+def _rate_basis(rate: Rate | None, fits: Sequence[tuple[Machine, bool]]) -> Note:
+    if rate:
+        speed = f"{rate.tokens_per_second:,.0f}"
+        return Note(
+            en=f"measured: {speed} tokens/s over {rate.jobs} job(s) like this one on {rate.model}",
+            ja=f"実測値: {rate.model} で同様のジョブ {rate.jobs} 件、{speed} トークン/秒",
+        )
+    names = ", ".join(dict.fromkeys(machine.model or machine.worker for machine, fit in fits if fit))
+    if not names:
+        return Note(en="unknown: it fits no machine", ja="不明: 収まるマシンがありません")
+    return Note(
+        en=f"unknown: no job with this base model, method and number of processes has run on {names} yet",
+        ja=f"不明: このベースモデル・手法・プロセス数のジョブは {names} でまだ実行されていません",
+    )
 
 
 def _row_notes(rows: int) -> Iterator[Note]:
@@ -130,126 +157,26 @@ def _row_notes(rows: int) -> Iterator[Note]:
         )
 
 
-def _memory_notes(memory: Mapping[str, int], fits: Sequence[tuple[Machine, bool]]) -> Iterator[Note]:
+def _memory_notes(need: Need, fits: Sequence[tuple[Machine, bool]]) -> Iterator[Note]:
     if not fits:
         yield Note(
             en="No worker was seen in the last minute; the job would wait for one.",
             ja="直近 1 分間に応答したワーカーがありません。ジョブはワーカーが来るまで待機します。",
         )
+        return
+    moved, short = (
+        need.offloaded_bytes,
+        [machine for machine, _ in fits if 0 < machine.memory_bytes < need.offloaded_bytes],
+    )
+    if short:
+        has = gib(max(machine.memory_bytes for machine in short))
+        yield Note(
+            en=f"Offloading takes {gib(moved)} GiB of the machine's memory; {short[0].worker} has {has} GiB.",
+            ja=f"オフロードにマシンのメモリが {gib(moved)} GiB 必要ですが、{short[0].worker} は {has} GiB です。",
+        )
     elif not any(fit for _, fit in fits):
-        total = _gib(sum(memory.values()))
+        total = gib(need.device_bytes)
         yield Note(
             en=f"Needs about {total} GiB a device, which is nowhere to be had. What would help, the least harm first:",
             ja=f"デバイスごとに約 {total} GiB 必要ですが、足りるデバイスがありません。影響の小さい順の対策:",
         )
-
-
-def _remedies(admitted: Admitted, load: Load, machines: Sequence[Machine]) -> list[Remedy]:
-    """Changes on top of each other, the least harm first, up to the first that makes it fit."""
-    shape, values = admitted.base.shape, admitted.spec.hyperparameters
-    before = sum(estimate(shape, values, load).values())
-    found: list[Remedy] = []
-    for change in _CHANGES:
-        changes = change(values, load)
-        if not changes:
-            continue
-        smaller = replace(values, **changes)
-        rows = smaller.per_device_train_batch_size * (2 if smaller.prefers else 1)
-        lighter = replace(load, rows=rows, row_tokens=min(load.row_tokens, smaller.max_length))
-        after = sum(estimate(shape, smaller, lighter).values())
-        if after >= before or (_is_sharing(changes) and before - after < before * _LEAST_SAVING):
-            continue
-        moved = offloaded_bytes(shape, smaller, lighter) if _is_sharing(changes) else 0
-        fits = any(_fits(machine, after, load.processes) for machine in machines)
-        found.append(
-            Remedy(changes=changes, memory_bytes=after, fits=fits, note=_saving(changes, before - after, moved))
-        )
-        if fits:
-            break
-        values, before = smaller, after
-    return found
-
-
-def _saving(changes: Mapping[str, object], saved: int, moved: int) -> Note:
-    words = ", ".join(f"{name}={value}" for name, value in changes.items())
-    en, ja = f"{words}: saves {_gib(saved)} GiB.", f"{words}: {_gib(saved)} GiB 減ります。"
-    if moved:
-        en += f" {_gib(moved)} GiB of the machine's memory are needed instead."
-        ja += f"代わりにマシンのメモリを {_gib(moved)} GiB 使います。"
-    return Note(en=en, ja=ja)
-
-
-def _is_sharing(changes: Mapping[str, object]) -> bool:
-    return any(name.startswith(("deepspeed", "offload")) for name in changes)
-
-
-def _one_row_at_a_time(values: Hyperparameters, _: Load) -> dict[str, object]:
-    batch, accumulation = values.per_device_train_batch_size, values.gradient_accumulation_steps
-    if batch == 1 or batch * accumulation > MOST_ACCUMULATION:
-        return {}
-    return {"per_device_train_batch_size": 1, "gradient_accumulation_steps": batch * accumulation}
-
-
-def _recomputing(values: Hyperparameters, _: Load) -> dict[str, object]:
-    return {} if values.gradient_checkpointing else {"gradient_checkpointing": True}
-
-
-def _optimizer_away(values: Hyperparameters, load: Load) -> dict[str, object]:
-    if not load.on_gpu or values.offload_optimizer != "none":
-        return {}
-    return {"deepspeed_stage": values.deepspeed_stage or 2, "offload_optimizer": "cpu"}
-
-
-def _shared_optimizer(values: Hyperparameters, load: Load) -> dict[str, object]:
-    return {"deepspeed_stage": 2} if load.processes > 1 and values.deepspeed_stage < 2 else {}
-
-
-def _shared_weights(values: Hyperparameters, load: Load) -> dict[str, object]:
-    shares = replace(values, deepspeed_stage=3)
-    return {"deepspeed_stage": 3} if load.processes > 1 and values.deepspeed_stage < 3 and _holds(shares) else {}
-
-
-def _weights_away(values: Hyperparameters, load: Load) -> dict[str, object]:
-    away = replace(values, deepspeed_stage=3, offload_param="cpu")
-    if not load.on_gpu or values.offload_param != "none" or not _holds(away):
-        return {}
-    return {"deepspeed_stage": 3, "offload_param": "cpu"}
-
-
-def _holds(values: Hyperparameters) -> bool:
-    return not values.problems()
-
-
-def _adapters(values: Hyperparameters, _: Load) -> dict[str, object]:
-    return {"method": "lora"} if values.method == "full" else {}
-
-
-def _four_bits(values: Hyperparameters, _: Load) -> dict[str, object]:
-    return {"method": "qlora"} if values.method == "lora" else {}
-
-
-def _shorter(values: Hyperparameters, _: Load) -> dict[str, object]:
-    return {"max_length": max(256, values.max_length // 2)} if values.max_length > 256 else {}
-
-
-def _lower_rank(values: Hyperparameters, _: Load) -> dict[str, object]:
-    return {"lora_r": 8} if values.method != "full" and values.lora_r > 8 else {}
-
-
-_CHANGES: Sequence[Callable[[Hyperparameters, Load], dict[str, Any]]] = (
-    _one_row_at_a_time,
-    _recomputing,
-    _optimizer_away,
-    _shared_optimizer,
-    _shared_weights,
-    _weights_away,
-    _adapters,
-    _four_bits,
-    _shorter,
-    _lower_rank,
-)
-"""What saves memory, the least harm first."""
-
-
-def _gib(size: int) -> str:
-    return f"{size / (1 << 30):.1f}"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import grpc
 from aift.data.v1 import data_pb2, data_pb2_grpc
 from aift.registry.v1 import registry_pb2, registry_pb2_grpc
 from google.protobuf.json_format import MessageToDict
@@ -14,6 +15,7 @@ from services.core.errors import InvalidArgument
 from services.text.rows import Form
 from services.text.template import Template, for_version
 from services.training_service.errors import BaseModelNotReady
+from services.training_service.lengths import Lengths
 from services.training_service.shape import ModelShape
 
 
@@ -33,8 +35,7 @@ class ResolvedRows:
     name: str
     sha256: str
     rows: int
-    characters: int
-    longest_row_characters: int
+    lengths: Lengths
     form: Form
     template_json: str
 
@@ -91,10 +92,32 @@ class Resolver:
             name=version.name,
             sha256=version.sha256,
             rows=version.statistics.rows,
-            characters=version.statistics.characters,
-            longest_row_characters=version.statistics.max_characters,
+            lengths=Lengths(
+                counts=version.statistics.histogram_counts,
+                bounds=version.statistics.histogram_bounds,
+                total=version.statistics.characters,
+                longest=version.statistics.max_characters,
+                counted=False,
+            ),
             form=template.form,
             template_json=template.to_json(),
+        )
+
+    async def lengths(self, rows: ResolvedRows, base: ResolvedBase) -> Lengths:
+        """Lengths of the rows in tokens where they were counted with this base model, else in characters."""
+        request = data_pb2.GetTokenStatisticsRequest(name=rows.name, base_model=base.name)
+        try:
+            found = await self._data.GetTokenStatistics(request)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                return rows.lengths
+            raise
+        return Lengths(
+            counts=found.histogram_counts,
+            bounds=found.histogram_bounds,
+            total=found.tokens,
+            longest=found.max_tokens,
+            counted=True,
         )
 
 

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from aift.common.v1 import blob_pb2
 from aift.training.v1 import training_pb2 as pb
 from aift.training.v1 import training_pb2_grpc
 from google.protobuf.empty_pb2 import Empty
@@ -17,22 +16,20 @@ from services.training_service.admission import admit
 from services.training_service.creation import Creation
 from services.training_service.domain import ENDED, JobState
 from services.training_service.errors import JobHasNotEnded
-from services.training_service.gpu_models import memory_of
-from services.training_service.plan import Machine, Note, Plan, plan
+from services.training_service.plan import plan, processes_of
+from services.training_service.plan_messages import machine_of, plan_to, planned_machine
 from services.training_service.resolution import Resolver
 from services.training_service.sharing import generated
 from services.training_service.store import checkpoints, events, references
 from services.training_service.store.jobs import Jobs, row_is
+from services.training_service.store.rates import measured
 from services.training_service.store.tables import JOBS
-from services.training_service.store.workers import SeenWorker, Workers
+from services.training_service.store.workers import Workers
 from services.training_service.thinning import thin
 from services.training_service.watch import Watch
 
 _DEFAULT_POINTS = 1000
 _MAX_POINTS = 10_000
-
-
-_MOST_GPUS = 64
 
 
 class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
@@ -114,13 +111,12 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
         """What a job would take."""
         admitted = await admit(self._resolver, request.spec, path="spec")
         if request.HasField("hardware"):
-            machines = [_planned(request.hardware)]
+            machines = [planned_machine(request.hardware)]
         else:
-            machines = [_machine(worker) for worker in await self._workers.seen()]
-        made = plan(admitted, machines)
-        message = _plan_message(made)
-        message.spec.CopyFrom(messages.spec_to(admitted.spec))
-        return message
+            machines = [machine_of(worker) for worker in await self._workers.seen()]
+        lengths = await self._resolver.lengths(admitted.rows, admitted.base)
+        rates = await measured(self._database, _tenant(), admitted.spec, processes_of(admitted, machines))
+        return plan_to(plan(admitted, machines, lengths, rates), admitted.spec)
 
     async def GenerateDeepSpeedConfig(self, request: pb.GenerateDeepSpeedConfigRequest, _: Any) -> pb.DeepSpeedConfig:
         """DeepSpeed's configuration of a preset or of hyperparameters."""
@@ -163,57 +159,6 @@ def _tenant() -> str:
 
 def _id(name: str) -> str:
     return names.parse("trainingJobs/{job}", name)["job"]
-
-
-def _machine(worker: SeenWorker) -> Machine:
-    machine = worker.machine
-    sizes = [gpu.memory_total_bytes for gpu in machine.gpus]
-    available = min(sizes, default=machine.memory_total_bytes)
-    return Machine(worker=worker.name, gpus=len(sizes), available_bytes=available)
-
-
-def _planned(hardware: pb.PlannedHardware) -> Machine:
-    """A machine that need not be there."""
-    if not 0 <= hardware.gpus <= _MOST_GPUS:
-        raise _out_of_range("hardware.gpus", hardware.gpus, 0, _MOST_GPUS)
-    if hardware.gpu_memory_bytes < 0:
-        raise _out_of_range("hardware.gpu_memory_bytes", hardware.gpu_memory_bytes, 0, 1 << 50)
-    gpus, memory = hardware.gpus or 1, hardware.gpu_memory_bytes
-    name, own = (
-        memory_of(hardware.gpu_model, field="hardware.gpu_model") if hardware.gpu_model or not memory else ("GPU", 0)
-    )
-    return Machine(worker=f"{gpus} x {name}", gpus=gpus, available_bytes=memory or own)
-
-
-def _plan_message(made: Plan) -> pb.TrainingPlan:
-    return pb.TrainingPlan(
-        parameters=made.parameters,
-        trainable_parameters=made.trained_parameters,
-        train_rows=made.train_rows,
-        eval_rows=made.eval_rows,
-        steps=made.steps,
-        effective_batch_size=made.effective_batch,
-        memory=[pb.MemoryPart(part=part, size_bytes=size) for part, size in made.memory.items() if size],
-        memory_bytes=made.memory_bytes,
-        fits=[
-            pb.PlanFit(worker=machine.worker, available_bytes=machine.available_bytes, fits=fits)
-            for machine, fits in made.fits
-        ],
-        notes=[_text(note) for note in made.notes],
-        remedies=[
-            pb.PlanRemedy(
-                changes=messages.hyperparameters_to(remedy.changes),
-                memory_bytes=remedy.memory_bytes,
-                fits=remedy.fits,
-                message=_text(remedy.note),
-            )
-            for remedy in made.remedies
-        ],
-    )
-
-
-def _text(note: Note) -> blob_pb2.LocalizedText:
-    return blob_pb2.LocalizedText(en=note.en, ja=note.ja)
 
 
 def _out_of_range(field: str, value: int, low: int, high: int) -> InvalidArgument:

@@ -7,7 +7,7 @@ import typer
 
 from aift.cli import session
 from aift.cli.jobs import follow, render_job
-from aift.cli.output import Json, brief, facts, in_bytes, notes, out, print_json, show, table
+from aift.cli.output import Json, brief, facts, in_bytes, in_time, notes, out, print_json, show, table
 from aift.cli.report import render_report
 from aift.cli.training_options import BaseModel, Config, Data, EvalData, Fit, Gpu, Model, Set, StartFrom, described
 from aift.cli.transfers import TransferBars
@@ -179,6 +179,17 @@ def _render_started(job: training_pb2.TrainingJob) -> None:
     )
 
 
+def _saved(found: training_pb2.TrainingPlan) -> str:
+    if not found.HasField("padding_saved"):
+        return text("not packed", "詰め込みなし")
+    return text(f"{found.padding_saved:.0%} of padded batches", f"パディング付きバッチの {found.padding_saved:.0%}")
+
+
+def _time(found: training_pb2.TrainingPlan) -> str:
+    basis = localized(found.training_time_basis)
+    return f"{in_time(found.training_time.seconds)} ({basis})" if found.HasField("training_time") else basis
+
+
 def _render_plan(found: training_pb2.TrainingPlan) -> None:
     settings = as_settings(found.spec.hyperparameters)
     share = found.trainable_parameters / found.parameters if found.parameters else 0
@@ -202,6 +213,9 @@ def _render_plan(found: training_pb2.TrainingPlan) -> None:
                     f"{found.steps:,}(1 ステップ {found.effective_batch_size:,} 行)",
                 ),
             ),
+            (text("tokens", "トークン数"), f"{found.tokens:,} ({localized(found.tokens_basis)})"),
+            (text("padding saved", "省けるパディング"), _saved(found)),
+            (text("time", "学習時間"), _time(found)),
             (text("memory", "メモリ"), in_bytes(found.memory_bytes)),
         ]
     )

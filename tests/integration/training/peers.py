@@ -1,5 +1,6 @@
 """What the training service asks of the data service and of the registry, answered from memory over real sockets."""
 
+import asyncio
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from google.protobuf.empty_pb2 import Empty
 
 from services.core import context
 from services.core.errors import NotFound, Unavailable
+from services.core.objects import ObjectStore
+from services.core.objects.directory import DirectoryStore
 
 ROWS = 100
 
@@ -55,8 +58,17 @@ class Data(data_pb2_grpc.DataServiceServicer):
                 prompt_marker="質問: ",
                 completion_marker="\n回答: ",
             ),
-            statistics=data_pb2.DatasetStatistics(rows=self.rows, characters=self.rows * 40, max_characters=80),
+            statistics=data_pb2.DatasetStatistics(
+                rows=self.rows,
+                characters=self.rows * 40,
+                max_characters=80,
+                histogram_counts=[self.rows],
+                histogram_bounds=[128],
+            ),
         )
+
+    async def GetTokenStatistics(self, request: data_pb2.GetTokenStatisticsRequest, _: Any) -> data_pb2.TokenStatistics:
+        raise NotFound(f"{request.name}/tokenStatistics")
 
     async def AddDatasetReference(self, request: data_pb2.AddDatasetReferenceRequest, _: Any) -> Empty:
         if self.away:
@@ -89,7 +101,7 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
         (folder / "model.safetensors").write_bytes(b"tensors")
         self.files = [file_url(path, path.name) for path in sorted(folder.iterdir())]
         self.folder = folder
-        self.objects = folder
+        self.objects: ObjectStore = DirectoryStore(folder)
         self.reset()
 
     def reset(self) -> None:
@@ -99,6 +111,8 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
         self.tenants: list[tuple[str, str]] = []
         self.away = False
         self.refusal: grpc.StatusCode | None = None
+        self.open = asyncio.Event()
+        self.open.set()
         self.context_tokens = 512
 
     async def GetBaseModel(self, request: registry_pb2.GetBaseModelRequest, _: Any) -> registry_pb2.BaseModel:
@@ -148,6 +162,7 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
     ) -> registry_pb2.ModelVersion:
         if self.away:
             raise Unavailable("registry's database", retry_after_s=0.1)
+        await self.open.wait()
         if self.refusal is not None:
             await grpc_context.abort(self.refusal, "refused by the test")
         call = context.current()
@@ -156,7 +171,7 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
         job = request.model_version.training_job
         if job not in self.created:
             for file in request.files:
-                stored = (self.objects / file.blob.key).read_bytes()
+                stored = b"".join([piece async for piece in self.objects.open(file.blob.key)])
                 assert hashlib.sha256(stored).hexdigest() == file.blob.sha256
             version = registry_pb2.ModelVersion()
             version.CopyFrom(request.model_version)

@@ -155,6 +155,29 @@ async def test_events_are_taken_once_and_in_order(app: TrainingApp, api: Api, wo
     assert now.progress.phase == pb.TRAINING_PHASE_LOADING_MODEL
 
 
+async def test_plans_tell_the_time_that_measured_jobs_took(
+    app: TrainingApp, api: Api, worker: Api, connect: Connect
+) -> None:
+    machine = pb.MachineStatus(cpu_count=2, memory_total_bytes=1 << 40)
+    await worker.worker.ReportWorker(worker_pb2.ReportWorkerRequest(worker="bench", machine=machine))
+    request = job_request()
+    asked = pb.PlanTrainingRequest(spec=request.training_job.spec)
+    plan = await api.training.PlanTraining(asked)
+    assert not plan.HasField("training_time")
+    assert "unknown" in plan.training_time_basis.en
+    assert "estimated from characters" in plan.tokens_basis.en
+    await api.training.CreateTrainingJob(request)
+    agent = await claim(app, connect, worker)
+    await agent.report(*(metric(step, step, tokens_per_second=rate) for step, rate in enumerate((1, 100, 100), 1)))
+    plan = await api.training.PlanTraining(asked)
+    assert plan.tokens == pytest.approx(95 * 3 * 40, rel=0.02)
+    assert plan.tokens_per_second == 100
+    assert plan.training_time.ToTimedelta().total_seconds() == pytest.approx(plan.tokens / 100, rel=0.01)
+    assert "2 CPU cores" in plan.training_time_basis.en
+    asked.spec.hyperparameters.method = pb.TRAINING_METHOD_FULL
+    assert not (await api.training.PlanTraining(asked)).HasField("training_time")
+
+
 async def test_an_older_attempt_is_refused_everything(
     app: TrainingApp, api: Api, worker: Api, connect: Connect
 ) -> None:

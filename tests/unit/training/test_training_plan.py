@@ -1,14 +1,18 @@
 """Parameters, steps, rows and memory, against numbers worked out by hand or published."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from services.core.errors import InvalidArgument
 from services.text.rows import Form
 from services.training_service.admission import Admitted, split_rows
 from services.training_service.domain import Spec
-from services.training_service.gpu_models import memory_of
+from services.training_service.fitting import Machine
+from services.training_service.gpu_models import memory_of, same_model
+from services.training_service.lengths import Lengths, padding_share
 from services.training_service.memory import Load, estimate
-from services.training_service.plan import Machine, Plan, optimizer_steps, plan
+from services.training_service.plan import Plan, Rate, optimizer_steps, plan
 from services.training_service.resolution import ResolvedBase, ResolvedRows
 from services.training_service.shape import ModelShape
 from services.training_service.trainer.hyperparameters import Hyperparameters
@@ -44,14 +48,16 @@ GPT_2 = ModelShape(
 )
 
 
-def make_plan(hyperparameters: Hyperparameters, machines: list[Machine], *, rows: int = 1200) -> Plan:
-    """The plan of a job on Llama 2 7B."""
+def make_plan(
+    hyperparameters: Hyperparameters, machines: list[Machine], *, rows: int = 1200, rates: Sequence[Rate] = ()
+) -> Plan:
+    """The plan of a job on Llama 2 7B with rows of 100 characters, and one of 3,000."""
+    lengths = Lengths(counts=[0, rows], bounds=[64, 128], total=rows * 100, longest=3000, counted=False)
     found = ResolvedRows(
         name="datasets/a/versions/1",
         sha256="0",
         rows=rows,
-        characters=rows * 100,
-        longest_row_characters=3000,
+        lengths=lengths,
         form=Form.TEXT,
         template_json="{}",
     )
@@ -64,7 +70,7 @@ def make_plan(hyperparameters: Hyperparameters, machines: list[Machine], *, rows
         model="models/a",
     )
     base = ResolvedBase(name="baseModels/a", digest="0", shape=LLAMA_2_7B)
-    return plan(Admitted(spec=spec, base=base, rows=found, eval_rows=None), machines)
+    return plan(Admitted(spec=spec, base=base, rows=found, eval_rows=None), machines, lengths, rates)
 
 
 def test_adapter_parameters_are_those_that_peft_prints() -> None:
@@ -136,7 +142,7 @@ def test_what_fits_nowhere_comes_with_remedies_of_least_harm_first() -> None:
         ("gradient_checkpointing", True),
     ]
     assert [remedy.fits for remedy in made.remedies] == [False, True]
-    sizes = [made.memory_bytes, *(remedy.memory_bytes for remedy in made.remedies)]
+    sizes = [made.need.device_bytes, *(remedy.memory_bytes for remedy in made.remedies)]
     assert sizes == sorted(sizes, reverse=True)
     assert made.remedies[-1].memory_bytes <= small.available_bytes
 
@@ -218,3 +224,60 @@ def test_answers_that_are_compared_with_the_model_before_keep_whole_weights() ->
     tiny = Machine(worker="tiny", gpus=2, available_bytes=2 * GIB)
     made = make_plan(Hyperparameters(objective="dpo"), [tiny])
     assert 3 not in [remedy.changes.get("deepspeed_stage") for remedy in made.remedies]
+
+
+def test_time_is_told_where_it_was_measured_on_a_machine_of_the_kind() -> None:
+    there = Machine(worker="a", model="NVIDIA A100-SXM4-80GB", gpus=1, available_bytes=80 * GIB)
+    values = Hyperparameters(eval_split=0, num_train_epochs=2)
+    assert make_plan(values, [there]).training_s is None
+    other, alike = (Rate(model=model, jobs=1, tokens_per_second=500) for model in ("Tesla T4", there.model))
+    assert make_plan(values, [there], rates=[other]).training_s is None
+    made = make_plan(values, [there], rates=[other, alike])
+    assert made.tokens == pytest.approx(2 * 1200 * 100, rel=0.01)
+    assert made.training_s == pytest.approx(made.tokens / 500)
+    assert "A100" in made.training_basis.en
+    assert "characters" in made.tokens_basis.en
+
+
+def test_models_of_plans_are_found_among_what_drivers_call_them() -> None:
+    assert same_model("A100 80GB", "NVIDIA A100-SXM4-80GB")
+    assert same_model("RTX 4090", "NVIDIA GeForce RTX 4090")
+    assert not same_model("L4", "NVIDIA L40S")
+
+
+def test_padding_is_what_batches_of_unlike_rows_would_hold() -> None:
+    values = Hyperparameters(per_device_train_batch_size=2)
+    assert padding_share([10] * 8, values, 1) == 0
+    assert 0 < padding_share([10, 30] * 50, values, 1) < 0.5
+    one_step = Hyperparameters(per_device_train_batch_size=2, gradient_accumulation_steps=1)
+    assert padding_share([10, 30], one_step, 1) == pytest.approx(1 - 40 / 60)
+
+
+def test_rows_that_stand_for_all_have_their_mean_and_their_longest() -> None:
+    lengths = Lengths(counts=[900, 100], bounds=[16, 1024], total=900 * 10 + 100 * 400, longest=800, counted=True)
+    drawn = lengths.typical(Hyperparameters(max_length=4096))
+    assert len(drawn) == 1000
+    assert sum(drawn) == pytest.approx(lengths.total, rel=0.02)
+    assert max(lengths.typical(Hyperparameters(max_length=64))) == 64
+    assert len(lengths.typical(Hyperparameters(max_length=64, objective="pretraining"))) > 1000
+
+
+def test_offloading_needs_the_machines_memory() -> None:
+    values = Hyperparameters(
+        method="full", per_device_train_batch_size=1, max_length=256, deepspeed_stage=2, offload_optimizer="cpu"
+    )
+    small, large = (
+        Machine(worker=name, gpus=1, available_bytes=80 * GIB, memory_bytes=memory * GIB)
+        for name, memory in (("small", 64), ("large", 512))
+    )
+    made = make_plan(values, [small, large])
+    assert [fits for _, fits in made.fits] == [False, True]
+    assert any("100.4 GiB of the machine's memory; small has 64.0 GiB" in note.en for note in made.notes)
+
+
+def test_packing_fills_micro_batches_up_to_what_they_may_hold() -> None:
+    tokens = [
+        make_plan(Hyperparameters(max_length=4096, gradient_accumulation_steps=count), []).need.load.row_tokens
+        for count in (1, 2)
+    ]
+    assert tokens == [3032, 4096]

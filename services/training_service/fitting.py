@@ -1,0 +1,66 @@
+"""What a training needs of a machine, and whether the machine has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from services.training_service.lengths import Lengths
+from services.training_service.memory import Load, estimate, offloaded_bytes
+from services.training_service.shape import ModelShape
+from services.training_service.trainer.hyperparameters import Hyperparameters
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """A worker as a plan sees it."""
+
+    worker: str
+    model: str = ""
+    """Its GPUs' model, or what its processor is; empty where it is not known."""
+    gpus: int
+    available_bytes: int
+    """Of its smallest GPU, or of the machine where it has none."""
+    memory_bytes: int = 0
+    """Of the machine; 0 where it is not known."""
+
+    def holds(self, need: Need) -> bool:
+        """Whether all processes fit, and what they offload."""
+        if not self.gpus:
+            return need.device_bytes * need.load.processes <= self.available_bytes
+        moved_fits = not self.memory_bytes or need.offloaded_bytes <= self.memory_bytes
+        return need.load.processes <= self.gpus and need.device_bytes <= self.available_bytes and moved_fits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """Memory that a training takes at its peak, in bytes."""
+
+    load: Load
+    parts: Mapping[str, int]
+    """Of each device."""
+    offloaded_bytes: int
+    """Of the machine, for what all processes together offload."""
+
+    @property
+    def device_bytes(self) -> int:
+        """Sum of the parts."""
+        return sum(self.parts.values())
+
+
+def need_of(
+    shape: ModelShape, hyperparameters: Hyperparameters, lengths: Lengths, *, processes: int, on_gpu: bool
+) -> Need:
+    """What a training on rows of these lengths needs."""
+    longest = min(hyperparameters.max_length, lengths.longest_tokens)
+    if hyperparameters.packing and hyperparameters.gradient_accumulation_steps > 1:
+        # Rows of other micro-batches fill one up to as many tokens as it may hold.
+        longest = min(hyperparameters.max_length, longest * hyperparameters.gradient_accumulation_steps)
+    # Where answers are compared, a row is two sequences.
+    rows = hyperparameters.per_device_train_batch_size * (2 if hyperparameters.prefers else 1)
+    load = Load(rows=rows, row_tokens=longest, processes=processes, on_gpu=on_gpu)
+    return Need(
+        load=load,
+        parts=estimate(shape, hyperparameters, load),
+        offloaded_bytes=offloaded_bytes(shape, hyperparameters, load),
+    )
