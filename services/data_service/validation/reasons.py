@@ -119,21 +119,36 @@ UNDECODABLE = _error(
     "correct the file.",
     "{encoding} として読むよう指定されましたが、そう読めないバイトがあります。文字コードを選び直すか、ファイルを修正してください。",
 )
-JSON_BROKEN = _error(
+ELEMENT_BROKEN = _error(
     "INVALID_JSON",
-    "The array is not valid JSON from here on ({detail}), so that nothing behind can be read. Correct it.",
-    "ここから先が JSON として正しくないため（{detail}）、以降を読めません。修正してください。",
+    "This element of the array is not valid JSON ({detail}); reading went on at the next one. Correct it.",
+    "配列のこの要素は JSON として正しくありません（{detail}）。次の要素から読み続けました。修正してください。",
+)
+ARRAY_BROKEN = _error(
+    "ARRAY_BROKEN",
+    "The array is not valid JSON from here on ({detail}), and where its next element begins cannot be told for "
+    "certain: nothing behind was read, nor set aside. Correct it, or write one JSON object a line.",
+    "ここから先が JSON として正しくなく（{detail}）、次の要素の始まりを確実には判定できません。"
+    "以降は読み取りも取り分けもしていません。修正するか、1 行に 1 つのオブジェクトで書いてください。",
 )
 AFTER_ARRAY = _error(
     "CONTENT_AFTER_ARRAY",
     "Something follows the end of the JSON array. Write one array, or one JSON object a line.",
     "JSON 配列の後に続きがあります。1 つの配列にするか、1 行に 1 つのオブジェクトを書いてください。",
 )
+MISPLACED_QUOTE = _error(
+    "MISPLACED_QUOTE",
+    "A quote of this line is not closed, or stands within a field ({detail}); reading went on at the next line. "
+    'Close it, and write " within a field as "".',
+    "この行の引用符が閉じていないか、フィールドの途中にあります（{detail}）。次の行から読み続けました。"
+    '引用符を閉じ、フィールド内の " は "" と書いてください。',
+)
 UNCLOSED_QUOTE = _error(
     "UNCLOSED_QUOTE",
-    "A quote that opens here is not closed as it should be ({detail}), so that nothing behind can be told apart. "
-    'Close it, and write " within a field as "".',
-    "ここで始まる引用符が正しく閉じていないため（{detail}）、以降の行を区切れません。引用符を閉じ、"
+    "A quote that opens here is not closed as it should be ({detail}), and where the next row begins cannot be told "
+    'for certain: nothing behind was read, nor set aside. Close it, and write " within a field as "".',
+    "ここで始まる引用符が正しく閉じておらず（{detail}）、次の行の始まりを確実には判定できません。"
+    "以降は読み取りも取り分けもしていません。引用符を閉じ、"
     'フィールド内の " は "" と書いてください。',
 )
 RAGGED_ROW = _error(

@@ -166,8 +166,10 @@ def test_bombs_stop_at_the_limit(check: Any, compress: Any, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("data", "reason", "line", "count"),
     [
-        ('text,n\na,1\n"b,2\nc,3\n', "UNCLOSED_QUOTE", 3, 1),
-        ('text,n\na,1\n"b"c,2\n', "UNCLOSED_QUOTE", 3, 1),
+        ('text,n\na,1\n"b\nc,3\n', "UNCLOSED_QUOTE", 3, 1),
+        ('text,n\na,1\n"b"c"d,2\ne,3\n', "UNCLOSED_QUOTE", 3, 1),
+        ('text,n\n"a\nb",1\n"c,2\nd,3\n', "UNCLOSED_QUOTE", 4, 1),
+        ('text,n\na,1\n"b"c,2\n', "MISPLACED_QUOTE", 3, 1),
         ("text,n\na,1\nb\nc,3,4\n", "WRONG_COLUMN_COUNT", 3, 2),
         ("text,text\na,1\n", "BAD_HEADER", 1, 1),
         ("text,\na,1\n", "BAD_HEADER", 1, 1),
@@ -179,6 +181,26 @@ def test_tables_that_are_wrong(check: Any, data: str, reason: str, line: int, co
     report, _, _ = check(data, max_line_bytes=200)
     assert (report.valid, report.findings[0].reason, report.findings[0].count) == (False, reason, count)
     assert report.findings[0].examples[0].line == line
+
+
+@pytest.mark.parametrize(
+    ("broken", "behind"),
+    [
+        ('"b"c,2', "d,3"),  # a quote within the field, on one line
+        ('"b,2', "d,3\ne,4"),  # never closed
+        ('"b,2', 'd,3\ne,"4"'),  # closed by the quote of another row
+        ('"b,2', '"d",3\n"e,4'),  # several
+        ('b,2,"x', ""),  # the last line
+    ],
+)
+def test_a_line_with_a_wrong_quote_is_set_aside(check: Any, broken: str, behind: str) -> None:
+    data = f"text,n\na,1\n{broken}\n{behind}"
+    report, rows, asides = check(data, bad_rows=BadRows.SET_ASIDE)
+    good = [line.replace('"', "").split(",") for line in behind.splitlines() if line.count('"') % 2 == 0]
+    assert rows == [{"text": text, "n": n} for text, n in [("a", "1"), *good]]
+    assert (asides[0]["line"], asides[0]["reasons"], asides[0]["text"]) == (3, ["MISPLACED_QUOTE"], broken)
+    assert (report.valid, len(rows) + len(asides)) == (True, report.rows)
+    assert "MISPLACED_QUOTE" in reasons(check(data)[0])
 
 
 def test_quoted_fields_keep_their_line_breaks_and_lines_their_numbers(check: Any) -> None:
@@ -197,11 +219,13 @@ def test_formulas_are_kept_as_text_and_told_of(check: Any) -> None:
 @pytest.mark.parametrize(
     ("data", "reason", "line"),
     [
-        ('[{"text":"a"},\n{"text":"b"', "INVALID_JSON", 2),
-        ('[{"text":"a"}\n{"text":"b"}]', "INVALID_JSON", 2),
+        ('[{"text":"a"},\n{"text":"b"', "ARRAY_BROKEN", 2),
+        ('[{"text":"a"}\n{"text":"b"}]', "ARRAY_BROKEN", 2),
+        ('[{"text":"a"},{"text":"b},{"text":"c"}]', "ARRAY_BROKEN", 1),
+        ('[{"text":"a"},\n{"text":"b]},\n  {"text":"c"}]', "ARRAY_BROKEN", 2),
         ('[{"text":"a"},\n{"text":b}]', "INVALID_JSON", 2),
         ('[{"text":"a"},\n]', "INVALID_JSON", 2),
-        ('[{"text":"a"}', "INVALID_JSON", 1),
+        ('[{"text":"a"}', "ARRAY_BROKEN", 1),
         ('[{"text":"a"}]\n[{"text":"b"}]', "CONTENT_AFTER_ARRAY", 2),
         ('[{"text":"a"},\n{"text":"a","n":NaN}]', "NON_FINITE_NUMBER", 2),
         ('[{"text":"a"},\n\n3]', "NOT_AN_OBJECT", 3),
@@ -214,6 +238,42 @@ def test_arrays_that_are_wrong(check: Any, data: str, reason: str, line: int | N
     report, _, _ = check(data, max_line_bytes=200 if "aaa" in data else 1 << 20)
     assert (report.valid, report.findings[0].reason) == (False, reason)
     assert line is None or report.findings[0].examples[0].line == line
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        '{"text":b}',
+        '{"text":"b",,"n":[1,"}]"]}',
+        '{"text":"b"',
+        '{"text":"b}',
+        '{"text":"b\n c"}',
+        '{"text":"b]}',
+        '{"text":["b"}',
+        "oops",
+        '{"n":' + "[" * 5000 + "]" * 5000 + "}",
+        "",
+    ],
+    ids=short,
+)
+@pytest.mark.parametrize("size", [7, 1 << 20])
+def test_a_broken_element_is_set_aside(
+    check: Any, broken: str, size: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("services.data_service.validation.sources.json_array._READ_BYTES", size)
+    data = '[\n  {"text":"あ"},\n  ' + broken + ',\n  {"text":"い"},\n  {"text":"う"}\n]'
+    report, rows, asides = check(data, bad_rows=BadRows.SET_ASIDE)
+    assert (report.valid, [row["text"] for row in rows]) == (True, ["あ", "い", "う"])
+    ((aside),) = asides
+    assert (aside["line"], aside["text"]) == (3, broken)
+    lines = pq.read_table(tmp_path / "output" / "rows.parquet")["line"].to_pylist()
+    assert lines == [2, 4 + broken.count("\n"), 5 + broken.count("\n")]
+
+
+def test_a_broken_element_of_a_large_array_is_no_long_line(check: Any) -> None:
+    rows = [json.dumps({"text": "あ" * 500}) for _ in range(1000)]
+    report, _, asides = check("[" + ",\n".join([*rows, '{"text":}', *rows]) + "]", bad_rows=BadRows.SET_ASIDE)
+    assert (report.valid_rows, [aside["line"] for aside in asides]) == (2000, [1001])
 
 
 @settings(max_examples=50, deadline=None)

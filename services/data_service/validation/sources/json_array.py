@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from services.data_service.report import Example
 from services.data_service.validation import reasons
 from services.data_service.validation.blocks import Packet
 from services.data_service.validation.excerpt import excerpt
 from services.data_service.validation.findings import place, whole_line
+from services.data_service.validation.sources.brackets import Unmatched, element_end, line_end
 from services.data_service.validation.sources.packing import Packing
 from services.data_service.validation.sources.table import not_utf8
 
@@ -35,6 +37,8 @@ class JsonArray:
         self._line, self._offset = 1, 0
         self._read_bytes = 0
         self._ended = False
+        self._passed = ""
+        """The white space before what comes next."""
 
     def blocks(self) -> Iterator[Packet]:
         """The rows in packets."""
@@ -61,7 +65,7 @@ class JsonArray:
                 self._skip(1)
                 mark = self._next(stream).replace("]", ",")  # nothing between them is no row
             elif mark != "]":
-                self._broken("',' or ']' expected")
+                self._rows.refuse(reasons.ARRAY_BROKEN, self._here(), "", counted=False, detail="',' or ']' expected")
                 return
         self._skip(1)
         if self._next(stream):
@@ -70,19 +74,17 @@ class JsonArray:
 
     def _element(self, stream: IO[bytes]) -> bool:
         """One row; False when it cannot be read, nor anything behind it."""
+        indent = self._passed.rpartition("\n")[2] if "\n" in self._passed else None
         while True:
             try:
                 _, end = _DECODER.raw_decode(self._text, self._at)
             except (ValueError, RecursionError) as error:
-                if isinstance(error, RecursionError):
-                    at = whole_line(self._line, self._offset, excerpt(self._text, self._at))
-                    self._rows.refuse(reasons.NESTED_TOO_DEEPLY, at, "", counted=False)
-                    return False
-                if len(self._text) - self._at > self._max_row_bytes:
-                    self._too_long()
-                    return False
-                if not self._more(stream):
-                    self._broken(str(error).split(":")[0])
+                end = self._broken_end(indent)
+                if end is not None:
+                    self._pass_over(error, end)
+                    return True
+                if len(self._text) - self._at > self._max_row_bytes or not self._more(stream):
+                    self._ends(error)
                     return False
                 continue
             if end < len(self._text) or not self._more(stream):
@@ -92,11 +94,32 @@ class JsonArray:
         self._skip(end - self._at, len(data))
         return True
 
+    def _broken_end(self, indent: str | None) -> int | None:
+        """Where the broken element ends for certain; None when what was read of the file does not tell.
+
+        It ends where its brackets are closed; where they are not matched, before the next line that begins as its own.
+        """
+        try:
+            return element_end(self._text, self._at)
+        except Unmatched:
+            return None if indent is None else line_end(self._text, self._at, indent)
+
+    def _pass_over(self, error: ValueError | RecursionError, end: int) -> None:
+        text, at = self._text[self._at : end], self._here()
+        if isinstance(error, RecursionError):
+            self._rows.refuse(reasons.NESTED_TOO_DEEPLY, at, text)
+        else:
+            self._rows.refuse(reasons.ELEMENT_BROKEN, at, text, detail=_detail(error))
+        self._skip(len(text), len(text.encode()))
+
     def _next(self, stream: IO[bytes]) -> str:
         """Passes over white space; the character there, "" at the end of the file."""
+        self._passed = ""
         while True:
             found = _SPACE.match(self._text, self._at)
-            self._skip((found.end() if found else self._at) - self._at)
+            end = found.end() if found else self._at
+            self._passed += self._text[self._at : end]
+            self._skip(end - self._at)
             if self._at < len(self._text):
                 return self._text[self._at]
             if not self._more(stream):
@@ -121,10 +144,20 @@ class JsonArray:
         self._ended = not data
         return not self._ended
 
-    def _too_long(self) -> None:
-        at = whole_line(self._line, self._offset, excerpt(self._text, self._at))
-        self._rows.refuse(reasons.LINE_TOO_LONG, at, "", counted=False, limit_bytes=self._max_row_bytes)
+    def _ends(self, error: ValueError | RecursionError) -> None:
+        """Notes why nothing can be read behind the element."""
+        try:
+            longer = element_end(self._text, self._at) is None and not self._ended
+        except Unmatched:
+            longer = False
+        if longer:
+            self._rows.refuse(reasons.LINE_TOO_LONG, self._here(), "", counted=False, limit_bytes=self._max_row_bytes)
+        else:
+            self._rows.refuse(reasons.ARRAY_BROKEN, self._here(), "", counted=False, detail=_detail(error))
 
-    def _broken(self, detail: str) -> None:
-        at = whole_line(self._line, self._offset, excerpt(self._text, self._at))
-        self._rows.refuse(reasons.JSON_BROKEN, at, "", counted=False, detail=detail)
+    def _here(self) -> Example:
+        return whole_line(self._line, self._offset, excerpt(self._text, self._at))
+
+
+def _detail(error: ValueError | RecursionError) -> str:
+    return str(error).split(":")[0]

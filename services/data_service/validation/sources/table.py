@@ -29,6 +29,9 @@ class Table:
         self._separator = separator
         self._max_row_bytes = max_row_bytes
         self._rows = Packing()
+        self._header: list[str] = []
+        self._spanning = False
+        """Whether a row so far stands on several lines."""
 
     def blocks(self) -> Iterator[Packet]:
         """The rows in packets."""
@@ -43,27 +46,33 @@ class Table:
     def _read(self, text: _Text) -> Iterator[None]:
         """Reads a row with each step."""
         records = csv.reader(text, delimiter=self._separator, strict=True)
-        header: list[str] | None = None
         while True:
-            line, offset = text.line + 1, text.offset
+            text.begin()
             try:
                 fields = next(records, None)
-            except (csv.Error, UnicodeDecodeError) as error:
-                self._broken(error, line, offset, text)
+            except UnicodeDecodeError as error:
+                not_utf8(self._rows, text.line + 1, text.offset, error)
                 return
+            except csv.Error as error:
+                if not self._passed_over(error, text):
+                    self._ends(error, text)
+                    return
+                yield
+                continue
             if fields is None:
                 return
             if not any(fields):  # a blank line
                 continue
-            if header is None:
-                header = fields
-                if not self._header(header):
+            if not self._header:
+                self._header = fields
+                if not self._is_header(fields):
                     return
             else:
-                self._row(header, fields, line, offset)
+                self._spanning |= len(text.record) > 1
+                self._row(fields, text.record_line, text.record_offset)
                 yield
 
-    def _header(self, names: list[str]) -> bool:
+    def _is_header(self, names: list[str]) -> bool:
         twice = [name for name in names if names.count(name) > 1]
         if all(name.strip() for name in names) and not twice:
             return True
@@ -76,7 +85,8 @@ class Table:
         self._rows.refuse(reasons.BAD_HEADER, at, "", counted=False, detail=en, detail_ja=ja)
         return False
 
-    def _row(self, header: list[str], fields: list[str], line: int, offset: int) -> None:
+    def _row(self, fields: list[str], line: int, offset: int) -> None:
+        header = self._header
         if len(fields) != len(header):
             shown = self._separator.join(fields)
             at = whole_line(line, offset, excerpt(shown))
@@ -87,14 +97,43 @@ class Table:
                 self._rows.note(reasons.FORMULA, whole_line(line, offset, excerpt(value), excerpt(name)))
         self._rows.add(orjson.dumps(dict(zip(header, fields, strict=True))), line, offset)
 
-    def _broken(self, error: csv.Error | UnicodeDecodeError, line: int, offset: int, text: _Text) -> None:
-        if isinstance(error, UnicodeDecodeError):
-            not_utf8(self._rows, text.line + 1, text.offset, error)
-        elif "field larger" in str(error):
-            at = whole_line(line, offset, excerpt_bytes(text.last, "utf-8"))
+    def _passed_over(self, error: csv.Error, text: _Text) -> bool:
+        """Refuses the line on which a quote is wrong, where the one behind it begins a row for certain."""
+        if not self._header or not self._line_is_row(text):
+            return False
+        shown = text.record[0].decode().rstrip("\r\n")
+        at = whole_line(text.record_line, text.record_offset, excerpt(shown))
+        self._rows.refuse(reasons.MISPLACED_QUOTE, at, shown, detail=str(error))
+        text.back()
+        return True
+
+    def _line_is_row(self, text: _Text) -> bool:
+        """Whether the record that broke is its first line alone.
+
+        It is when that line is the file's last or its quotes come in pairs; and when every line that an open quote
+        took has all columns by itself, in a file of which no row so far stood on several lines.
+        """
+        first, *taken = text.record
+        if not taken:
+            return text.ended or (first.endswith(b"\n") and first.count(b'"') % 2 == 0)
+        return not self._spanning and len(self._header) > 1 and all(map(self._has_all_columns, text.record))
+
+    def _has_all_columns(self, data: bytes) -> bool:
+        separators = len(self._header) - 1
+        if not data.endswith(b"\n") and len(data) > self._max_row_bytes:
+            return False
+        if data.count(self._separator.encode()) == separators:
+            return True
+        try:
+            return len(next(csv.reader([data.decode()], delimiter=self._separator, strict=True))) == separators + 1
+        except csv.Error:
+            return False
+
+    def _ends(self, error: csv.Error, text: _Text) -> None:
+        at = whole_line(text.record_line, text.record_offset, excerpt_bytes(text.record[-1], "utf-8"))
+        if "field larger" in str(error):
             self._rows.refuse(reasons.LINE_TOO_LONG, at, "", counted=False, limit_bytes=self._max_row_bytes)
         else:
-            at = whole_line(line, offset, excerpt_bytes(text.last, "utf-8"))
             self._rows.refuse(reasons.UNCLOSED_QUOTE, at, "", counted=False, detail=str(error))
 
 
@@ -104,19 +143,35 @@ class _Text:
     def __init__(self, stream: IO[bytes], max_bytes: int) -> None:
         self._stream = stream
         self._max_bytes = max_bytes
+        self._given_back: list[bytes] = []
         self.line = 0
         self.offset = 0
-        self.last = b""
+        self.ended = False
+        self.begin()
+
+    def begin(self) -> None:
+        """A record begins."""
+        self.record: list[bytes] = []
+        self.record_line, self.record_offset = self.line + 1, self.offset
+
+    def back(self) -> None:
+        """Gives back the lines of the record, but the first."""
+        first, *taken = self.record
+        self.ended = False
+        self._given_back += reversed(taken)
+        self.line = self.record_line - 1 + first.endswith(b"\n")
+        self.offset = self.record_offset + len(first)
 
     def __iter__(self) -> _Text:
         return self
 
     def __next__(self) -> str:
-        data = self._stream.readline(self._max_bytes + 2)
+        data = self._given_back.pop() if self._given_back else self._stream.readline(self._max_bytes + 2)
         if not data:
+            self.ended = True
             raise StopIteration
-        self.last = data
         text = (data.removeprefix(BOM) if self.offset == 0 else data).decode()
+        self.record.append(data)
         self.offset += len(data)
         self.line += data.endswith(b"\n")
         return text
