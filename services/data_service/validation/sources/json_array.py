@@ -79,9 +79,9 @@ class JsonArray:
             try:
                 _, end = _DECODER.raw_decode(self._text, self._at)
             except (ValueError, RecursionError) as error:
-                end = self._broken_end(indent)
-                if end is not None:
-                    self._pass_over(error, end)
+                broken_end = self._broken_end(indent)
+                if broken_end is not None:
+                    self._pass_over(error, broken_end)
                     return True
                 if len(self._text) - self._at > self._max_row_bytes or not self._more(stream):
                     self._ends(error)
