@@ -24,6 +24,15 @@ class TemplateRefusedRow(DomainError):
     ja = "{base_model}: {detail_ja}。"
 
 
+class SystemMessageDropped(DomainError):
+    """The chat template shows no system message, and the row has one."""
+
+    reason = "SYSTEM_MESSAGE_DROPPED"
+    status = "FAILED_PRECONDITION"
+    en = "{base_model}: {detail_en}."
+    ja = "{base_model}: {detail_ja}。"
+
+
 class NoStopToken(DomainError):
     """The tokenizer has no token that could end an answer."""
 
@@ -74,7 +83,14 @@ class BaseModelGone(DomainError):
 
 _BY_REASON: dict[str, type[DomainError]] = {
     kind.reason: kind
-    for kind in (TemplateNotMarked, TemplateRefusedRow, NoStopToken, TokenizerWithoutOffsets, TokenizerUnreadable)
+    for kind in (
+        TemplateNotMarked,
+        TemplateRefusedRow,
+        SystemMessageDropped,
+        NoStopToken,
+        TokenizerWithoutOffsets,
+        TokenizerUnreadable,
+    )
 }
 
 

@@ -49,10 +49,11 @@ def render(messages: Sequence[Message], chat_template: str, tokenizer: Any, *, g
 def render_spans(messages: Sequence[Message], chat_template: str, tokenizer: Any) -> tuple[str, list[Span]]:
     """The conversation's text and the assistant's turns in it, each with its stop token where one follows.
 
-    Raises ProblemError where the template is neither marked nor of a known family.
+    Raises ProblemError where the template is neither marked nor of a known family, or leaves the system message out.
     """
     if _GENERATION_MARK.search(chat_template):
         text, spans = _render(messages, chat_template, tokenizer, return_assistant_tokens_mask=True)
+        _check_system(messages, messages[0].content.strip(), text)
     else:
         text, spans = _known_spans(messages, chat_template, tokenizer)
     special = special_token_pattern(tokenizer)
@@ -116,6 +117,7 @@ def _frame(messages: Sequence[Message], chat_template: str, tokenizer: Any, text
     probe = render(
         [Message(m.role, mark) for m, mark in zip(messages, stand_ins, strict=True)], chat_template, tokenizer
     )
+    _check_system(messages, stand_ins[0], probe)
     frame = re.split("\uf8ff\\d+\uf8ff", probe)
     for contents in ([m.content for m in messages], [m.content.strip() for m in messages]):
         pieces = [piece for pair in zip(frame, [*contents, ""], strict=False) for piece in pair]
@@ -131,6 +133,21 @@ def _frame(messages: Sequence[Message], chat_template: str, tokenizer: Any, text
             "応答部分を {% generation %} で囲んでください",
         )
     )
+
+
+def _check_system(messages: Sequence[Message], shown: str, text: str) -> None:
+    """Refuses a system message that the template left out; `shown` is what `text` holds of one that it did not."""
+    if messages[0].role == "system" and shown not in text:
+        raise ProblemError(
+            Problem(
+                "SYSTEM_MESSAGE_DROPPED",
+                "messages[0]",
+                "the model's chat template leaves the system message out, so that the row would be trained without it;"
+                " write its text into the first user message, remove it, or take a model whose template has one",
+                "モデルのチャットテンプレートが system メッセージを無視するため、その内容なしで学習されてしまいます。"
+                "最初の user メッセージに含めるか、取り除くか、system に対応したモデルを選んでください",
+            )
+        )
 
 
 def _spans(messages: Sequence[Message], contents: list[str], frame: list[str], headers: Sequence[str]) -> list[Span]:

@@ -232,6 +232,21 @@ def test_an_unknown_template_without_marks_is_refused_with_the_remedy(tokenizer:
     assert caught.value.problems[0].reason == "TEMPLATE_NOT_MARKED"
 
 
+@pytest.mark.parametrize("marked", [False, True])
+def test_a_system_message_that_the_template_leaves_out_is_refused_with_the_remedy(
+    tokenizer: Any, *, marked: bool
+) -> None:
+    answer = "{% generation %}{{ m.content }}{% endgeneration %}" if marked else "{{ m.content }}"
+    only_turns = (
+        "{# <|user|> #}{% for m in messages %}{% if m.role == 'user' %}<|user|>{{ m.content }}"
+        "{% elif m.role == 'assistant' %}<|assistant|>" + answer + "{% endif %}{% endfor %}"
+    )
+    with pytest.raises(ProblemError, match="system message") as caught:
+        rendered(CHAT, tokenizer, only_turns)
+    assert [problem.reason for problem in caught.value.problems] == ["SYSTEM_MESSAGE_DROPPED"]
+    rendered({"messages": CHAT["messages"][1:]}, tokenizer, only_turns)
+
+
 def test_serving_sees_the_tokens_of_training(tokenizer: Any) -> None:
     for row, chat_template in ((INSTRUCTION, MARKED), (INSTRUCTION, CHATML), (INSTRUCTION, SARASHINA)):
         tokenizer.chat_template = chat_template
