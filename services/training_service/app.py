@@ -28,6 +28,7 @@ from services.training_service.dataset_references import DatasetReferences
 from services.training_service.inputs import InputSource
 from services.training_service.lifecycle import RetryPolicy
 from services.training_service.publisher import Publisher
+from services.training_service.quotas import Quotas
 from services.training_service.reports import Reports
 from services.training_service.resolution import Resolver
 from services.training_service.servicer import TrainingServicer
@@ -89,13 +90,15 @@ class TrainingApp:
         self._background: list[asyncio.Task[None]] = []
 
     def _training(self, resolver: Resolver) -> TrainingServicer:
+        settings = self._settings
+        quotas = Quotas(jobs=settings.quota_jobs, queued_jobs=settings.quota_queued_jobs, gpus=settings.quota_gpus)
         return TrainingServicer(
             database=self.database,
             jobs=self.jobs,
             workers=Workers(self.database),
             resolver=resolver,
-            creation=Creation(self.database, self.jobs, resolver),
-            watch=Watch(self.database, self.jobs, self.changes, keepalive_s=self._settings.watch_keepalive_seconds),
+            creation=Creation(self.database, self.jobs, resolver, quotas),
+            watch=Watch(self.database, self.jobs, self.changes, keepalive_s=settings.watch_keepalive_seconds),
         )
 
     def _worker(self, inputs: InputSource) -> WorkerServicer:

@@ -10,6 +10,7 @@ from services.core.errors import AlreadyExists, InvalidArgument
 from services.core.idempotency import RequestKey
 from services.training_service.admission import Admitted, admit
 from services.training_service.domain import Job
+from services.training_service.quotas import Quotas
 from services.training_service.resolution import Resolver
 from services.training_service.store import references
 from services.training_service.store.jobs import Jobs
@@ -21,10 +22,11 @@ _DEFAULT_PRIORITY = 50
 class Creation:
     """CreateTrainingJob."""
 
-    def __init__(self, database: Database, jobs: Jobs, resolver: Resolver) -> None:
+    def __init__(self, database: Database, jobs: Jobs, resolver: Resolver, quotas: Quotas) -> None:
         self._database = database
         self._jobs = jobs
         self._resolver = resolver
+        self._quotas = quotas
 
     async def create(self, request: pb.CreateTrainingJobRequest) -> Job:
         """The new job, or the one that the same request made before; with validate_only what it would be."""
@@ -33,7 +35,7 @@ class Creation:
         if before is not None:
             return before
         job = await self._job(request)
-        return job if request.validate_only else await self._store(key, job)
+        return await self._checked(job) if request.validate_only else await self._store(key, job)
 
     async def _made_before(self, key: RequestKey) -> Job | None:
         """Looked for before names are resolved: a repeated call succeeds also when the data are gone by now."""
@@ -45,10 +47,16 @@ class Creation:
             return None
         return await self._jobs.get(key.tenant, _id_of(row["resource"]))
 
+    async def _checked(self, job: Job) -> Job:
+        async with self._database.transaction() as tx:
+            await self._quotas.check(tx, job)
+        return job
+
     async def _store(self, key: RequestKey, job: Job) -> Job:
         async with self._database.transaction() as tx:
             made = await idempotency.recall(tx, REQUESTS, key)
             if made is None:
+                await self._quotas.check(tx, job)
                 stored = await self._jobs.insert(tx, job)
                 if stored is None:
                     raise AlreadyExists(job.name)

@@ -111,3 +111,21 @@ class InputsGone(DomainError):
 
     def __init__(self, resource: str) -> None:
         super().__init__(resource=resource)
+
+
+class QuotaReached(DomainError):
+    """The tenant has as much as it may have at once."""
+
+    reason = "QUOTA_REACHED"
+    status = "RESOURCE_EXHAUSTED"
+    en = (
+        "At most {limit} {what} at once: {used} are in use, and this job asks for {asked} more. "
+        "Wait until others have ended, cancel one, or have the limit raised."
+    )
+    ja = (
+        "{what_ja}の上限は {limit} です（使用中 {used}、このジョブの要求 {asked}）。"
+        "他のジョブの終了を待つか、いずれかを中止するか、管理者に上限の引き上げを依頼してください。"
+    )
+
+    def __init__(self, what: str, what_ja: str, *, limit: int, used: int, asked: int) -> None:
+        super().__init__(what=what, what_ja=what_ja, limit=limit, used=used, asked=asked)

@@ -45,6 +45,18 @@ class TrainingSettings(Settings):
         default=3600.0, ge=0, description="How long what an attempt left in the object store stays, in seconds."
     )
     purge_days: float = Field(default=7.0, ge=0, description="How long a deleted job can be looked into, in days.")
+    quota_jobs: int | None = Field(
+        default=None, ge=0, description="Jobs of a tenant that have not ended, at most; unset: as many as it likes."
+    )
+    quota_queued_jobs: int | None = Field(
+        default=None, ge=0, description="Jobs of a tenant that wait, at most; unset: as many as it likes."
+    )
+    quota_gpus: int | None = Field(
+        default=None,
+        ge=0,
+        description="GPUs that the jobs of a tenant which have not ended may ask for together, at most; unset: as many "
+        "as it likes.",
+    )
 
     @property
     def attempt_key_path(self) -> Path:
