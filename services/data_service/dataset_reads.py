@@ -36,7 +36,8 @@ class DatasetReads:
         """One data set. Raises NotFound."""
         answer: asyncio.Future[Dataset] = asyncio.get_running_loop().create_future()
         self._waiting.append(((tenant, id_), answer))
-        if len(self._queries) < _AT_ONCE:
+        # A query that is done stays in the set until its callback runs; counted, it would leave this read to nobody.
+        if sum(not query.done() for query in self._queries) < _AT_ONCE:
             query = asyncio.create_task(self._answer())
             self._queries.add(query)
             query.add_done_callback(self._queries.discard)
