@@ -41,6 +41,7 @@ uploads = Table(
     _text("state"),
     Column("sha256", Text),
     _number("writer"),
+    _time("closing_until"),
     _made(),
     _time("expire_time"),
 )

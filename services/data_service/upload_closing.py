@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 
 from services.core.blobs import Blobs, StoredBlob
 from services.core.errors import ContentMissing, DomainError
@@ -11,7 +12,7 @@ from services.core.objects import ObjectStore
 from services.data_service.domain import Part, Upload
 from services.data_service.errors import UploadDigest, UploadIncomplete
 from services.data_service.running_digest import DigestStates, RunningDigest
-from services.data_service.upload_store import UploadStore
+from services.data_service.upload_store import CLOSING_FOR, UploadStore
 from services.data_service.upload_stream import parts_prefix
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,23 @@ class UploadClosing:
         Raises UploadIncomplete when bytes are missing, UploadDigest when they are not those of `sha256` (may be
         empty); nothing is visible then.
         """
+        keeping = asyncio.create_task(self._keep(upload))
+        try:
+            return await self._closed(upload, sha256)
+        except BaseException:
+            with suppress(DomainError):  # else it waits until CLOSING_FOR is over
+                await self._uploads.stop_closing(upload)
+            raise
+        finally:
+            keeping.cancel()
+
+    async def _keep(self, upload: Upload) -> None:
+        while True:
+            await asyncio.sleep(CLOSING_FOR.total_seconds() / 5)
+            with suppress(DomainError):  # a writer that took over is found at the end
+                await self._uploads.keep_closing(upload)
+
+    async def _closed(self, upload: Upload, sha256: str) -> Upload:
         if upload.size_bytes and upload.committed_bytes != upload.size_bytes:
             raise UploadIncomplete(upload.name, committed_bytes=upload.committed_bytes, size_bytes=upload.size_bytes)
         parts = await self._uploads.parts(upload)

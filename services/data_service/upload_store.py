@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from sqlalchemy import ColumnElement, RowMapping, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,11 +13,14 @@ from services.core.blobs import Blobs, StoredBlob
 from services.core.db import Database
 from services.core.errors import NotFound
 from services.core.idempotency import RequestKey
+from services.core.leases import database_time
 from services.core.names import new_id, new_uid
 from services.data_service.domain import Part, Upload, UploadState
 from services.data_service.errors import UploadNotOpen, UploadSuperseded
 from services.data_service.schema import blobs, requests, upload_parts, uploads
 
+CLOSING_FOR = timedelta(seconds=10)
+"""Without a sign of life from whoever closes an upload, another process may."""
 UNFINISHED_FOR = timedelta(days=1)
 FINISHED_FOR = timedelta(days=7)
 
@@ -55,18 +58,28 @@ class UploadStore:
     async def begin(self, tenant: str, id_: str) -> Upload:
         """Makes the caller the writer, and ends whoever wrote before. Raises UploadNotOpen."""
         async with self._database.transaction() as tx:
-            taken = await tx.execute(
-                uploads.update()
-                .where(_is(tenant, id_), _is_open(), uploads.c.expire_time > func.clock_timestamp())
-                .values(writer=uploads.c.writer + 1)
-                .returning(*uploads.c)
-            )
-            row = taken.mappings().one_or_none()
-            if row is None:
-                upload = await _read(tx, tenant, id_)
-                over = upload.state is UploadState.OPEN  # by time, but not swept yet
-                raise UploadNotOpen(upload.name, state=UploadState.EXPIRED if over else upload.state)
-            return _upload(row)
+            return _upload(await _take(tx, await _locked(tx, tenant, id_), closing_until=None))
+
+    async def begin_closing(self, tenant: str, id_: str) -> Upload | None:
+        """Makes the caller the writer for CLOSING_FOR, to close it; None while another one does.
+
+        Raises UploadNotOpen.
+        """
+        async with self._database.transaction() as tx:
+            row = await _locked(tx, tenant, id_)
+            if row["closing_until"] is not None and row["closing_until"] > await database_time(tx):
+                return None
+            return _upload(await _take(tx, row, closing_until=func.clock_timestamp() + CLOSING_FOR))
+
+    async def keep_closing(self, upload: Upload) -> None:
+        """Tells that the caller still closes it. Raises UploadSuperseded, UploadNotOpen."""
+        async with self._database.transaction() as tx:
+            await self._change(tx, upload, closing_until=func.clock_timestamp() + CLOSING_FOR)
+
+    async def stop_closing(self, upload: Upload) -> None:
+        """Lets another one close it. Raises UploadSuperseded, UploadNotOpen."""
+        async with self._database.transaction() as tx:
+            await self._change(tx, upload, closing_until=None)
 
     async def parts(self, upload: Upload) -> list[Part]:
         """What is stored, in order."""
@@ -159,16 +172,39 @@ class UploadStore:
             return set((await tx.execute(select(uploads.c.uid).where(_is_open()))).scalars())
 
     async def _move(self, tx: AsyncConnection, upload: Upload, committed_bytes: int) -> Upload:
-        moved = await tx.execute(
+        until = func.clock_timestamp() + UNFINISHED_FOR
+        return await self._change(tx, upload, committed_bytes=committed_bytes, expire_time=until)
+
+    async def _change(self, tx: AsyncConnection, upload: Upload, **values: Any) -> Upload:
+        changed = await tx.execute(
             uploads.update()
             .where(_is(upload.tenant, upload.id), _is_open(), uploads.c.writer == upload.writer)
-            .values(committed_bytes=committed_bytes, expire_time=func.clock_timestamp() + UNFINISHED_FOR)
+            .values(**values)
             .returning(*uploads.c)
         )
-        row = moved.mappings().one_or_none()
+        row = changed.mappings().one_or_none()
         if row is None:
             await _raise_not_open(tx, upload.tenant, upload.id)
         return _upload(row)
+
+
+async def _locked(tx: AsyncConnection, tenant: str, id_: str) -> RowMapping:
+    """The row of an open upload, kept from changing until the transaction ends. Raises NotFound, UploadNotOpen."""
+    row = (await tx.execute(select(uploads).where(_is(tenant, id_)).with_for_update())).mappings().one_or_none()
+    if row is None:
+        raise NotFound(f"uploads/{id_}")
+    state = UploadState(row["state"])
+    if state is UploadState.OPEN and row["expire_time"] <= await database_time(tx):
+        state = UploadState.EXPIRED  # but not swept yet
+    if state is not UploadState.OPEN:
+        raise UploadNotOpen(f"uploads/{id_}", state=state)
+    return row
+
+
+async def _take(tx: AsyncConnection, row: RowMapping, **values: Any) -> RowMapping:
+    """Counts the writer up."""
+    taken = uploads.update().where(_is(row["tenant"], row["id"])).values(writer=uploads.c.writer + 1, **values)
+    return (await tx.execute(taken.returning(*uploads.c))).mappings().one()
 
 
 def _is(tenant: str, id_: str) -> ColumnElement[bool]:
@@ -198,4 +234,5 @@ async def _raise_not_open(tx: AsyncConnection, tenant: str, id_: str) -> NoRetur
 
 
 def _upload(row: RowMapping) -> Upload:
-    return Upload(**{**row, "state": UploadState(row["state"]), "sha256": row["sha256"] or ""})
+    columns = {name: value for name, value in row.items() if name != "closing_until"}
+    return Upload(**{**columns, "state": UploadState(row["state"]), "sha256": row["sha256"] or ""})

@@ -14,7 +14,13 @@ from services.core.errors import InvalidArgument, ResourceExhausted
 from services.core.idempotency import RequestKey
 from services.core.objects import ObjectStore
 from services.data_service.domain import MAX_CHUNK_BYTES, PART_BYTES, Part, Upload, UploadState
-from services.data_service.errors import UploadNotFinalized, UploadOffset, UploadSuperseded, UploadTooLarge
+from services.data_service.errors import (
+    UploadNotFinalized,
+    UploadNotOpen,
+    UploadOffset,
+    UploadSuperseded,
+    UploadTooLarge,
+)
 from services.data_service.running_digest import DigestStates
 from services.data_service.upload_closing import UploadClosing, check_digest
 from services.data_service.upload_store import UploadStore
@@ -23,6 +29,7 @@ from services.data_service.upload_stream import IN_FLIGHT_IN_ALL, UploadStream
 log = logging.getLogger(__name__)
 
 PATTERN = "uploads/{upload}"
+_LOOK_EVERY_S = 0.5
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -146,9 +153,20 @@ class Uploads:
             log.info("an upload stays open", extra={"upload": upload.name, "why": str(error)})
 
     async def _close(self, upload: Upload, sha256: str) -> Upload:
-        upload = await self._store.begin(upload.tenant, upload.id)
-        self._take_over(upload, None)
-        return await self._closing.close(upload, sha256)
+        """Closes it, unless another process of the service does: then that is waited for."""
+        while True:
+            try:
+                ours = await self._store.begin_closing(upload.tenant, upload.id)
+            except UploadNotOpen:
+                closed = await self._store.get(upload.tenant, upload.id)
+                if closed.state is not UploadState.FINALIZED:
+                    raise
+                check_digest(closed, sha256, closed.sha256)
+                return closed
+            if ours is not None:
+                self._take_over(ours, None)
+                return await self._closing.close(ours, sha256)
+            await asyncio.sleep(_LOOK_EVERY_S)
 
     async def _receive(self, upload: Upload, first: Chunk | None, chunks: AsyncIterator[Chunk]) -> Upload:
         upload, tail = await self._resume(upload)

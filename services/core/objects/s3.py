@@ -13,12 +13,12 @@ from typing import Any, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 import urllib3
-from minio import Minio
 from minio.commonconfig import ComposeSource, CopySource
 from minio.credentials import StaticProvider
 from minio.error import MinioException, S3Error
 
 from services.core.errors import ContentMissing, ResourceExhausted, Unavailable
+from services.core.objects.part_copies import JoiningMinio
 from services.core.objects.part_requests import PartRequests
 from services.core.objects.store import CHUNK_BYTES, PART_BYTES, Content, StoredObject, Written, check_key
 
@@ -51,7 +51,7 @@ class S3Store:
         # Of its own: an upload holds its thread while it waits for a slow client.
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="s3")
         credentials = StaticProvider(access_key, secret_key) if access_key else None
-        client = partial(Minio, credentials=credentials, region=region, http_client=_pool())
+        client = partial(JoiningMinio, credentials=credentials, region=region, http_client=_pool())
         self._client = self._public = client(endpoint, secure=secure)
         if public_url is not None:
             parts = urlsplit(public_url)
@@ -112,9 +112,13 @@ class S3Store:
         return None
 
     async def compose(self, parts: Sequence[str], target: str) -> None:
-        """A server-side join."""
-        sources = [ComposeSource(self._bucket, check_key(part)) for part in parts]
-        await self._in_thread(self._client.compose_object, self._bucket, check_key(target), sources)
+        """A server-side join, a few parts at a time."""
+        sources = [check_key(part) for part in parts]
+        if len(sources) > 1:
+            return await self._in_thread(self._client.join, self._bucket, sources, check_key(target))
+        whole = [ComposeSource(self._bucket, source) for source in sources]
+        await self._in_thread(self._client.compose_object, self._bucket, check_key(target), whole)
+        return None
 
     async def delete(self, key: str) -> None:
         """Removes an object."""

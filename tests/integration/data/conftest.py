@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import hashlib
 import json
 import os
@@ -74,6 +75,13 @@ class DataService:
                     return
             time.sleep(0.05)
         raise AssertionError(self._log.read_text())
+
+    def beside(self) -> DataService:
+        """Another process of the service, on the same database and store, which is not started yet."""
+        other = copy.copy(self)
+        other.process = None
+        other._log = self.folder / "beside.log"
+        return other
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Signals the process and waits for its end."""

@@ -190,6 +190,34 @@ async def test_finalising_goes_on_when_the_caller_waits_no_longer(user: User, di
     assert (await user.stub.GetUpload(pb.GetUploadRequest(name=name))).state == pb.UPLOAD_STATE_FINALIZED
 
 
+async def test_two_processes_close_an_upload_once(make_service: Callable[..., DataService]) -> None:
+    """The one that comes later waits for the other, or for it to be dead."""
+    service = make_service()
+    service.start()
+    other = service.beside()
+    other.start()
+    try:
+        data = os.urandom(20 * MIB)
+        async with User(service, "acme") as here, User(other, "acme") as there:
+            name = await create(here)
+            await here.write(name, data)
+            # As a process leaves it that was killed while it closed: nobody takes over before its time is over.
+            held = "UPDATE uploads SET closing_until = clock_timestamp() + interval '2 seconds'"
+            service.sql(held)
+            closed = await asyncio.gather(*(finalize(user, name, sha256(data)) for user in (here, there, here)))
+            assert {(one.state, one.sha256) for one in closed} == {(pb.UPLOAD_STATE_FINALIZED, sha256(data))}
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await finalize(there, name, sha256(b"other"))
+            assert reason_of(refused.value) == "UPLOAD_DIGEST"
+    finally:
+        other.kill()
+    # One stream wrote, and one process closed.
+    assert service.sql("SELECT writer FROM uploads") == [(2,)]
+    assert service.sql("SELECT count(*) FROM blobs") == [(1,)]
+    stored = [path for path in (service.objects / "data").rglob("*") if path.is_file() and "uploads" not in path.parts]
+    assert [path.stat().st_size for path in stored] == [len(data)]
+
+
 @pytest.mark.parametrize("offset", [5, 1])
 async def test_a_gap_or_overlap_tells_where_to_go_on(user: User, offset: int) -> None:
     name = await create(user)

@@ -39,6 +39,8 @@ _TABLES = (
         state text NOT NULL DEFAULT 'OPEN' CHECK (state IN ('OPEN', 'FINALIZED', 'EXPIRED')),
         sha256 text REFERENCES blobs,
         writer bigint NOT NULL DEFAULT 0,
+        -- Until then the writer is a process that closes it.
+        closing_until timestamptz,
         create_time timestamptz NOT NULL DEFAULT clock_timestamp(),
         expire_time timestamptz NOT NULL,
         PRIMARY KEY (tenant, id),
