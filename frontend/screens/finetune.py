@@ -75,6 +75,8 @@ def _check_and_start(
         )
         if begin:
             _begin(client, draft, spec)
+        else:
+            draft.not_clicked()
     except AiftError as error:
         places.show(error)
 
@@ -146,7 +148,10 @@ def _show_plan(client: Client, draft: Draft, places: Places, spec: training_pb2.
 
 
 def _begin(client: Client, draft: Draft, spec: training_pb2.TrainingSpec) -> None:
-    job = client.training.create(spec, display_name=draft.text("display_name"), priority=_whole(draft, "priority"))
+    name, priority = draft.text("display_name"), _whole(draft, "priority")
+    intent = draft.intent(f"{spec.SerializeToString(deterministic=True).hex()} {name} {priority}")
+    job = client.training.create(spec, display_name=name, priority=priority, intent=intent)
+    draft.succeeded()
     st.switch_page("screens/job.py", query_params={"name": job.name.removeprefix("trainingJobs/")})
 
 

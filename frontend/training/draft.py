@@ -6,6 +6,7 @@ bring any part of it.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
 
 import streamlit as st
@@ -15,7 +16,7 @@ from aift.training.v1 import training_pb2
 
 from frontend.session import show_problem
 
-_KEPT, _TOLD = "finetune-draft", "finetune-address"
+_KEPT, _TOLD, _INTENT = "finetune-draft", "finetune-address", "finetune-intent"
 _TEXTS = ("data", "base", "start", "begin", "eval_data", "model", "display_name", "prompts", "gpu", "preset")
 _NUMBERS = ("processes", "priority")
 _NAMES = (*_TEXTS, *_NUMBERS, *FIELDS)
@@ -79,6 +80,24 @@ class Draft:
                 **as_settings(spec.hyperparameters),
             }
         )
+
+    def intent(self, content: str) -> str:
+        """The id of what is meant by a click on start: the same for clicks in a row, and until one has succeeded."""
+        known, made, _ = st.session_state.get(_INTENT, ("", "", False))
+        if known != content:
+            made = str(uuid.uuid4())
+        st.session_state[_INTENT] = content, made, False
+        return made
+
+    def succeeded(self) -> None:
+        """What was meant is done."""
+        content, made, _ = st.session_state[_INTENT]
+        st.session_state[_INTENT] = content, made, True
+
+    def not_clicked(self) -> None:
+        """The page is shown without a click: after a success, the next one means another job."""
+        if st.session_state.get(_INTENT, ("", "", False))[2]:
+            del st.session_state[_INTENT]
 
     def to_address(self) -> None:
         """Puts what is filled in into the address."""

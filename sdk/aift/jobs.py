@@ -149,13 +149,18 @@ class TrainingJobs:
         priority: int = 0,
         sweep: str = "",
         validate_only: bool = False,
+        intent: str = "",
     ) -> training_pb2.TrainingJob:
-        """Queues a job; with validate_only nothing is stored and the job is returned as it would be."""
+        """Queues a job; with validate_only nothing is stored and the job is returned as it would be.
+
+        Under the same `intent` (a text of the caller's, such as a UUID) the same job is made once, however often this
+        is called; empty: each call is one of its own.
+        """
         request = training_pb2.CreateTrainingJobRequest(
             training_job_id=job_id,
             training_job=training_pb2.TrainingJob(display_name=display_name, spec=spec, priority=priority, sweep=sweep),
             validate_only=validate_only,
-            request_id=request_id(),
+            request_id=intent or request_id(),
         )
         return self._connection.call("training", self._stub.CreateTrainingJob, request, timeout_s=120.0)
 

@@ -19,13 +19,13 @@ from services.training_service.trainer.hyperparameters import Hyperparameters, O
 _MAX_PROMPTS = 10
 _MAX_PROMPT_CHARS = 4000
 _MAX_PROCESSES = 64
-FORMS_OF: dict[Objective, tuple[Form, ...]] = {
+_FORMS: dict[Objective, tuple[Form, ...]] = {
     "pretraining": (Form.TEXT,),
     "dpo": (Form.PREFERENCE,),
     "orpo": (Form.PREFERENCE,),
     "kto": (Form.LABELED, Form.PREFERENCE),
+    "sft": tuple(form for form in Form if form not in (Form.PREFERENCE, Form.LABELED)),
 }
-"""The forms of rows that an objective learns from; sft from all others."""
 _FROM_BASE = ResolvedStart(
     name="", digest="", is_adapter=False, base_model="", base_model_digest="", hyperparameters={}
 )
@@ -81,6 +81,11 @@ async def admit(resolver: Resolver, wanted: pb.TrainingSpec, *, path: str) -> Ad
         processes=wanted.processes,
     )
     return Admitted(spec=spec, base=base, rows=rows, eval_rows=held_out)
+
+
+def forms_of(objective: Objective) -> tuple[Form, ...]:
+    """The forms of rows that an objective learns from. The trainer and the page say the same, which tests compare."""
+    return _FORMS[objective]
 
 
 def default_model(method: str, now: datetime) -> str:
@@ -184,7 +189,7 @@ def _misfits(hyperparameters: Hyperparameters, base: ResolvedBase, path: str) ->
 
 def _other_rows(objective: Objective, rows: ResolvedRows, field: str) -> Iterator[Violation]:
     """Rows of a form that the objective does not learn from."""
-    forms = FORMS_OF.get(objective, tuple(form for form in Form if form not in (Form.PREFERENCE, Form.LABELED)))
+    forms = forms_of(objective)
     if rows.form not in forms:
         shown = ", ".join(form.upper() for form in forms)
         yield Violation(

@@ -9,7 +9,7 @@ import numpy as np
 
 from services.text.answers import answered, texts_of
 from services.text.problems import Problem, ProblemError
-from services.text.rows import Conversation, Example, Form, Labeled, Plain, Preference
+from services.text.rows import Conversation, Example, Form, Labeled, Pair, Plain, Preference
 from services.text.supervision import Rendered
 from services.text.template import Template
 from services.training_service.trainer.failures import DataError
@@ -17,6 +17,10 @@ from services.training_service.trainer.hyperparameters import Objective
 from services.training_service.trainer.rows import AnswerRow, TokenRow, TrainingRow
 
 _NEEDED = {
+    "sft": (
+        "an answer: text, instruction, prompt and completion, messages or conversations",
+        "text、instruction、prompt と completion、messages、conversations のいずれか",
+    ),
     "pretraining": ("text", "text"),
     "dpo": ("prompt, chosen and rejected", "prompt、chosen、rejected"),
     "orpo": ("prompt, chosen and rejected", "prompt、chosen、rejected"),
@@ -26,6 +30,7 @@ _NEEDED = {
     ),
 }
 _KINDS: dict[Objective, tuple[type[Example], ...]] = {
+    "sft": (Plain, Pair, Conversation),
     "pretraining": (Plain,),
     "dpo": (Preference,),
     "orpo": (Preference,),
@@ -49,8 +54,7 @@ def examples_for(examples: Sequence[Example], objective: Objective) -> list[Exam
     """The examples that the objective learns from: kto takes pairs apart. Raises DataError where rows are of another kind."""
     if objective == "kto":
         examples = [part for example in examples for part in _unpaired(example)]
-    wanted = _KINDS.get(objective)
-    if wanted is not None and not all(isinstance(example, wanted) for example in examples):
+    if not all(isinstance(example, _KINDS[objective]) for example in examples):
         raise DataError(_mismatch(objective))
     return list(examples)
 

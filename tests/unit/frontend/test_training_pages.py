@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import get_args
 
 import pytest
@@ -12,10 +13,10 @@ from aift.registry.v1 import registry_pb2
 from aift.training.v1 import training_pb2
 
 from frontend.presets import PRESETS, USUAL
-from frontend.training import charts, history, log, objective, settings, siblings, standing, timeline
+from frontend.training import charts, draft, history, log, objective, settings, siblings, standing, timeline
 from frontend.training.start import Start
 from services.text.rows import Form
-from services.training_service.admission import FORMS_OF
+from services.training_service.admission import forms_of
 from services.training_service.trainer.hyperparameters import Hyperparameters, Objective
 
 ADAPTER = Start(base=registry_pb2.BaseModel(), version=registry_pb2.ModelVersion(kind=registry_pb2.MODEL_KIND_ADAPTER))
@@ -57,12 +58,25 @@ def test_presets_are_valid_settings_and_the_usual_ones_are_the_defaults() -> Non
 
 @pytest.mark.parametrize("word", get_args(Objective))
 def test_data_that_fit_an_objective_are_those_that_the_service_takes(word: Objective) -> None:
-    compared = (Form.PREFERENCE, Form.LABELED)
-    taken = FORMS_OF.get(word, tuple(form for form in Form if form not in compared))
     for form in Form:
         value = data_pb2.RowForm.Value(f"ROW_FORM_{form.name}")
-        assert objective.fits(word, value) == (form in taken)
+        assert objective.fits(word, value) == (form in forms_of(word))
     assert word in choices("objective")
+
+
+def test_clicks_in_a_row_mean_one_job_and_a_later_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(draft, "st", SimpleNamespace(session_state={}, query_params={}))
+    page = draft.Draft()
+    first = page.intent("a")
+    page.not_clicked()  # the call failed, and nobody knows whether the job was made
+    assert page.intent("a") == first
+    page.succeeded()
+    assert page.intent("a") == first  # the second click of two
+    page.succeeded()
+    page.not_clicked()
+    second = page.intent("a")
+    assert second != first
+    assert page.intent("b") != second
 
 
 @pytest.mark.parametrize(
