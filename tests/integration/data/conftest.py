@@ -66,7 +66,7 @@ class DataService:
         with self._log.open("wb") as log:
             argv = [sys.executable, "-m", PACKAGE, "serve"]
             self.process = lifeline.popen(argv, env=self._environment, stdout=log, stderr=log)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while time.monotonic() < deadline and self.process.poll() is None:
             for line in self._log.read_text().splitlines():
                 if '"listening"' in line:
@@ -87,7 +87,7 @@ class DataService:
         """Signals the process and waits for its end."""
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(20)
+        return self.process.wait(60)
 
     def kill(self) -> None:
         """kill -9."""
@@ -147,7 +147,7 @@ class User:
         request = pb.ValidateDatasetRequest(dataset=dataset, upload=upload.name, **options)
         return await self.ended((await self.stub.ValidateDataset(request)).name)
 
-    async def ended(self, job: str, within_s: float = 40) -> pb.DataJob:
+    async def ended(self, job: str, within_s: float = 120) -> pb.DataJob:
         """Waits for a job's end."""
         async with asyncio.timeout(within_s):
             while True:

@@ -64,7 +64,7 @@ def children(service: DataService) -> list[psutil.Process]:
 
 async def child_of(service: DataService) -> psutil.Process:
     """The preparing process, once there is one."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not (found := children(service)):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     return found[0]
@@ -251,7 +251,7 @@ async def test_cancelling_ends_the_process(user: User) -> None:
     assert (running.state, running.total_bytes) == (pb.DATA_JOB_STATE_RUNNING, (await get(user, source)).size_bytes)
     cancelled = await user.stub.CancelDataJob(pb.CancelDataJobRequest(name=job.name))
     assert cancelled.state == pb.DATA_JOB_STATE_CANCELLED
-    await asyncio.to_thread(psutil.wait_procs, [child], 6)
+    await asyncio.to_thread(psutil.wait_procs, [child], 60)
     assert not child.is_running()
     assert user.service.sql("SELECT count(*) FROM versions WHERE tenant = %s", user.tenant) == [(1,)]
     assert user.service.sql("SELECT count(*) FROM datasets WHERE tenant = %s", user.tenant) == [(1,)]
@@ -266,7 +266,7 @@ async def test_a_preparation_outlives_the_service(make_service: Callable[..., Da
         job = await start(user, source, ALL)
         child = await child_of(service)
     await asyncio.to_thread(service.kill)
-    await asyncio.to_thread(psutil.wait_procs, [child], 8)
+    await asyncio.to_thread(psutil.wait_procs, [child], 60)
     assert not child.is_running()
     assert service.sql("SELECT count(*) FROM versions") == [(1,)]
     await asyncio.to_thread(service.start)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -157,13 +156,12 @@ def renderers(service: DataService) -> list[psutil.Process]:
 async def test_the_process_stays_warm_is_replaced_when_it_dies_and_ends_when_idle(user: User) -> None:
     version = (await user.validate(qa(30))).dataset_version
     await preview(user, version)
-    started = time.monotonic()
-    await preview(user, version, offset=10)
-    assert time.monotonic() - started < 1
     (process,) = renderers(user.service)
+    await preview(user, version, offset=10)
+    assert renderers(user.service) == [process]
     process.send_signal(signal.SIGKILL)
     assert len((await preview(user, version)).rows) == 10
     (replaced,) = renderers(user.service)
     assert replaced.pid != process.pid
-    replaced.wait(20)
+    replaced.wait(60)
     assert renderers(user.service) == []

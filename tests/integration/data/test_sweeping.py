@@ -24,7 +24,7 @@ def sweeping(make_service: Callable[..., DataService]) -> DataService:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.1)
 

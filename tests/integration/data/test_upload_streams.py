@@ -60,7 +60,7 @@ async def test_a_broken_stream_goes_on_from_the_committed_offset(user: User) -> 
 
     call = user.stub.WriteUpload(half())
     committed = 0
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while committed < 16 * MIB:
             await asyncio.sleep(0.05)
             committed = (await user.stub.GetUpload(pb.GetUploadRequest(name=name))).committed_bytes
@@ -138,11 +138,13 @@ async def test_a_second_writer_ends_the_first(user: User) -> None:
         await asyncio.sleep(60)
 
     first = user.stub.WriteUpload(slow())
-    await asyncio.sleep(0.5)
-    committed = (await user.stub.GetUpload(pb.GetUploadRequest(name=name))).committed_bytes
+    committed = 0
+    async with asyncio.timeout(60):
+        while committed == 0:
+            committed = (await user.stub.GetUpload(pb.GetUploadRequest(name=name))).committed_bytes
     await user.write(name, data[committed:], committed)
     with pytest.raises(grpc.aio.AioRpcError) as ended:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await first
     assert (ended.value.code(), reason_of(ended.value)) == (grpc.StatusCode.ABORTED, "UPLOAD_SUPERSEDED")
     assert (await finalize(user, name)).sha256 == sha256(data)
@@ -160,8 +162,8 @@ async def test_finalising_ends_the_writer(user: User) -> None:
     await asyncio.sleep(0.3)
     assert (await finalize(user, name)).sha256 == sha256(b"abc")
     with pytest.raises(grpc.aio.AioRpcError) as ended:
-        await writing
-    assert ended.value.code() is grpc.StatusCode.ABORTED
+        await writing  # refused from the first when it comes only now
+    assert ended.value.code() in (grpc.StatusCode.ABORTED, grpc.StatusCode.FAILED_PRECONDITION)
 
 
 async def test_two_finalise_at_once(user: User) -> None:
@@ -179,7 +181,7 @@ async def test_finalising_goes_on_when_the_caller_waits_no_longer(user: User, di
     with psycopg.connect(directory_service.database_url) as held:
         held.execute("SELECT FROM data.uploads FOR UPDATE")
         with pytest.raises(grpc.aio.AioRpcError) as late:
-            await user.stub.FinalizeUpload(pb.FinalizeUploadRequest(name=name, sha256=sha256(data)), timeout=1)
+            await user.stub.FinalizeUpload(pb.FinalizeUploadRequest(name=name, sha256=sha256(data)), timeout=3)
         assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         wrong = asyncio.create_task(finalize(user, name, sha256(b"other")))
         await asyncio.sleep(0.2)
@@ -331,6 +333,6 @@ async def test_no_parts_stay_behind(user: User) -> None:
     folder = user.service.objects / "data" / "uploads" / uid
     assert folder.exists()
     await finalize(user, name)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while folder.exists():  # noqa: ASYNC110
             await asyncio.sleep(0.05)

@@ -7,6 +7,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import psutil
 import pytest
 from aift.data.v1 import data_pb2 as pb
 
+from services.data_service.sources.drop_directory import SETTLED_AFTER_S
 from tests.integration.data.conftest import DataService, User, jsonl, qa, reason_of, sha256
 
 LONG = 400_000
@@ -32,21 +34,43 @@ async def start(user: User, data: bytes, dataset: str = "") -> pb.DataJob:
     return job
 
 
-def children(service: DataService) -> list[psutil.Process]:
+def checking(service: DataService) -> psutil.Process | None:
+    """The process that checks, while there is one."""
     assert service.process is not None
-    return [
-        child
-        for child in psutil.Process(service.process.pid).children(recursive=True)
-        if "services.data_service.validation" in child.cmdline()
-    ]
+    with suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(service.process.pid).children(recursive=True):
+            if "services.data_service.validation" in child.cmdline():
+                return child
+    return None
 
 
 async def child_of(service: DataService) -> psutil.Process:
     """The checking process, once there is one."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (found := children(service)):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     return found[0]
+
+
+def dropped(service: DataService, data: bytes) -> str:
+    """A file in the service's drop directory, which is settled after SETTLED_AFTER_S."""
+    path = service.folder / "drop" / f"{uuid.uuid4().hex[:8]}.jsonl"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(data)
+    return path.name
+
+
+async def gone(child: psutil.Process) -> None:
+    """Waits for its end."""
+    _, alive = await asyncio.to_thread(psutil.wait_procs, [child], 60)
+    assert not alive
+
+
+async def tidy(service: DataService) -> None:
+    """Waits until no job has a folder."""
+    async with asyncio.timeout(60):
+        while list((service.folder / "data" / "jobs").iterdir()):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
 
 
 async def test_a_good_file_becomes_a_version(either_user: User) -> None:
@@ -202,7 +226,7 @@ async def test_cancelling_ends_the_process(user: User) -> None:
     assert cancelled.state == pb.DATA_JOB_STATE_CANCELLED
     again = await user.stub.CancelDataJob(pb.CancelDataJobRequest(name=job.name))
     assert again.state == pb.DATA_JOB_STATE_CANCELLED
-    await asyncio.to_thread(psutil.wait_procs, [child], 6)
+    await asyncio.to_thread(psutil.wait_procs, [child], 60)
     assert not child.is_running()
     done = await user.validate(qa(3))
     with pytest.raises(grpc.aio.AioRpcError) as refused:
@@ -224,7 +248,7 @@ async def test_a_check_that_always_dies_fails(user: User) -> None:
     for _ in range(3):
         child = await child_of(user.service)
         child.kill()
-        await asyncio.to_thread(psutil.wait_procs, [child], 6)
+        await asyncio.to_thread(psutil.wait_procs, [child], 60)
     done = await user.ended(job.name)
     assert (done.state, done.failure.reason) == (pb.DATA_JOB_STATE_FAILED, "VALIDATION_CRASHED")
 
@@ -236,24 +260,44 @@ async def test_a_data_set_deleted_meanwhile(user: User) -> None:
     assert (await user.ended(job.name)).failure.reason == "DATASET_GONE"
 
 
+async def test_an_import_that_is_cancelled_leaves_nothing(user: User) -> None:
+    name = dropped(user.service, qa(SHORT))
+    await asyncio.sleep(SETTLED_AFTER_S + 0.1)
+    request = pb.ImportDatasetRequest(dataset="datasets/fresh", dropped_file=name, new_dataset=pb.NewDataset())
+    job = await user.stub.ImportDataset(request)
+    child = await child_of(user.service)
+    child.suspend()  # so that it is half way for as long as we look
+    cancelled = await user.stub.CancelDataJob(pb.CancelDataJobRequest(name=job.name))
+    assert (cancelled.state, cancelled.dataset_version) == (pb.DATA_JOB_STATE_CANCELLED, "")
+    await gone(child)
+    assert (await user.ended(job.name)).state == pb.DATA_JOB_STATE_CANCELLED
+    assert not (await user.stub.ListDatasets(pb.ListDatasetsRequest())).datasets
+    assert user.service.sql("SELECT count(*) FROM versions WHERE tenant = %s", user.tenant) == [(0,)]
+    await tidy(user.service)
+
+
 @pytest.mark.parametrize("ending", ["kill", "stop"])
 async def test_a_job_outlives_the_service(make_service: Callable[..., DataService], ending: str) -> None:
     service = make_service()
     service.start()
+    name = dropped(service, qa(SHORT))
     async with User(service, "acme") as user:
         job = await start(user, qa(SHORT))
         child = await child_of(service)
+        await asyncio.sleep(SETTLED_AFTER_S)
+        fetching = await user.stub.ImportDataset(
+            pb.ImportDatasetRequest(dropped_file=name, new_dataset=pb.NewDataset())
+        )
     await asyncio.to_thread(service.kill if ending == "kill" else service.stop)
-    await asyncio.to_thread(psutil.wait_procs, [child], 8)
+    await asyncio.to_thread(psutil.wait_procs, [child], 60)
     assert not child.is_running()
     await asyncio.to_thread(service.start)
     async with User(service, "acme") as user:
-        done = await user.ended(job.name)
-        assert (done.state, done.rows) == (pb.DATA_JOB_STATE_SUCCEEDED, SHORT)
-    ((versions,),) = service.sql("SELECT count(*) FROM versions")
-    assert versions == 1
-    work = service.folder / "data" / "jobs"
-    assert list(work.iterdir()) == []
+        for one in (job, fetching):
+            done = await user.ended(one.name)
+            assert (done.state, done.rows) == (pb.DATA_JOB_STATE_SUCCEEDED, SHORT)
+    assert service.sql("SELECT count(*) FROM versions") == [(2,)]
+    await tidy(service)
 
 
 async def test_the_child_knows_no_secret(user: User) -> None:

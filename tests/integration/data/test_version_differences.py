@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from pathlib import Path
+from contextlib import suppress
 
 import grpc
+import psutil
 import pytest
 from aift.data.v1 import data_pb2 as pb
 
-from tests.integration.data.conftest import User, jsonl, reason_of
+from tests.integration.data.conftest import DataService, User, jsonl, reason_of
 
 ROWS = [{"instruction": f"{i} 番は？", "response": f"答え{i}"} for i in range(300)]
 
@@ -76,5 +78,38 @@ async def test_wrong_requests(user: User) -> None:
 async def test_nothing_is_left_on_disk(user: User) -> None:
     name = await version(user, ROWS[:3], (await user.dataset()).name)
     await diff(user, name, name)
-    work = Path(user.service.folder) / "data" / "jobs"
-    assert list(work.iterdir()) == []
+    await tidy(user)
+
+
+async def test_a_cancelled_comparison_ends_its_process(user: User) -> None:
+    name = await version(user, ROWS[:3], (await user.dataset()).name)
+    child = None
+    while child is None:  # one may be faster than we look
+        call = asyncio.ensure_future(diff(user, name, name))
+        while child is None and not call.done():
+            child = comparing(user.service)
+            await asyncio.sleep(0.01)
+    with suppress(psutil.NoSuchProcess):
+        child.suspend()  # half way for as long as we look
+    call.cancel()
+    _, alive = await asyncio.to_thread(psutil.wait_procs, [child], 60)
+    assert not alive
+    await tidy(user)
+    assert (await diff(user, name, name)).unchanged_rows == 3
+
+
+def comparing(service: DataService) -> psutil.Process | None:
+    """The process that compares, while there is one."""
+    assert service.process is not None
+    with suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(service.process.pid).children(recursive=True):
+            if "services.data_service.differences" in child.cmdline():
+                return child
+    return None
+
+
+async def tidy(user: User) -> None:
+    """Waits until no folder is left."""
+    async with asyncio.timeout(60):
+        while list((user.service.folder / "data" / "jobs").iterdir()):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
