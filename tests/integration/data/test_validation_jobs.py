@@ -47,9 +47,9 @@ def checking(service: DataService) -> psutil.Process | None:
 async def child_of(service: DataService) -> psutil.Process:
     """The checking process, once there is one."""
     async with asyncio.timeout(60):
-        while not (found := children(service)):  # noqa: ASYNC110
+        while (found := checking(service)) is None:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
-    return found[0]
+    return found
 
 
 def dropped(service: DataService, data: bytes) -> str:
