@@ -136,14 +136,15 @@ def _own_minio(program: str) -> Iterator[S3Server]:
     env = dict(os.environ, MINIO_ROOT_USER=server.access_key, MINIO_ROOT_PASSWORD=server.secret_key)
     with (directory / "minio.log").open("wb") as log:
         process = lifeline.popen(argv, env=env, stdout=log, stderr=log)
-    _wait_live(f"http://{server.endpoint}/minio/health/ready", process)
+    wait_live(f"http://{server.endpoint}/minio/health/ready", process)
     yield server
     process.terminate()
     process.wait(20)
     shutil.rmtree(directory, ignore_errors=True)
 
 
-def _wait_live(url: str, process: "subprocess.Popen[bytes]") -> None:
+def wait_live(url: str, process: "subprocess.Popen[bytes]") -> None:
+    """Returns once an HTTP address answers. Raises RuntimeError where its server does not start."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and process.poll() is None:
         with suppress(urllib.error.URLError, ConnectionError), urllib.request.urlopen(url, timeout=2):

@@ -139,6 +139,7 @@ class TrainingApp:
         """What goes on beside the calls, from when the schema is there."""
         await self.server.wait_ready()
         sweep_every_s = min(self._settings.lease_seconds / 5, 5.0)
+        collect_every_s = min(max(self._settings.leftover_seconds, 1.0), 30.0)
         async with asyncio.TaskGroup() as group:
             group.create_task(self.changes.run())
             group.create_task(
@@ -156,7 +157,7 @@ class TrainingApp:
                 )
             )
             group.create_task(repeat("sweeper", self.caretaker.end_lost_attempts, every_s=sweep_every_s))
-            group.create_task(repeat("garbage", self.caretaker.collect_garbage, every_s=30.0))
+            group.create_task(repeat("garbage", self.caretaker.collect_garbage, every_s=collect_every_s))
             group.create_task(repeat("purge", self.caretaker.purge, every_s=3600.0))
 
 

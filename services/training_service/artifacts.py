@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.core import names
 from services.core.db import Database
 from services.core.errors import InvalidArgument, StaleFence
+from services.core.leases import database_time
 from services.core.objects import ObjectStore
 from services.training_service import job_events, messages
 from services.training_service.attempts import Attempts, Hold
@@ -66,6 +67,9 @@ class Artifacts:
         async with self._database.transaction() as tx:
             job = await self._attempts.held(tx, hold)
             keys = await _announced_keys(tx, job, written)
+            if await files.is_checkpoint(tx, job, step, keys):
+                # Committed before, and the answer was lost on its way. It may have been superseded meanwhile.
+                return await _committed(tx, job, step, written, eval_loss)
             before = await checkpoints.newest(tx, job.tenant, job.id)
             saved = await checkpoints.commit(
                 tx, job, step=step, keys=keys, eval_loss=eval_loss, keep_last=self._keep_checkpoints
@@ -156,12 +160,29 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+async def _committed(
+    tx: AsyncConnection, job: Job, step: int, written: Sequence[worker_pb2.WrittenFile], eval_loss: float | None
+) -> Checkpoint:
+    """What an earlier call of the same content answered."""
+    return Checkpoint(
+        job_id=job.id,
+        step=step,
+        attempt=job.attempt,
+        files=tuple(_stored(file) for file in written),
+        eval_loss=eval_loss,
+        create_time=await database_time(tx),
+    )
+
+
+def _stored(file: worker_pb2.WrittenFile) -> StoredFile:
+    return StoredFile(path=file.path, size_bytes=file.size_bytes, sha256=file.sha256, key=file.key)
+
+
 async def _announced_keys(tx: AsyncConnection, job: Job, written: Sequence[worker_pb2.WrittenFile]) -> Sequence[str]:
     """The keys, if they are what this attempt announced. Raises InvalidArgument."""
     announced = await files.announced(tx, job)
     for index, file in enumerate(written):
-        said = StoredFile(path=file.path, size_bytes=file.size_bytes, sha256=file.sha256, key=file.key)
-        if announced.get(file.key) != said:
+        if announced.get(file.key) != _stored(file):
             raise InvalidArgument.field(
                 f"files[{index}]",
                 "NOT_PREPARED",

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Integer, case, cast, func, insert, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.core.db import Database
-from services.core.leases import LeaseQueue
+from services.core.leases import LeaseQueue, database_time
 from services.training_service.domain import LEASED, Failure, Job, JobState, Outcome
 from services.training_service.job_events import NewEvent, recovery, state_changed
 from services.training_service.lifecycle import RetryPolicy, Verdict, after_attempt
@@ -147,10 +147,17 @@ class Attempts:
         columns = _columns(verdict, metrics, wait_s)
         return await self._jobs.move(tx, job, verdict.state, before=events, failure=verdict.failure, **columns)
 
-    async def sweep(self, *, serving_since: datetime) -> int:
-        """Ends attempts whose lease ran out; how many."""
+    @property
+    def standstill(self) -> timedelta:
+        """A break in the service that may have cost attempts their lease: they renew when a third of it is over."""
+        return timedelta(seconds=self._leases.ttl_s / 2)
+
+    async def sweep(self, *, serving_since: datetime, asked: datetime) -> int:
+        """Ends attempts whose lease ran out; how many. None when since `asked` (database time) everything stood still."""
         async with self._database.transaction() as tx:
             rows = await self._leases.expired(tx, serving_since=serving_since)
+            if await database_time(tx) - asked > self.standstill:
+                return 0
             for row in rows:
                 await self.end(tx, job_of(row), Outcome.INFRASTRUCTURE_FAILURE, failure=LOST)
         return len(rows)

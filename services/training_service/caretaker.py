@@ -1,7 +1,7 @@
 """What nobody asks for and somebody must do: lost attempts end, garbage goes, deleted jobs are purged."""
 
 import logging
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import delete, func, select
 
@@ -27,22 +27,30 @@ class Caretaker:
         self._attempts = attempts
         self._store = store
         self._purge_after = purge_after
-        self._serving_since: datetime | None = None
+        # Both by the database's clock.
+        self._serving_since = datetime.max.replace(tzinfo=UTC)
+        self._looked_last: datetime | None = None
 
     async def end_lost_attempts(self) -> bool:
         """Takes jobs back whose lease ran out. Not before agents have had a whole lease time to renew since this
-        process or its database came back."""
+        process or its database came back, or since both went on after they had stood still."""
         try:
-            if self._serving_since is None:
-                async with self._database.transaction() as tx:
-                    self._serving_since = await database_time(tx)
-            ended = await self._attempts.sweep(serving_since=self._serving_since)
+            async with self._database.transaction() as tx:
+                now = await database_time(tx)
+            ended = await self._attempts.sweep(serving_since=self._since(now), asked=now)
         except Unavailable:
-            self._serving_since = None
+            self._looked_last = None
             raise
         if ended:
             log.warning("attempts lost", extra={"count": ended})
         return ended > 0
+
+    def _since(self, now: datetime) -> datetime:
+        """Since when the service has taken heartbeats without a break."""
+        last, self._looked_last = self._looked_last, now
+        if last is None or now - last > self._attempts.standstill:
+            self._serving_since = now
+        return self._serving_since
 
     async def collect_garbage(self) -> bool:
         """Removes objects that nobody refers to any more; True when there may be more of them."""

@@ -6,6 +6,7 @@ import logging
 
 import grpc
 from aift.registry.v1 import registry_pb2_grpc
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.core import context
 from services.core.db import Database
@@ -30,7 +31,7 @@ _REFUSALS = frozenset(
 
 
 class Publisher:
-    """Empties the outbox. Several may run: each letter is one's for a minute, and the registry knows repeats."""
+    """Empties the outbox. Several may run: each letter is one's until it is done, and the registry knows repeats."""
 
     def __init__(
         self,
@@ -49,19 +50,22 @@ class Publisher:
         """Delivers the next letter that is due; False when there is none."""
         async with self._database.transaction() as tx:
             letter = await outbox.take(tx)
-        if letter is None:
-            return False
+            if letter is not None:
+                await self._deliver(tx, letter)
+        return letter is not None
+
+    async def _deliver(self, tx: AsyncConnection, letter: outbox.Letter) -> None:
+        """Asks the registry while the transaction holds the letter: if we die, the next publisher has it at once."""
         job = await self._jobs.get(letter.tenant, letter.job_id)
         try:
             with context.acting(letter.tenant, job.principal):
                 version = await self._registry.CreateModelVersion(letter.request)
         except grpc.aio.AioRpcError as error:
-            await self._refused(letter, error)
+            await self._refused(tx, letter, error)
         else:
-            await self._close(letter, JobState.SUCCEEDED, model_version=version.name)
-        return True
+            await self._close(tx, letter, JobState.SUCCEEDED, model_version=version.name)
 
-    async def _refused(self, letter: outbox.Letter, error: grpc.aio.AioRpcError) -> None:
+    async def _refused(self, tx: AsyncConnection, letter: outbox.Letter, error: grpc.aio.AioRpcError) -> None:
         log.warning(
             "the registry did not take a result over: %s: %s",
             error.code(),
@@ -69,20 +73,24 @@ class Publisher:
             extra={"job": letter.job_id, "tries": letter.tries},
         )
         if error.code() in _REFUSALS:
-            await self._close(letter, JobState.FAILED, failure=_failure(error))
-            return
-        async with self._database.transaction() as tx:
+            await self._close(tx, letter, JobState.FAILED, failure=_failure(error))
+        else:
             await outbox.put_off(tx, letter, seconds=min(2.0 ** min(letter.tries, 10) / 4, _LONGEST_DELAY_S))
 
     async def _close(
-        self, letter: outbox.Letter, state: JobState, *, model_version: str = "", failure: Failure | None = None
+        self,
+        tx: AsyncConnection,
+        letter: outbox.Letter,
+        state: JobState,
+        *,
+        model_version: str = "",
+        failure: Failure | None = None,
     ) -> None:
-        async with self._database.transaction() as tx:
-            job = await self._jobs.lock(tx, letter.tenant, letter.job_id)
-            if job.state is JobState.PUBLISHING:
-                await self._jobs.move(tx, job, state, model_version=model_version, failure=failure)
-                await files.drop_result(tx, job, after_s=self._leftovers_after_s)
-            await outbox.remove(tx, letter)
+        job = await self._jobs.lock(tx, letter.tenant, letter.job_id)
+        if job.state is JobState.PUBLISHING:
+            await self._jobs.move(tx, job, state, model_version=model_version, failure=failure)
+            await files.drop_result(tx, job, after_s=self._leftovers_after_s)
+        await outbox.remove(tx, letter)
 
 
 def _failure(error: grpc.aio.AioRpcError) -> Failure:

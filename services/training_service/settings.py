@@ -109,6 +109,11 @@ class WorkerSettings(AgentSettings):
     worker_dir: Path | None = Field(
         default=None, description="Folder for running attempts; by default `worker` in the state directory."
     )
+    agent_silence_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="How long an agent may stand still before it is killed and its job goes on elsewhere, in seconds.",
+    )
     report_seconds: float = Field(
         default=5.0, gt=0, description="How often the worker tells what its machine has and uses, in seconds."
     )

@@ -161,6 +161,7 @@ class DirectoryStore:
 
     def _delete(self, path: Path) -> None:
         path.unlink(missing_ok=True)
+        path.with_name(f".{path.name}").unlink(missing_ok=True)
         for folder in path.parents:
             if folder == self._root:
                 return

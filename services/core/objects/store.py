@@ -88,7 +88,8 @@ class ObjectStore(Protocol):
     async def write_url(self, key: str, ttl_s: float) -> str:
         """Where anyone who is told can PUT the object for a time.
 
-        For a file: URL the writer writes beside the path and renames, so that half a file is never seen.
+        For a file: URL the writer writes beside the path, with a dot before the name, and renames, so that half a
+        file is never seen; `delete` takes what a writer left there.
         """
         ...
 

@@ -11,10 +11,9 @@ from aift.training.v1 import worker_pb2
 from services.core import devices
 from services.core.file_cache import DigestMismatch
 from services.training_service import messages
-from services.training_service.agent import ending, job_file
+from services.training_service.agent import ending, handover, job_file
 from services.training_service.agent.ending import Ending
 from services.training_service.agent.fetch import DiskFull, Fetcher, LocalInputs
-from services.training_service.agent.handover import Handover
 from services.training_service.agent.link import CutOff, Link, Superseded
 from services.training_service.agent.orders import Order, Orders
 from services.training_service.agent.ranks import Ranks
@@ -36,20 +35,21 @@ class Attempt:
     """Runs what the worker handed over. `run` returns the exit status of the agent: 0 when the service knows the
     end, 1 when it does not."""
 
-    def __init__(self, handover: Handover, settings: AgentSettings) -> None:
-        self._handover = handover
-        self._assignment = handover.assignment
+    def __init__(self, given: handover.Handover, settings: AgentSettings) -> None:
+        self._handover = given
+        self._assignment = given.assignment
         self._settings = settings
-        self._link = Link(settings.training_address, handover.assignment)
+        self._link = Link(settings.training_address, given.assignment)
         self._orders = Orders()
         self._reporter = Reporter(self._link, lines_per_second=settings.log_lines_per_second, obey=self._orders.take)
-        self._output = handover.directory / "output"
+        self._output = given.directory / "output"
 
     async def run(self, stop: asyncio.Event) -> int:
         """Trains, tells, hands over. `stop` is SIGTERM: save and give the job back."""
         status = 1
         try:
             async with asyncio.TaskGroup() as group:
+                pulse = group.create_task(self._pulse())
                 helpers = [
                     group.create_task(self._beat()),
                     group.create_task(self._reporter.run()),
@@ -57,6 +57,7 @@ class Attempt:
                 ]
                 end = await self._try()
                 await self._finish(end, helpers)
+                pulse.cancel()
                 status = 0
         except* Superseded as gone:
             log.warning("stopped, another has the job: %s", gone.exceptions[0])
@@ -74,6 +75,12 @@ class Attempt:
             self._orders.take(await self._link.heartbeat())
             self._handover.started.touch()
             await asyncio.sleep(max(every_s - (time.monotonic() - started), 0.05))
+
+    async def _pulse(self) -> None:
+        """Shows the worker that this process moves, also while the service is away."""
+        while True:
+            self._handover.pulse.touch()
+            await asyncio.sleep(handover.PULSE_S)
 
     async def _release(self, stop: asyncio.Event) -> None:
         await stop.wait()

@@ -8,7 +8,11 @@ from typing import BinaryIO
 
 from aift.training.v1 import worker_pb2
 
+PULSE_S = 0.5
+"""How often a living agent touches its pulse, in seconds."""
+
 _STARTED = "agent.started"
+_PULSE = "agent.pulse"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +27,11 @@ class Handover:
     def started(self) -> Path:
         """The file that the agent makes once it keeps the lease itself; until then its worker does."""
         return self.directory / _STARTED
+
+    @property
+    def pulse(self) -> Path:
+        """The file that the agent touches while it moves."""
+        return self.directory / _PULSE
 
     def encode(self) -> bytes:
         """One line."""

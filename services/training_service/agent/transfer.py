@@ -86,7 +86,7 @@ async def _write(session: aiohttp.ClientSession, source: Path, url: str) -> None
 def _place(source: Path, target: Path) -> None:
     """Linked where that is possible: what an attempt made is never changed in place."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
+    beside = target.with_name(f".{target.name}")
     beside.unlink(missing_ok=True)
     try:
         os.link(source, beside)

@@ -51,6 +51,12 @@ async def keep_checkpoint(tx: AsyncConnection, job: Job, step: int, keys: Sequen
     await tx.execute(kept)
 
 
+async def is_checkpoint(tx: AsyncConnection, job: Job, step: int, keys: Sequence[str]) -> bool:
+    """Whether just these files were made the checkpoint of this step before."""
+    of_it = select(func.count()).select_from(FILES).where(_of(job), FILES.c.key.in_(keys), FILES.c.step == step)
+    return (await tx.execute(of_it)).scalar_one() == len(set(keys))
+
+
 async def drop_checkpoint(tx: AsyncConnection, job: Job, step: int) -> None:
     """A checkpoint is no longer kept."""
     await _discard(tx, _of(job), FILES.c.role == "CHECKPOINT", FILES.c.step == step)

@@ -9,9 +9,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.training_service.domain import Job
 from services.training_service.store.tables import OUTBOX
 
-# Longer than a call takes, so that a second publisher leaves a letter alone that the first is delivering.
-_IN_DELIVERY_S = 60.0
-
 
 @dataclass(frozen=True, kw_only=True)
 class Letter:
@@ -30,7 +27,7 @@ async def post(tx: AsyncConnection, job: Job, request: registry_pb2.CreateModelV
 
 
 async def take(tx: AsyncConnection) -> Letter | None:
-    """The next letter that is due, kept from others for a minute."""
+    """The next letter that is due, kept from others until the transaction ends, however it ends."""
     due = (
         select(OUTBOX)
         .where(OUTBOX.c.next_time <= func.clock_timestamp())
@@ -41,14 +38,12 @@ async def take(tx: AsyncConnection) -> Letter | None:
     row = (await tx.execute(due)).mappings().one_or_none()
     if row is None:
         return None
-    letter = Letter(
+    return Letter(
         tenant=row["tenant"],
         job_id=row["job_id"],
         request=registry_pb2.CreateModelVersionRequest.FromString(row["payload"]),
         tries=row["tries"] + 1,
     )
-    await put_off(tx, letter, seconds=_IN_DELIVERY_S)
-    return letter
 
 
 async def put_off(tx: AsyncConnection, letter: Letter, *, seconds: float) -> None:

@@ -15,6 +15,10 @@ _SEEN = (
     "SELECT name, machine, last_seen_time FROM workers "
     "WHERE last_seen_time > clock_timestamp() - interval '60 seconds' ORDER BY name"
 )
+_WAITS = (
+    "SELECT 1 FROM jobs WHERE state = 'QUEUED' AND delete_time IS NULL AND coalesce(not_before <= clock_timestamp(), true) "
+    "AND greatest(processes, (spec->>'processes')::integer) <= %s LIMIT 1"
+)
 _ONE = "SELECT machine FROM workers WHERE name = %s"
 
 
@@ -51,6 +55,10 @@ class Workers:
             )
             for row in rows
         ]
+
+    async def job_waits(self, gpus: int) -> bool:
+        """Whether any tenant's job waits, and could begin now, that a machine of so many GPUs can run."""
+        return bool(await self._database.fetch_all(_WAITS, (gpus,)))
 
     async def gpus(self, name: str) -> int:
         """How many GPUs a worker has in all; 0 where it has none or never reported."""

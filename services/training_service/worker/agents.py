@@ -21,7 +21,7 @@ from aift.training.v1 import worker_pb2, worker_pb2_grpc
 from services.core import lifeline
 from services.core.channels import channel
 from services.training_service import messages
-from services.training_service.agent.handover import Handover
+from services.training_service.agent import handover
 from services.training_service.domain import Failure
 from services.training_service.settings import WorkerSettings
 
@@ -64,21 +64,25 @@ class Agent:
             await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
 
     async def _run(self, lock: int) -> int:
-        handover = Handover(assignment=self.assignment, devices=self.devices, directory=self._directory)
+        given = handover.Handover(assignment=self.assignment, devices=self.devices, directory=self._directory)
         argv = [sys.executable, "-m", "services.training_service", "agent"]
         process = self._process = await lifeline.spawn(
             argv, env=_environment(), stdin=asyncio.subprocess.PIPE, pass_fds=(lock,)
         )
-        keeping = asyncio.create_task(self._keep_lease_until(handover.started))
+        helpers = [
+            asyncio.create_task(self._keep_lease_until(given.started)),
+            asyncio.create_task(self._end_when_frozen(given.pulse, process)),
+        ]
         try:
             assert process.stdin is not None  # noqa: S101 - a pipe was asked for
             with suppress(BrokenPipeError, ConnectionResetError):
-                process.stdin.write(handover.encode())
+                process.stdin.write(given.encode())
                 await process.stdin.drain()
             process.stdin.close()
             return await process.wait()
         finally:
-            keeping.cancel()
+            for helper in helpers:
+                helper.cancel()
             lifeline.signal_group(process.pid, signal.SIGKILL)
 
     def terminate(self) -> None:
@@ -99,6 +103,18 @@ class Agent:
                 except grpc.aio.AioRpcError as error:
                     log.info("the lease was not renewed: %s", error.code().name)
                 await asyncio.sleep(every_s)
+
+    async def _end_when_frozen(self, pulse: Path, process: asyncio.subprocess.Process) -> None:
+        """An agent that lives but does not move would hold its devices for ever. Looks are counted, not seconds: they
+        do not pass while the whole machine, or this worker with its agent, stands still."""
+        last, silent = None, 0
+        while silent * handover.PULSE_S < self._settings.agent_silence_seconds:
+            await asyncio.sleep(handover.PULSE_S)
+            now = pulse.stat().st_mtime_ns if pulse.exists() else None
+            silent = silent + 1 if now is not None and now == last else 0
+            last = now
+        log.warning("agent does not move and is killed", extra={"attempt": self.assignment.attempt})
+        process.kill()
 
     async def _tell_of_death(self) -> None:
         """So that the job need not wait until its lease runs out. The attempt's token is all that this needs."""
@@ -127,11 +143,9 @@ def _stub(link: grpc.aio.Channel) -> worker_pb2_grpc.WorkerServiceAsyncStub:
 def clear_leftovers(directory: Path) -> None:
     """Removes folders of attempts that nobody works in any more."""
     for folder in directory.glob("attempts/*"):
-        with (folder / _LOCK).open("ab") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
+        # Held by a living agent, or just removed by whoever ran it.
+        with suppress(BlockingIOError, FileNotFoundError), (folder / _LOCK).open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)
 
 

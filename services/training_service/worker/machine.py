@@ -14,7 +14,7 @@ from services.core.channels import channel
 from services.core.errors import Unavailable
 from services.training_service.settings import WorkerSettings
 from services.training_service.worker import hardware
-from services.training_service.worker.agents import Agent
+from services.training_service.worker.agents import Agent, clear_leftovers
 
 log = logging.getLogger(__name__)
 
@@ -72,17 +72,25 @@ class Worker:
         self._settings.worker_path.mkdir(parents=True, exist_ok=True)
         pause_s = _STARTING_PAUSE_S
         while True:
+            clear_leftovers(self._settings.worker_path)
             machine = await hardware.status(self._settings.worker_path)
             self._gpus = list(machine.gpus)
             request = worker_pb2.ReportWorkerRequest(worker=self._settings.worker_name, machine=machine)
             try:
-                await self._stub.ReportWorker(request, timeout=10)
+                answer = await self._stub.ReportWorker(request, timeout=10)
+                self._tell_engines(waits=answer.job_waits)
                 self._silence, pause_s = "", _PAUSE_S
             except grpc.aio.AioRpcError as error:
                 if self._silence != error.code().name:
                     log.warning("the training service took no report: %s: %s", error.code().name, error.details())
                 self._silence = error.code().name
             await asyncio.sleep(pause_s if self._silence else self._settings.report_seconds)
+
+    def _tell_engines(self, *, waits: bool) -> None:
+        """Idle engines give their GPUs back while a job waits for them."""
+        names = [devices.gpu(gpu.index) for gpu in self._gpus]
+        tell = devices.want if waits else devices.want_no_more
+        tell(self._settings.locks_path, names)
 
     async def _claim(self) -> None:
         while True:

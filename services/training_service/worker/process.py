@@ -13,7 +13,6 @@ from services.core.readiness import Readiness
 from services.core.settings import load
 from services.core.telemetry import configure_logging
 from services.training_service.settings import WorkerSettings
-from services.training_service.worker.agents import clear_leftovers
 from services.training_service.worker.machine import Worker
 
 log = logging.getLogger(__name__)
@@ -30,7 +29,6 @@ def main() -> int:
         if not _locked(lock):
             sys.stderr.write(f"another worker runs in {settings.worker_path}; name a folder with AIFT_WORKER_DIR\n")
             return _CANNOT_START
-        clear_leftovers(settings.worker_path)
         return run(lambda stop: _work(settings, stop))
 
 

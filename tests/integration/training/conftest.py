@@ -27,6 +27,7 @@ from pydantic import SecretStr
 
 from services.core import auth, keys, lifeline, migrate
 from services.core.channels import channel
+from services.core.objects.directory import DirectoryStore
 from services.core.server import GrpcServer
 from services.core.settings import Settings
 from services.embedded.postgres import Postgres
@@ -84,12 +85,20 @@ async def peers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Peers
 
 
 @pytest.fixture(scope="module")
-def ground(request: pytest.FixtureRequest, peers: Peers, postgres: Postgres) -> Iterator[Ground]:
-    """A database, an empty state directory, keys and tokens. A test module's `SETTINGS` win."""
+def settings(request: pytest.FixtureRequest) -> Mapping[str, str]:
+    """Settings of a module's service and worker that win over the usual ones of tests: its `SETTINGS`."""
+    return getattr(request.module, "SETTINGS", {})
+
+
+@pytest.fixture(scope="module")
+def ground(peers: Peers, postgres: Postgres, settings: Mapping[str, str]) -> Iterator[Ground]:
+    """A database, an empty state directory, keys and tokens."""
     name, state_dir = f"test_{uuid.uuid4().hex[:12]}", short_dir()
     with psycopg.connect(postgres.url(), autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        yield _ground(state_dir, postgres.url(database=name), peers, getattr(request.module, "SETTINGS", {}))
+    yield _ground(state_dir, postgres.url(database=name), peers, settings)
+    # Another connection: a test may have killed the server.
+    with psycopg.connect(postgres.url(), autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
     shutil.rmtree(state_dir, ignore_errors=True)
 
@@ -121,7 +130,7 @@ def _ground(state_dir: Path, url: str, peers: Peers, settings: Mapping[str, str]
     made = Ground(state_dir, environment, key, state_dir / "worker.token")
     (state_dir / "service.token").write_text(made.token("service", tenant="system", subject="training"))
     made.worker_token.write_text(made.token("worker", tenant="system", subject="bench"))
-    peers.registry.objects = state_dir / "objects"
+    peers.registry.objects = DirectoryStore(state_dir / "objects")
     return made
 
 
@@ -200,7 +209,7 @@ class System:
         env = {**os.environ, **self.ground.environment, "PYTHONPATH": str(HERE)}
         if name == "worker":
             env["AIFT_SERVICE_TOKEN_FILE"] = str(self.ground.worker_token)
-            env["AIFT_TRAINING_ADDRESS"] = self.address
+            env.setdefault("AIFT_TRAINING_ADDRESS", self.address)
             del env["AIFT_DATABASE_URL"]
         argv = [sys.executable, "-m", PACKAGE, "serve" if name == "service" else name]
         with (self.ground.state_dir / f"{name}.log").open("ab") as log:

@@ -9,6 +9,9 @@ The first sample prompt is a JSON object that says how it goes:
     die_at, die_rank    that rank is killed before that step, in the first run only
     deaf                ignores control.json and SIGTERM
     lines               log lines to write at each step
+    gates               a folder: where it holds no file "load", "train" or "finish", the trainer says "….reached" there
+                        and waits before its first step, before the step `train_at`, and before it writes its result
+    weights             bytes of a checkpoint
 """
 
 import json
@@ -68,16 +71,28 @@ class Trainer:
         self._events.write(events.Progress(phase="loading_model", fraction=0.0))
         self._events.write(events.Log(level="INFO", lines=[f"環境 {sorted(os.environ)}"]))
         time.sleep(float(self._how.get("load_s", 0.0)))
+        self._gate("load")
         for step in range(self._start + 1, self._steps + 1):
             ended = self._step(step)
             if ended is not None:
                 (self._output / "over").touch()
                 return ended
+        self._gate("finish")
         self._finish()
         (self._output / "over").touch()
         return 0
 
+    def _gate(self, name: str) -> None:
+        if "gates" not in self._how:
+            return
+        gate = Path(self._how["gates"]) / name
+        while not gate.exists() and not self._told_to_end.raised:
+            gate.with_suffix(".reached").touch()
+            time.sleep(0.02)
+
     def _step(self, step: int) -> int | None:
+        if step == self._how.get("train_at"):
+            self._gate("train")
         self._maybe_die(step)
         failed = self._maybe_fail(step)
         if failed is not None:
@@ -147,7 +162,7 @@ class Trainer:
         beside = folder.with_name(f".step-{step}")
         beside.mkdir(parents=True, exist_ok=True)
         (beside / "state.json").write_text(json.dumps({"step": step}))
-        (beside / "weights.bin").write_bytes(bytes(1000) + step.to_bytes(4, "big"))
+        (beside / "weights.bin").write_bytes(bytes(int(self._how.get("weights", 1000))) + step.to_bytes(4, "big"))
         beside.rename(folder)
         self._events.write(events.Checkpoint(step=step, path=f"checkpoints/step-{step}", eval_loss=1 / step))
 

@@ -25,7 +25,7 @@ def api(app: TrainingApp, connect: Connect, peers: Peers) -> Api:
 
 
 async def until_told(peers: Peers, *, of: set[tuple[str, str]]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while peers.data.references != of:  # noqa: ASYNC110 - another process' state
             await asyncio.sleep(0.05)
 
@@ -63,7 +63,7 @@ async def test_a_job_that_is_deleted_before_it_was_told_of_leaves_nothing(
     name = (await api.training.CreateTrainingJob(job_request())).name
     await ended(api, name)
     peers.data.away = False
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while letters(ground.environment["AIFT_DATABASE_URL"]):  # noqa: ASYNC110 - another process' state
             await asyncio.sleep(0.05)
     assert peers.data.references == set()

@@ -1,6 +1,5 @@
 """Whatever is killed while a job runs, the job ends once, with one model version, and no process is left."""
 
-import asyncio
 import signal
 
 import pytest
@@ -77,36 +76,6 @@ async def test_kill_of_one_rank_of_two(system: System, api: Api, peers: Peers) -
     job = await ends_once(system, api, peers, name)
     assert job.attempt == 2
     assert "Rank 1" in next(e.recovery.cause.message.en for e in await all_events(api, name) if e.HasField("recovery"))
-
-
-async def test_kill_of_the_agent(system: System, api: Api, peers: Peers) -> None:
-    name = await start(api)
-    [agent] = system.descendants("agent")
-    agent.kill()
-    job = await ends_once(system, api, peers, name)
-    assert job.attempt == 2
-    [recovery] = [event.recovery for event in await all_events(api, name) if event.HasField("recovery")]
-    assert recovery.cause.reason == "AGENT_DIED"
-
-
-async def test_kill_of_the_worker(system: System, api: Api, peers: Peers) -> None:
-    name = await start(api)
-    system.kill("worker")
-    await system.nothing_left()
-    system.start("worker")
-    # The agent may have had the time to save and give the job back before it ended with its worker.
-    job = await ends_once(system, api, peers, name)
-    assert job.attempt == 2
-
-
-async def test_kill_of_the_service(system: System, api: Api, peers: Peers) -> None:
-    name = await start(api)
-    system.kill("service")
-    await asyncio.sleep(2)
-    system.start("service")
-    job = await ends_once(system, api, peers, name)
-    # The agent trained on and its lease was not taken from it.
-    assert job.attempt == 1
 
 
 async def test_kill_of_everything_at_once(system: System, api: Api, peers: Peers) -> None:

@@ -258,6 +258,23 @@ async def test_checkpoints_are_whole_kept_and_collected(
     assert len(before) - len(_objects(ground, job.name)) == 3
 
 
+async def test_a_checkpoint_told_twice_is_one_event(app: TrainingApp, api: Api, worker: Api, connect: Connect) -> None:
+    job = await api.training.CreateTrainingJob(job_request())
+    agent = await claim(app, connect, worker)
+    first = await agent.write("a", b"step 1")
+    await agent.commit(1, first)
+    assert (await agent.commit(1, first)).name == f"{job.name}/checkpoints/1"
+    for step in (2, 3, 4):
+        await agent.commit(step, await agent.write("a", b"step %d" % step))
+    # A call that was long on its way brings back nothing that was let go meanwhile.
+    assert (await agent.commit(1, first)).step == 1
+    kept = (await api.training.ListCheckpoints(pb.ListCheckpointsRequest(name=job.name))).checkpoints
+    assert [checkpoint.step for checkpoint in kept] == [4, 3]
+    await agent.finish("INVALID")
+    told = [event.checkpoint.step for event in await all_events(api, job.name) if event.HasField("checkpoint")]
+    assert told == [1, 2, 3, 4]
+
+
 async def test_what_an_attempt_left_is_collected_after_it(
     app: TrainingApp, api: Api, worker: Api, connect: Connect, ground: Ground
 ) -> None:
@@ -297,6 +314,19 @@ async def test_heartbeats_bring_commands(app: TrainingApp, api: Api, worker: Api
     assert await agent.heartbeat() == worker_pb2.AGENT_COMMAND_CANCEL
     await agent.finish("CANCELLED")
     assert await state_of(api, job.name) == "CANCELLED"
+
+
+async def test_a_worker_hears_of_jobs_that_wait_for_its_gpus(api: Api, worker: Api) -> None:
+    async def waits(gpus: int) -> bool:
+        machine = pb.MachineStatus(gpus=[pb.Gpu(index=index, model="A") for index in range(gpus)])
+        answer = await worker.worker.ReportWorker(worker_pb2.ReportWorkerRequest(worker="pair", machine=machine))
+        return bool(answer.job_waits)
+
+    assert not await waits(2)
+    job = await api.training.CreateTrainingJob(job_request(processes=2))
+    assert [await waits(gpus) for gpus in (0, 1, 2)] == [False, False, True]
+    await api.training.CancelTrainingJob(pb.CancelTrainingJobRequest(name=job.name))
+    assert not await waits(2)
 
 
 async def test_a_large_job_is_not_passed_by(app: TrainingApp, api: Api, worker: Api, connect: Connect) -> None:
