@@ -83,9 +83,8 @@ class Draft:
 
     def intent(self, content: str) -> str:
         """The id of what is meant by a click on start: the same for clicks in a row, and until one has succeeded."""
-        known, made, _ = st.session_state.get(_INTENT, ("", "", False))
-        if known != content:
-            made = str(uuid.uuid4())
+        known, before, _ = st.session_state.get(_INTENT, ("", "", False))
+        made = str(before) if known == content else str(uuid.uuid4())
         st.session_state[_INTENT] = content, made, False
         return made
 

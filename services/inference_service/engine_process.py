@@ -81,9 +81,9 @@ class EngineProcess:
             return 0
 
     @property
-    def on_gpu(self) -> bool:
-        """Whether it keeps a GPU from others."""
-        return self._place.gpu is not None
+    def gpu(self) -> int | None:
+        """The GPU that it keeps from others; None where it computes on the processor."""
+        return self._place.gpu
 
     @property
     def active_requests(self) -> int:

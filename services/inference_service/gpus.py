@@ -56,6 +56,10 @@ class Gpus:
         self._known: list[int] | None = None
         self._asking = asyncio.Lock()
 
+    def is_wanted(self, gpu: int) -> bool:
+        """Whether a training waits for a GPU: an idle engine gives it back, and no other takes it."""
+        return devices.is_wanted(self._locks, devices.gpu(gpu))
+
     async def take(self) -> Place:
         """A place for an engine. Raises GpusBusy when there are GPUs but others have them all."""
         async with self._asking:
@@ -64,7 +68,8 @@ class Gpus:
         if not self._known:
             return Place(gpu=None, locks=(), give_back=lambda: None)
         for _ in range(_TRIES):
-            if any(self._hold(gpu) for gpu in self._known if gpu not in self._held) or self._held:
+            others = [gpu for gpu in self._known if gpu not in self._held and not self.is_wanted(gpu)]
+            if any(map(self._hold, others)) or self._held:
                 return self._place()
             await asyncio.sleep(_PAUSE_S)
         raise GpusBusy(retry_after_s=_RETRY_AFTER_S, gpus=", ".join(map(devices.gpu, self._known)))

@@ -107,11 +107,16 @@ class ModelPool:
         now = datetime.now(UTC)
         for (tenant, name), loaded in list(self._models.items()):
             unused_s = (now - loaded.last_used_time).total_seconds()
-            engine = self._engines.get(loaded.source.weights_digest)
-            allowed_s = idle.on_gpu if engine is not None and engine.on_gpu else idle.in_memory
+            allowed_s = self._allowed_s(loaded, idle)
             busy = loaded.active_requests > 0 or loaded.state is LoadState.LOADING
             if unused_s > allowed_s and not busy and (tenant, name) not in keep:
                 await self.unload(tenant, name)
+
+    def _allowed_s(self, loaded: Loaded, idle: IdleSeconds) -> float:
+        engine = self._engines.get(loaded.source.weights_digest)
+        if engine is None or engine.gpu is None:
+            return idle.in_memory
+        return 0.0 if self._gpus.is_wanted(engine.gpu) else idle.on_gpu
 
     async def close(self) -> None:
         """Ends all engines."""

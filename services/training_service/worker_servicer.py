@@ -66,7 +66,8 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
     async def ReportWorker(self, request: worker_pb2.ReportWorkerRequest, _: Any) -> worker_pb2.ReportWorkerResponse:
         """A worker lives."""
         await self._workers.report(_worker(request.worker), request.machine)
-        return worker_pb2.ReportWorkerResponse()
+        gpus = len(request.machine.gpus)
+        return worker_pb2.ReportWorkerResponse(job_waits=gpus > 0 and await self._workers.job_waits(gpus))
 
     async def ClaimJob(self, request: worker_pb2.ClaimJobRequest, _: Any) -> worker_pb2.ClaimJobResponse:
         """Waits for a job that the worker can run."""

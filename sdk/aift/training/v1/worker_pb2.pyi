@@ -122,9 +122,15 @@ class ReportWorkerResponse(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    JOB_WAITS_FIELD_NUMBER: builtins.int
+    job_waits: builtins.bool
+    """Whether a job waits that this machine could run if all of its GPUs were free."""
     def __init__(
         self,
+        *,
+        job_waits: builtins.bool = ...,
     ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["job_waits", b"job_waits"]) -> None: ...
 
 global___ReportWorkerResponse = ReportWorkerResponse
 
