@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from services.data_service.supervision.count_request import RESULT_FILE, CountRequest
-from services.data_service.validation.canonical import SCHEMA
+from services.data_service.validation.canonical_schema import SCHEMA
 from services.text.template import Template, for_version
 from services.text.tokenizer import leave_out_frameworks, load
 

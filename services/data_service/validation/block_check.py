@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain, repeat
 from typing import Any
@@ -11,16 +10,16 @@ from typing import Any
 import numpy as np
 import orjson
 
+from services.data_service.validation.alike_lines import AlikeLines, AlikeReader
 from services.data_service.validation.blocks import Aside, Block, Lines, Numbers, Rows, Span
-from services.data_service.validation.characters import is_clean, is_clean_unescaped
+from services.data_service.validation.characters import is_clean
 from services.data_service.validation.findings import Findings
 from services.data_service.validation.quick_rows import Contents, QuickRows
 from services.data_service.validation.records import Records
 from services.data_service.validation.row_checks import RowChecks, canonical
 from services.data_service.validation.rules import FormCount, Rules
-from services.data_service.validation.scripts import Measures, measure, suspects
+from services.data_service.validation.scripts import Measures, TextList, Texts, measure, suspects
 from services.data_service.validation.set_aside import aside
-from services.data_service.validation.text_lines import read_text_lines
 from services.text.rows import Form
 
 _AT_ONCE = 512
@@ -54,11 +53,11 @@ class BlockCheck:
     def __init__(self, rules: Rules, *, quick: bool = True) -> None:
         self._rules = rules
         self._quick = QuickRows(rules) if quick else None
-        self._text = self._quick.text if self._quick else None
+        self._alike = AlikeReader(rules) if quick else None
 
     def check(self, block: Block) -> Checked:
         """Reads and checks a block."""
-        if isinstance(block, Span) and (checked := self._text_lines(block)) is not None:
+        if isinstance(block, Span) and (checked := self._alike_lines(block)) is not None:
             return checked
         lines = block.load(self._rules.max_line_bytes)
         work = _Work(self._rules, lines)
@@ -68,19 +67,13 @@ class BlockCheck:
             work.sort_out(_without_suspects(contents), rows)
         return work.result(block.end)
 
-    def _text_lines(self, span: Span) -> Checked | None:
-        """Checks a block of nothing but texts; None when any row may need another look."""
-        if self._text is None:
-            return None
-        data = span.read()
-        lines = read_text_lines(data)
-        if lines is None or lines.longest > self._rules.max_line_bytes or not is_clean_unescaped(data):
-            return None
-        contents = [each for each in map(self._text, lines.texts) if each is not None]
-        if len(contents) < len(lines.texts):
+    def _alike_lines(self, span: Span) -> Checked | None:
+        """Checks a block of lines of few kinds; None when any may need another look."""
+        lines = self._alike.read(span.read()) if self._alike else None
+        if lines is None or lines.longest > self._rules.max_line_bytes:
             return None
         work = _Work(self._rules, span.lines([], span.start + lines.starts, self._rules.max_line_bytes))
-        work.accept(contents, lines.json)
+        work.accept_alike(lines)
         return work.result(span.end)
 
     def _pass(self, texts: list[bytes], work: _Work) -> bool:
@@ -120,19 +113,28 @@ class _Work:
         self._aside: list[Aside] = []
         self._seen = 0
         self._indexes: list[int] | None = None
-        self._written: list[bytes | memoryview] = []
+        self._written: list[bytes] = []
         self._digests: list[bytes] = []
         self._contents: list[Contents] = []
+        self._texts: Texts = TextList(self._contents)
         self._records = Records(self._findings, rules.max_line_bytes)
         self._checks = RowChecks(rules, self._findings, self._count)
 
-    def accept(self, contents: list[Contents], written: Sequence[bytes | memoryview]) -> None:
+    def accept(self, contents: list[Contents], written: list[bytes]) -> None:
         """Takes rows that passed: the texts of their examples, and their canonical JSON."""
-        self._seen += len(contents)
         self._contents += contents
+        self._accept(written)
+
+    def accept_alike(self, lines: AlikeLines) -> None:
+        """Takes all rows of the block."""
+        self._texts = lines
+        self._accept(lines.json)
+
+    def _accept(self, written: list[bytes]) -> None:
+        self._seen += len(written)
         self._digests += [hashlib.sha256(each).digest() for each in written]
         self._written += written
-        self._passed(len(contents))
+        self._passed(len(written))
 
     def sort_out(self, contents: list[Contents | None], rows: list[Any]) -> None:
         """Takes the rows that passed, and looks long at the others, in their order."""
@@ -164,7 +166,7 @@ class _Work:
             seen=self._seen,
             count=self._count,
             findings=self._findings,
-            measures=measure(self._contents, numbers, digests),
+            measures=measure(self._texts, numbers, digests),
             rows=Rows(numbers, digests, ends, data),
             offsets=self._lines.offsets[indexes],
             end=max(end, taken[-1].end) if taken else end,

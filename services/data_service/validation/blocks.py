@@ -34,7 +34,7 @@ class Rows(NamedTuple):
     """32 bytes a row."""
     ends: npt.NDArray[np.int32]
     """[rows], where each row ends in `data`."""
-    data: bytes
+    data: bytes | memoryview
     """The JSON of each after its length, a u32, as Parquet has plain strings."""
 
 

@@ -8,7 +8,6 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
-import pyarrow as pa
 
 from services.data_service.domain import INDEX_PATH, INDEX_STRIDE, ROWS_PATH
 from services.data_service.parquet_pages import Place
@@ -22,14 +21,6 @@ _COLUMNS = (
     Column("line", Kind.INT64),
     Column("digest", Kind.FIXED_LEN_BYTE_ARRAY, width=32, compressed=False),
     Column("json", Kind.BYTE_ARRAY, text=True),
-)
-SCHEMA = pa.schema(
-    [
-        pa.field("index", pa.int64(), nullable=False),  # position in the version, from 0
-        pa.field("line", pa.int64(), nullable=False),  # line in the original, from 1
-        pa.field("digest", pa.binary(32), nullable=False),  # SHA-256 of `json`
-        pa.field("json", pa.string(), nullable=False),  # the row as compact JSON with sorted keys
-    ]
 )
 
 
@@ -119,7 +110,7 @@ class _Table:
         self._rows += count
 
 
-def _pages(data: bytes, ends: list[int]) -> list[memoryview]:
+def _pages(data: bytes | memoryview, ends: list[int]) -> list[memoryview]:
     view = memoryview(data)
     return [view[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
@@ -131,7 +122,8 @@ def _slice(rows: Rows, first: int, last: int) -> Rows:
     start = int(rows.ends[first - 1]) if first else 0
     end = int(rows.ends[last - 1]) if last else 0
     digests = rows.digests[32 * first : 32 * last]
-    return Rows(rows.lines[first:last], digests, rows.ends[first:last] - np.int32(start), rows.data[start:end])
+    data = memoryview(rows.data)[start:end]
+    return Rows(rows.lines[first:last], digests, rows.ends[first:last] - np.int32(start), data)
 
 
 def _joined(parts: list[Rows]) -> Rows:

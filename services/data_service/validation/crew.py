@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import pickle
-import subprocess
-import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from queue import SimpleQueue
 from types import TracebackType
-from typing import IO, Self
+from typing import Self
 
-from services.core import lifeline
 from services.data_service.validation.block_check import BlockCheck, Checked
 from services.data_service.validation.blocks import Block, Span
 from services.data_service.validation.rules import Rules
+from services.data_service.validation.workers import Worker
 
-_MODULE = "services.data_service.validation.worker"
-_PIPE_BYTES = 1 << 20
 _AHEAD = 2
 """Blocks that wait for each process, so that none waits for us."""
 
@@ -47,16 +39,14 @@ class Alone:
 
 
 class Crew:
-    """Checks blocks by `size` processes, which end with us."""
+    """Checks blocks by several processes."""
 
-    def __init__(self, rules: Rules, size: int) -> None:
-        self._size = size
-        self._threads = ThreadPoolExecutor(size)
-        self._workers = [_start() for _ in range(size)]
-        self._idle: SimpleQueue[subprocess.Popen[bytes]] = SimpleQueue()
-        for worker in self._workers:
-            _widen(worker.stdout)
-            _send(worker, rules)
+    def __init__(self, rules: Rules, workers: Sequence[Worker]) -> None:
+        self._size = len(workers)
+        self._threads = ThreadPoolExecutor(self._size)
+        self._idle: SimpleQueue[Worker] = SimpleQueue()
+        for worker in workers:
+            worker.send(rules)
             self._idle.put(worker)
 
     def check(self, blocks: Iterable[Block]) -> Iterator[tuple[Block, Checked]]:
@@ -83,10 +73,8 @@ class Crew:
     def _call(self, block: Block) -> Checked:
         worker = self._idle.get()
         try:
-            _send(worker, block)
-            if worker.stdout is None:
-                raise AssertionError("the worker was started with pipes")
-            checked: Checked = pickle.load(worker.stdout)  # noqa: S301 - written by our child
+            worker.send(block)
+            checked: Checked = worker.receive()
             return checked
         finally:
             self._idle.put(worker)
@@ -98,8 +86,6 @@ class Crew:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._threads.shutdown(cancel_futures=True)
-        for worker in self._workers:
-            worker.communicate()  # its input ends, and so does it
 
 
 def remaining(block: Block, reached: int, line: int) -> Block | None:
@@ -107,23 +93,3 @@ def remaining(block: Block, reached: int, line: int) -> Block | None:
     if isinstance(block, Span) and block.start < reached:
         return block.after(reached, line) if block.end > reached else None
     return block
-
-
-def _start() -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # else numpy starts threads that nothing here uses
-    argv = [sys.executable, "-m", _MODULE]
-    return lifeline.popen(argv, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-
-
-def _widen(pipe: IO[bytes] | None) -> None:
-    """Lets a whole answer into the pipe, so that the worker goes on; where that is not allowed, it waits a little."""
-    if pipe is not None:
-        with suppress(OSError):
-            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-
-
-def _send(worker: subprocess.Popen[bytes], value: Rules | Block) -> None:
-    if worker.stdin is None:
-        raise AssertionError("the worker was started with pipes")
-    pickle.dump(value, worker.stdin, protocol=5)
-    worker.stdin.flush()

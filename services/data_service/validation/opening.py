@@ -13,7 +13,6 @@ from services.data_service.validation.findings import Findings
 from services.data_service.validation.request import ValidationRequest
 from services.data_service.validation.sniffing import HEAD_BYTES, SEPARATORS, Sniffed, sniff
 from services.data_service.validation.sources.json_array import JsonArray
-from services.data_service.validation.sources.parquet import Parquet
 from services.data_service.validation.sources.plain_text import PlainText
 from services.data_service.validation.sources.table import Table
 from services.data_service.validation.transcoding import transcode
@@ -46,6 +45,8 @@ class Opened:
         if self.format in SEPARATORS:
             return Table(self.path, SEPARATORS[self.format], limit).blocks()
         if self.format is FileFormat.PARQUET:
+            from services.data_service.validation.sources.parquet import Parquet  # pyarrow: no other format needs it
+
             return Parquet(self.path, self.request.read.columns).blocks()
         if self.format is FileFormat.TEXT:
             return PlainText(self.path, limit).blocks()

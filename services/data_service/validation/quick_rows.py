@@ -48,15 +48,10 @@ class QuickRows:
         self._columns = list(rules.columns.items())
         self._shapes: dict[tuple[str, ...], _Shape] = {}
 
-    @property
-    def text(self) -> TextReader | None:
-        """What reads the text of rows with nothing else; None where such rows need the long look."""
-        if self._columns or self._rules.form is not Form.TEXT or self._shape(("text",)).read is None:
-            return None
-        return _text_reader(self._rules.markers)
-
     def rename(self, row: Any) -> Any:
-        """The row under the names of its form; as it is where that cannot be done."""
+        """The row under the names of its form; None where that cannot be done."""
+        if not self._columns:
+            return row
         try:
             return {field: row[column] for field, column in self._columns}
         except (KeyError, TypeError, IndexError):

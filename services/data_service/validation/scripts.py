@@ -6,7 +6,7 @@ import hashlib
 import unicodedata
 from collections.abc import Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,33 @@ _RANGES = (
 )
 
 
+class Texts(Protocol):
+    """Rows, each of one or more texts that are not empty."""
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """[rows], in characters."""
+
+    def texts(self, chosen: npt.NDArray[np.bool_]) -> list[tuple[str, ...]]:
+        """The texts of some rows, in any order."""
+
+
+class TextList:
+    """Rows at hand."""
+
+    def __init__(self, rows: Sequence[tuple[str, ...]]) -> None:
+        self._rows = rows
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """[rows], in characters."""
+        return _lengths(self._rows)
+
+    def texts(self, chosen: npt.NDArray[np.bool_]) -> list[tuple[str, ...]]:
+        """The texts of some rows."""
+        return [self._rows[index] for index in np.flatnonzero(chosen).tolist()]
+
+
 class Measures(NamedTuple):
     """Text of some rows."""
 
@@ -36,8 +63,8 @@ class Measures(NamedTuple):
     """[4], rows of each of LANGUAGES."""
 
 
-def measure(rows: Sequence[tuple[str, ...]], lines: npt.NDArray[np.int64], digests: bytes) -> Measures:
-    """Measures rows, each of one or more texts that are not empty.
+def measure(rows: Texts, lines: npt.NDArray[np.int64], digests: bytes) -> Measures:
+    """Measures rows.
 
     Up to line ALL_LINES scripts are counted in every row, beyond it in one of SAMPLE, which counts for as many. Which
     one is told by its digest, so that it matters neither how the rows are ordered nor how they come here.
@@ -51,12 +78,12 @@ def measure(rows: Sequence[tuple[str, ...]], lines: npt.NDArray[np.int64], diges
     drawn = ~early & (np.frombuffer(digests, np.uint8)[:: hashlib.sha256().digest_size] % SAMPLE == 0)
     scripts, languages = np.zeros(len(SCRIPTS), np.int64), np.zeros(len(LANGUAGES), np.int64)
     for chosen, weight in ((early, 1), (drawn, SAMPLE)):
-        picked = [rows[index] for index in np.flatnonzero(chosen).tolist()]
+        picked = rows.texts(chosen)
         if picked:
             kinds, of_rows = _kinds(picked)
             scripts += weight * np.array([np.count_nonzero(kinds == 1 << bit) for bit in range(len(SCRIPTS))])
             languages += weight * np.bincount(_LANGUAGE_OF[of_rows], minlength=len(LANGUAGES))
-    return Measures(_lengths(rows), scripts, languages)
+    return Measures(rows.lengths, scripts, languages)
 
 
 def suspects(rows: Sequence[tuple[str, ...]]) -> list[bool]:
@@ -68,7 +95,7 @@ def suspects(rows: Sequence[tuple[str, ...]]) -> list[bool]:
 def _kinds(rows: Sequence[tuple[str, ...]]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """Of every character its script, and of every row all of them."""
     lengths = _lengths(rows)
-    kinds = np.take(_TABLE, _code_points("".join(chain.from_iterable(rows))), mode="clip")
+    kinds = np.take(_TABLE, code_points("".join(chain.from_iterable(rows))), mode="clip")
     return kinds, np.bitwise_or.reduceat(kinds, np.cumsum(lengths) - lengths)
 
 
@@ -80,7 +107,7 @@ def _lengths(rows: Sequence[tuple[str, ...]]) -> npt.NDArray[np.int64]:
     return np.add.reduceat(pieces, np.cumsum(counts) - counts)
 
 
-def _code_points(text: str) -> npt.NDArray[np.uint16] | npt.NDArray[np.uint32]:
+def code_points(text: str) -> npt.NDArray[np.uint16] | npt.NDArray[np.uint32]:
     narrow = text.encode("utf-16-le")
     if len(narrow) == 2 * len(text):
         return np.frombuffer(narrow, np.dtype("<u2"))

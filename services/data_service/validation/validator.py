@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -22,17 +21,21 @@ from services.data_service.validation.opening import Opened, open_file
 from services.data_service.validation.request import ValidationRequest
 from services.data_service.validation.rules import Rules, decide
 from services.data_service.validation.totals import Totals
+from services.data_service.validation.workers import LARGE_BYTES, WORKERS, Workers
 
-CREW_SIZE = min(max(len(os.sched_getaffinity(0)) - 1, 1), 2)
-"""Processes that check blocks of a large file, beside ours, which writes: two of them bring more than it can write."""
-LARGE_BYTES = 16 << 20
-"""Below it starting processes takes longer than they save."""
 _SAMPLE_ROWS = 1000
 _SAMPLE_BYTES = 4 << 20
 _PROGRESS_EVERY_S = 0.5
 
 
-def validate(request: ValidationRequest, tell: Tell, *, quick: bool = True, crew_size: int = CREW_SIZE) -> Report:
+def validate(
+    request: ValidationRequest,
+    tell: Tell,
+    *,
+    quick: bool = True,
+    crew_size: int = WORKERS,
+    workers: Workers | None = None,
+) -> Report:
     """Checks the input and writes its canonical form into the output folder.
 
     Args:
@@ -40,6 +43,7 @@ def validate(request: ValidationRequest, tell: Tell, *, quick: bool = True, crew
         tell: is told how far it is, about every half second.
         quick: off, every row gets the long look.
         crew_size: processes for a large file; 0 to do without.
+        workers: such processes that were started before; the caller ends them.
 
     Raises:
         OSError: the input cannot be read or the output not be written.
@@ -50,7 +54,7 @@ def validate(request: ValidationRequest, tell: Tell, *, quick: bool = True, crew
         canonical = stack.enter_context(CanonicalWriter(output))
         aside = stack.enter_context((output / SET_ASIDE_PATH).open("wb"))
         totals = Totals(spill, canonical, aside)
-        report = _Pass(request, tell, totals, spill, quick=quick, crew_size=crew_size).run(stack)
+        report = _Pass(request, tell, totals, spill, quick=quick, crew_size=crew_size, workers=workers).run(stack)
     if not report.valid:
         for path in CHECKED_PATHS:
             (output / path).unlink(missing_ok=True)
@@ -63,7 +67,15 @@ class _Pass:
     """The state of one pass."""
 
     def __init__(
-        self, request: ValidationRequest, tell: Tell, totals: Totals, spill: Path, *, quick: bool, crew_size: int
+        self,
+        request: ValidationRequest,
+        tell: Tell,
+        totals: Totals,
+        spill: Path,
+        *,
+        quick: bool,
+        crew_size: int,
+        workers: Workers | None,
     ) -> None:
         self._request = request
         self._tell = tell
@@ -71,6 +83,7 @@ class _Pass:
         self._spill = spill
         self._quick = quick
         self._crew_size = crew_size
+        self._workers = workers
         self._tell_at = monotonic() + _PROGRESS_EVERY_S
         self._rules: Rules | None = None
         self._first: Opened | None = None
@@ -125,7 +138,8 @@ class _Pass:
 
     def _checker(self, size: int, stack: ExitStack) -> Alone | Crew:
         if self._crew_size and size >= LARGE_BYTES:
-            self._crew = self._crew or stack.enter_context(Crew(self._ruled(), self._crew_size))
+            self._workers = self._workers or stack.enter_context(Workers(self._crew_size))
+            self._crew = self._crew or stack.enter_context(Crew(self._ruled(), self._workers.all))
             return self._crew
         self._alone = self._alone or Alone(self._ruled(), quick=self._quick)
         return self._alone

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,10 +15,12 @@ from hypothesis import strategies as st
 from services.data_service.domain import BadRows, ReadOptions, RowForm, ToolTurns, TrainOn
 from services.data_service.report import Report
 from services.data_service.validation import blocks, opening, validator
+from services.data_service.validation.alike_lines import AlikeReader
 from services.data_service.validation.request import ValidationRequest
 from services.data_service.validation.row_checks import canonical
-from services.data_service.validation.text_lines import read_text_lines
+from services.data_service.validation.rules import decide
 from services.data_service.validation.validator import validate
+from services.text.rows import parse
 
 TEXTS = st.sampled_from(
     ["質問: 首都は？\n回答: 東京。", "質問：a\n\n回答：b", "質問: \n回答: x", "質問: x\n回答: \n", "ただの文", "", "  \u3000",
@@ -64,9 +67,21 @@ TWISTED = st.sampled_from(
      b'{"text": "x\\"}', b'{"text": ":"y"}', b'{"text": "\\\\"}', b'{"text": "a\\/"}', b'{"text": "a\tb"}', b'{"text": "b", "text": "c"}',
      b'{"text": "\xc2\x85"}', b'{"text": "\xff"}', b'{"text": "a\\n\\t\\r\\""}', b'{"text": 1, "a": "b"}', b'{"text": "a"}\r']
 )  # fmt: skip
+KINDS = [
+    st.builds(lambda row, compact: json.dumps(row, ensure_ascii=False, separators=(",", ":") if compact else None).encode(), rows, st.booleans())
+    for rows in (
+        st.fixed_dictionaries({"text": TEXTS}),
+        st.builds(lambda a, b: {"text": f"質問: {a}\n回答: {b}"}, TEXTS, TEXTS),
+        st.fixed_dictionaries({"instruction": TEXTS, "output": TEXTS}, optional={"input": TEXTS}),
+        st.fixed_dictionaries({"prompt": TEXTS, "completion": TEXTS}, optional={"id": TEXTS, "a": st.integers(0, 2)}),
+        st.fixed_dictionaries({"prompt": TEXTS, "chosen": TEXTS, "rejected": TEXTS}),
+        st.builds(lambda turns: {"messages": turns}, GOOD),
+    )
+]  # fmt: skip
 FILES = st.builds(
     lambda lines, end, last: end.join(lines) + last,
-    st.lists(LINES, max_size=12) | st.lists(DUMPED, max_size=40) | st.lists(BARE, max_size=6) | st.lists(BARE | TWISTED, max_size=6),
+    st.lists(LINES, max_size=12) | st.lists(DUMPED, max_size=40) | st.lists(BARE, max_size=6) | st.lists(BARE | TWISTED, max_size=6)
+    | st.sampled_from(KINDS).flatmap(lambda kind: st.lists(kind, max_size=8)),
     st.sampled_from([b"\n", b"\r\n"]),
     st.sampled_from([b"", b"\n"]),
 )  # fmt: skip
@@ -103,20 +118,51 @@ def test_the_quick_look_agrees_with_the_long_one(data: bytes, request: dict[str,
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.lists(BARE | TWISTED, min_size=1, max_size=6))
-def test_lines_of_texts_are_read_at_once_only_where_they_are_so(lines: list[bytes]) -> None:
-    found = read_text_lines(b"\n".join(lines))
-    if found is not None:
+@given(
+    st.sampled_from(KINDS).flatmap(lambda kind: st.lists(kind, min_size=1, max_size=6)), st.lists(TWISTED, max_size=1)
+)
+def test_lines_are_read_at_once_only_where_they_are_alike(alike: list[bytes], twisted: list[bytes]) -> None:
+    lines = alike + twisted
+    rules = decide(ValidationRequest(input_file="", output_dir=""), [json.loads(line) for line in alike])
+    found = AlikeReader(rules).read(b"\n".join(lines))
+    if found is not None and rules.form is not None:
         rows = [json.loads(line) for line in lines]
-        assert [{"text": text} for text in found.texts] == rows
-        assert [bytes(each) for each in found.json] == [canonical(row) for row in rows]
+        contents = [parse(row, rules.form, rules.markers).contents for row in rows]
+        assert found.json == [canonical(row) for row in rows]
+        assert found.lengths.tolist() == [sum(map(len, texts)) for texts in contents]
         assert found.starts.tolist() == [sum(len(line) + 1 for line in lines[:number]) for number in range(len(lines))]
+        picked = found.texts(np.ones(len(rows), np.bool_))
+        joined = ["".join(texts).replace("\n\n", "") for texts in contents]
+        assert sorted("".join(texts).replace("\n\n", "") for texts in picked) == sorted(joined)
 
 
-def test_lines_of_texts_are_read_at_once() -> None:
-    found = read_text_lines('{"text": "あ\\n\\"い\\""}\n{"text": ""}\n'.encode())
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{"text": 'あ\n"い"'}, {"text": "う\\"}],
+        [{"text": "質問: \\n回答: a\n回答: b"}, {"text": "質問: a\n回答: b\n回答: c"}],
+        [{"instruction": "a", "input": "", "output": "b"}, {"instruction": "a", "input": "𠮷", "output": "b\r\n"}],
+        [
+            {"prompt": "a", "completion": "b", "label": True, "id": "x"},
+            {"prompt": "a", "completion": "b", "label": False},
+        ],
+        [{"prompt": "a", "rejected": "c", "chosen": "b"}],
+        [
+            {"messages": [{"role": "user", "content": "a"}, {"content": "b", "role": "assistant"}] * n}
+            for n in (1, 3, 2)
+        ],
+        [{"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]}],
+    ],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_lines_of_every_form_are_read_at_once(rows: list[dict[str, Any]], end: str) -> None:
+    rules = decide(ValidationRequest(input_file="", output_dir=""), rows)
+    block = "".join(json.dumps(row, ensure_ascii=False) + end for row in rows)
+    found = AlikeReader(rules).read(block.encode())
     assert found is not None
-    assert (found.texts, found.starts.tolist(), found.longest) == (['あ\n"い"', ""], [0, 25], 24)
+    assert found.json == [canonical(row) for row in rows]
+    assert rules.form is not None
+    assert found.lengths.tolist() == [sum(map(len, parse(row, rules.form, rules.markers).contents)) for row in rows]
 
 
 @settings(max_examples=60, deadline=None)

@@ -19,7 +19,8 @@ from services.data_service.domain import INDEX_STRIDE
 from services.data_service.parquet_pages import unpack_page, unpack_places
 from services.data_service.validation import duplicates
 from services.data_service.validation.blocks import Rows
-from services.data_service.validation.canonical import SCHEMA, CanonicalWriter
+from services.data_service.validation.canonical import CanonicalWriter
+from services.data_service.validation.canonical_schema import SCHEMA
 from services.data_service.validation.duplicates import Duplicates, Repeat
 from services.data_service.validation.encoding import CP932, EUC_JP, binary_kind, guess
 from services.data_service.validation.excerpt import excerpt
@@ -27,7 +28,7 @@ from services.data_service.validation.findings import Findings
 from services.data_service.validation.lengths import Lengths
 from services.data_service.validation.lines import read_lines
 from services.data_service.validation.records import Record, Records
-from services.data_service.validation.scripts import measure
+from services.data_service.validation.scripts import TextList, measure
 
 LIMIT = 20
 
@@ -94,7 +95,7 @@ def test_duplicates_are_found_over_the_spilled(tmp_path: Path, monkeypatch: pyte
 
 def test_lengths_of_long_rows_are_kept_roughly() -> None:
     lengths = Lengths()
-    lengths.add(measure([("あ" * length,) for length in (10, 70_000, 900_000)], np.arange(1, 4), bytes(96)))
+    lengths.add(measure(TextList([("あ" * length,) for length in (10, 70_000, 900_000)]), np.arange(1, 4), bytes(96)))
     told = lengths.statistics(0)
     assert (told.min_characters, told.max_characters) == (10, 900_000)
     assert 69_000 < told.median_characters <= 70_000

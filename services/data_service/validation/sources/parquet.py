@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from services.data_service.validation import reasons
 from services.data_service.validation.blocks import Packet
-from services.data_service.validation.canonical import SCHEMA
+from services.data_service.validation.canonical_schema import SCHEMA
 from services.data_service.validation.excerpt import excerpt
 from services.data_service.validation.findings import whole_line
 from services.data_service.validation.sources.packing import Packing

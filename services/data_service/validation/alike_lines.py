@@ -1,0 +1,135 @@
+"""Blocks whose lines are of a few kinds that differ in nothing but their texts: checked at once, not line by line.
+
+Most large files are like that. What is checked of such a line is that its strings are where those of its kind are, that
+between them it has the same bytes, and that its texts say something. Where any line may be of another kind, nothing is
+said of the block.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
+
+from services.data_service.domain import TrainOn
+from services.data_service.validation.blocks import Numbers
+from services.data_service.validation.quick_rows import Contents, QuickRows
+from services.data_service.validation.rules import Rules
+from services.data_service.validation.skeleton import Skeleton, skeleton_of
+from services.data_service.validation.spans import Spans, split_at_markers
+from services.data_service.validation.string_marks import StringMarks, mark_strings
+from services.text.rows import Form
+
+_MAX_KINDS = 24
+Mask: TypeAlias = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class AlikeLines:
+    """The lines of such a block."""
+
+    json: list[bytes]
+    """Their canonical form."""
+    starts: Numbers
+    """[rows], where each line begins in the block."""
+    longest: int
+    """Bytes of the longest line."""
+    lengths: Numbers
+    """[rows], characters of the examples."""
+    _said: list[tuple[Numbers, Spans]]
+
+    def texts(self, chosen: Mask) -> list[Contents]:
+        """The texts of the examples of some rows, in any order."""
+        return [texts for rows, spans in self._said for texts in spans.texts(chosen[rows])]
+
+
+class AlikeReader:
+    """Reads such blocks under the rules of their file."""
+
+    def __init__(self, rules: Rules) -> None:
+        # Markers are looked for in all texts at once; for a row's form they make no difference.
+        plain = rules if rules.markers is None else replace(rules, markers=None, train_on=TrainOn.ALL)
+        self._rules = rules
+        self._rows = QuickRows(plain)
+
+    def read(self, block: bytes) -> AlikeLines | None:
+        """The lines of a block, each ended by LF but perhaps the last; None when any may need another look."""
+        marks = mark_strings(block)
+        if marks is None or not block:
+            return None
+        kinds = _Kinds(block, marks)
+        json: list[bytes] = [b""] * len(kinds.left)
+        lengths = np.zeros(len(json), np.int64)
+        said: list[tuple[Numbers, Spans]] = []
+        while len(kinds.left):
+            skeleton = skeleton_of(*kinds.first(), self._rows) if len(said) < _MAX_KINDS else None
+            if skeleton is None:
+                return None
+            rows, opened = kinds.take(skeleton)
+            spans = self._said(Spans(marks, marks.quotes[opened] + 1, marks.quotes[opened + 1]), skeleton)
+            if spans is None:
+                return None
+            written = skeleton.write(_slices(block, marks.quote_bytes[opened] + 1, marks.quote_bytes[opened + 1]))
+            if len(rows) == len(json):
+                json = written
+            else:
+                for row, line in zip(rows.tolist(), written, strict=True):
+                    json[row] = line
+            lengths[rows] = spans.characters() + skeleton.joining
+            said.append((rows, spans))
+        return AlikeLines(json, marks.line_bytes[:-1], int(np.diff(marks.line_bytes).max()) - 1, lengths, said)
+
+    def _said(self, texts: Spans, skeleton: Skeleton) -> Spans | None:
+        """The texts of the examples; None where one of them may be wrong."""
+        said: Spans | None = texts.columns(skeleton.said)
+        if self._rules.form is Form.TEXT and self._rules.markers is not None:
+            said = split_at_markers(texts.columns(skeleton.said), self._rules.markers)
+        if said is None or said.any_blank():
+            return None
+        return None if self._rules.form is Form.PREFERENCE and said.any_same(1, 2) else said
+
+
+class _Kinds:
+    """The lines that belong to no kind yet."""
+
+    def __init__(self, block: bytes, marks: StringMarks) -> None:
+        self._block = block
+        self._values = np.frombuffer(block, np.uint8)
+        self._starts = marks.line_bytes[:-1]
+        self._ends = marks.line_bytes[1:] - 1
+        self._quotes = marks.quote_bytes
+        self._first_quotes = np.searchsorted(self._quotes, self._starts)
+        self._counts = np.diff(self._first_quotes, append=len(self._quotes))
+        self.left = np.arange(len(self._starts))
+
+    def first(self) -> tuple[bytes, list[int]]:
+        """The first of them, and where its quotes are."""
+        row = self.left[0]
+        start, first = self._starts[row], self._first_quotes[row]
+        quotes = self._quotes[first : first + self._counts[row]] - start
+        return self._block[start : self._ends[row]], quotes.tolist()
+
+    def take(self, skeleton: Skeleton) -> tuple[Numbers, Numbers]:
+        """Those that have the skeleton, and [rows, texts] which quote opens each text of theirs."""
+        rows = self.left[self._counts[self.left] == skeleton.quotes]
+        opened = self._first_quotes[rows, None] + np.array(skeleton.openings)
+        begins = np.column_stack((self._starts[rows], self._quotes[opened + 1]))
+        ends = np.column_stack((self._quotes[opened] + 1, self._ends[rows]))
+        sizes = np.array([len(literal) for literal in skeleton.literals])
+        filled = (self._quotes[opened + 1] - self._quotes[opened] > 1).all(axis=1)
+        chosen = np.flatnonzero((ends - begins == sizes).all(axis=1) & filled)
+        for number, literal in enumerate(skeleton.literals):
+            found = sliding_window_view(self._values, len(literal))[begins[chosen, number]]
+            chosen = chosen[(found == np.frombuffer(literal, np.uint8)).all(axis=1)]
+        rows = rows[chosen]
+        self.left = self.left[:0] if len(rows) == len(self.left) else np.setdiff1d(self.left, rows, assume_unique=True)
+        return rows, opened[chosen]
+
+
+def _slices(block: bytes, starts: Numbers, ends: Numbers) -> list[list[bytes]]:
+    """Of each text, what it is in every line."""
+    columns = zip(starts.T.tolist(), ends.T.tolist(), strict=True)
+    return [[block[start:end] for start, end in zip(*column, strict=True)] for column in columns]

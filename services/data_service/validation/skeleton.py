@@ -1,0 +1,109 @@
+"""What lines of JSON have in common that differ in nothing but their texts.
+
+Such lines have the same names in the same order and the same speakers. What is found out by the texts of one of them,
+each replaced by a placeholder, holds for all: whether its row has the form that is wanted, which texts its example is
+made of, and how its canonical form is written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from itertools import chain, repeat, zip_longest
+from typing import NamedTuple
+
+import orjson
+
+from services.data_service.validation.quick_rows import QuickRows
+from services.data_service.validation.row_checks import canonical
+
+_COLON = re.compile(rb"[ \t\r]*:")
+_SPEAKERS = (b'"role"', b'"from"')
+_PLACEHOLDER = "\ue000%d\ue001"  # code points that nobody has given a meaning
+_PLACEHOLDERS = re.compile("\ue000([0-9]+)\ue001")
+_OPENING = "\ue000".encode()
+
+
+class Skeleton(NamedTuple):
+    """A kind of lines."""
+
+    quotes: int
+    """How many a line has, those within texts aside."""
+    openings: tuple[int, ...]
+    """Which of them open a text; the next one closes it."""
+    literals: tuple[bytes, ...]
+    """What stands before, between and behind the texts, with their quotes."""
+    written: tuple[bytes, ...]
+    """The same in the canonical form."""
+    order: tuple[int, ...]
+    """Which text stands where in the canonical form."""
+    said: tuple[int, ...]
+    """Which texts the example is made of."""
+    joining: int
+    """Characters that the example has between them."""
+
+    def write(self, texts: Sequence[Sequence[bytes]]) -> list[bytes]:
+        """The canonical form of lines: of each text, what it is in every one of them."""
+        lines = len(texts[0])
+        pieces: list[Iterable[bytes]] = [repeat(self.written[0], lines)]
+        for number, literal in zip(self.order, self.written[1:], strict=True):
+            pieces += [texts[number], repeat(literal, lines)]
+        return list(map(b"".join, zip(*pieces, strict=True)))
+
+
+def skeleton_of(line: bytes, quotes: Sequence[int], rows: QuickRows) -> Skeleton | None:
+    """The skeleton of a line; None where its row needs another look.
+
+    Args:
+        line: without its end.
+        quotes: where its quotes are, those within texts aside.
+        rows: says what a row is.
+    """
+    if len(quotes) % 2 or _OPENING in line:
+        return None
+    openings = _openings(line, quotes)
+    if not openings:
+        return None
+    cuts = [0, *chain.from_iterable((quotes[each] + 1, quotes[each + 1]) for each in openings), len(line)]
+    literals = tuple(line[start:end] for start, end in zip(cuts[::2], cuts[1::2], strict=True))
+    found = _probe(literals, rows)
+    return found and Skeleton(len(quotes), openings, literals, *found)
+
+
+def _openings(line: bytes, quotes: Sequence[int]) -> tuple[int, ...]:
+    """The texts: strings that are not empty and neither name a field nor a speaker."""
+    openings = []
+    name = b""
+    for number in range(0, len(quotes), 2):
+        start, end = quotes[number], quotes[number + 1] + 1
+        if _COLON.match(line, end):
+            name = line[start:end]
+        else:
+            if end - start > 2 and name not in _SPEAKERS:
+                openings.append(number)
+            name = b""
+    return tuple(openings)
+
+
+def _probe(
+    literals: Sequence[bytes], rows: QuickRows
+) -> tuple[tuple[bytes, ...], tuple[int, ...], tuple[int, ...], int] | None:
+    """What a row is with placeholders for its texts, as the last fields of its skeleton."""
+    placeholders = [(_PLACEHOLDER % number).encode() for number in range(len(literals) - 1)]
+    pieces = chain.from_iterable(zip_longest(literals, placeholders, fillvalue=b""))
+    try:
+        row = orjson.loads(b"".join(pieces))
+    except ValueError:
+        return None
+    row = rows.rename(row)
+    contents = rows.contents([row])[0]
+    if contents is None:
+        return None
+    example = "".join(contents)
+    written = _PLACEHOLDERS.split(canonical(row).decode())
+    return (
+        tuple(literal.encode() for literal in written[::2]),
+        tuple(map(int, written[1::2])),
+        tuple(map(int, _PLACEHOLDERS.findall(example))),
+        len(_PLACEHOLDERS.sub("", example)),
+    )
