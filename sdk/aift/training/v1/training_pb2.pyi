@@ -1689,6 +1689,7 @@ class MachineStatus(google.protobuf.message.Message):
     MEMORY_USED_BYTES_FIELD_NUMBER: builtins.int
     DISK_FREE_BYTES_FIELD_NUMBER: builtins.int
     GPUS_FIELD_NUMBER: builtins.int
+    LIBRARIES_FIELD_NUMBER: builtins.int
     cpu_count: builtins.int
     """Processor cores."""
     cpu_utilization: builtins.float
@@ -1703,6 +1704,10 @@ class MachineStatus(google.protobuf.message.Message):
     def gpus(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Gpu]:
         """GPUs; empty where there are none."""
 
+    @property
+    def libraries(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Libraries that trainings may ask for and that are installed: "bitsandbytes", "deepspeed"."""
+
     def __init__(
         self,
         *,
@@ -1712,8 +1717,9 @@ class MachineStatus(google.protobuf.message.Message):
         memory_used_bytes: builtins.int = ...,
         disk_free_bytes: builtins.int = ...,
         gpus: collections.abc.Iterable[global___Gpu] | None = ...,
+        libraries: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["cpu_count", b"cpu_count", "cpu_utilization", b"cpu_utilization", "disk_free_bytes", b"disk_free_bytes", "gpus", b"gpus", "memory_total_bytes", b"memory_total_bytes", "memory_used_bytes", b"memory_used_bytes"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["cpu_count", b"cpu_count", "cpu_utilization", b"cpu_utilization", "disk_free_bytes", b"disk_free_bytes", "gpus", b"gpus", "libraries", b"libraries", "memory_total_bytes", b"memory_total_bytes", "memory_used_bytes", b"memory_used_bytes"]) -> None: ...
 
 global___MachineStatus = MachineStatus
 

@@ -124,7 +124,8 @@ class TrainingServiceServicer(object):
         """Accepts a job: data set, base model and hyperparameters are resolved and pinned first. With validate_only
         nothing is stored. Safe to retry with the same request_id.
         Errors: NOT_FOUND (data set, base model), FAILED_PRECONDITION (BASE_MODEL_NOT_READY; SPEC_DOES_NOT_FIT: base
-        model, data and hyperparameters are not for each other, BadRequest names the fields), ALREADY_EXISTS.
+        model, data, hyperparameters and workers are not for each other, BadRequest names the fields), ALREADY_EXISTS,
+        RESOURCE_EXHAUSTED (QUOTA_REACHED: the tenant has as much as it may have at once).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
