@@ -1,6 +1,6 @@
 """Whether a job may be accepted, and what exactly it then is: names resolved, digests pinned, defaults filled in."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -14,6 +14,7 @@ from services.training_service.domain import Spec
 from services.training_service.errors import SpecDoesNotFit
 from services.training_service.going_on import going_on
 from services.training_service.resolution import ResolvedBase, ResolvedRows, ResolvedStart, Resolver
+from services.training_service.row_checks import cut_away, no_evaluation, not_installed, too_few_rows
 from services.training_service.trainer.hyperparameters import Hyperparameters, Objective
 
 _MAX_PROMPTS = 10
@@ -41,8 +42,10 @@ class Admitted:
     eval_rows: ResolvedRows | None
 
 
-async def admit(resolver: Resolver, wanted: pb.TrainingSpec, *, path: str) -> Admitted:
-    """Checks a spec and resolves it. `path` names it in errors.
+async def admit(
+    resolver: Resolver, wanted: pb.TrainingSpec, workers: Sequence[pb.MachineStatus], *, path: str
+) -> Admitted:
+    """Checks a spec and resolves it. `path` names it in errors; `workers` are those that could run it.
 
     Raises InvalidArgument, SpecDoesNotFit, BaseModelNotReady, and what the other services say of the names.
     """
@@ -62,8 +65,12 @@ async def admit(resolver: Resolver, wanted: pb.TrainingSpec, *, path: str) -> Ad
         *_misfits(hyperparameters, base, path),
         *_other_rows(hyperparameters.objective, rows, f"{path}.dataset_version"),
         *(_other_rows(hyperparameters.objective, held_out, f"{path}.eval_dataset_version") if held_out else ()),
-        *_too_few_rows(hyperparameters, rows, held_out, path),
+        *too_few_rows(hyperparameters, rows, held_out, path),
+        *no_evaluation(hyperparameters, wanted.hyperparameters, rows, held_out, path),
+        *not_installed(hyperparameters, workers, path),
     ]
+    if not misfits:
+        misfits = await cut_away(resolver, hyperparameters, rows, base, path)
     if misfits:
         raise SpecDoesNotFit(misfits)
     spec = Spec(
@@ -91,14 +98,6 @@ def forms_of(objective: Objective) -> tuple[Form, ...]:
 def default_model(method: str, now: datetime) -> str:
     """The manual's name for a result: lora-demo-YYYYMMDD-HHMMSS."""
     return f"models/{method}-demo-{now:%Y%m%d-%H%M%S}"
-
-
-def split_rows(rows: int, eval_split: float) -> tuple[int, int]:
-    """How many rows are trained on and how many are held out, as the trainer splits them."""
-    if eval_split <= 0 or rows < 1:
-        return rows, 0
-    held_out = min(rows - 1, max(1, round(rows * eval_split)))
-    return rows - held_out, held_out
 
 
 async def _start(resolver: Resolver, wanted: pb.TrainingSpec, path: str) -> ResolvedStart:
@@ -197,17 +196,4 @@ def _other_rows(objective: Objective, rows: ResolvedRows, field: str) -> Iterato
             "OBJECTIVE_MISMATCH",
             f"{rows.name} has rows of the form {rows.form.upper()}; objective {objective.upper()} learns from {shown}.",
             f"{rows.name} の行は {rows.form.upper()} 形式です。objective {objective.upper()} には {shown} 形式が必要です。",
-        )
-
-
-def _too_few_rows(
-    hyperparameters: Hyperparameters, rows: ResolvedRows, held_out: ResolvedRows | None, path: str
-) -> Iterator[Violation]:
-    train = rows.rows if held_out else split_rows(rows.rows, hyperparameters.eval_split)[0]
-    if train < 1:
-        yield Violation(
-            f"{path}.dataset_version",
-            "NO_ROWS",
-            f"{rows.name} has {rows.rows} row(s), none of which is left to train on.",
-            f"{rows.name} は {rows.rows} 行で、学習に使える行が残りません。",
         )

@@ -90,14 +90,14 @@ class TrainingApp:
         self._background: list[asyncio.Task[None]] = []
 
     def _training(self, resolver: Resolver) -> TrainingServicer:
-        settings = self._settings
+        settings, workers = self._settings, Workers(self.database)
         quotas = Quotas(jobs=settings.quota_jobs, queued_jobs=settings.quota_queued_jobs, gpus=settings.quota_gpus)
         return TrainingServicer(
             database=self.database,
             jobs=self.jobs,
-            workers=Workers(self.database),
+            workers=workers,
             resolver=resolver,
-            creation=Creation(self.database, self.jobs, resolver, quotas),
+            creation=Creation(self.database, self.jobs, workers, resolver, quotas),
             watch=Watch(self.database, self.jobs, self.changes, keepalive_s=settings.watch_keepalive_seconds),
         )
 

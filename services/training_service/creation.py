@@ -15,6 +15,7 @@ from services.training_service.resolution import Resolver
 from services.training_service.store import references
 from services.training_service.store.jobs import Jobs
 from services.training_service.store.tables import REQUESTS
+from services.training_service.store.workers import Workers
 
 _DEFAULT_PRIORITY = 50
 
@@ -22,9 +23,10 @@ _DEFAULT_PRIORITY = 50
 class Creation:
     """CreateTrainingJob."""
 
-    def __init__(self, database: Database, jobs: Jobs, resolver: Resolver, quotas: Quotas) -> None:
+    def __init__(self, database: Database, jobs: Jobs, workers: Workers, resolver: Resolver, quotas: Quotas) -> None:
         self._database = database
         self._jobs = jobs
+        self._workers = workers
         self._resolver = resolver
         self._quotas = quotas
 
@@ -73,7 +75,12 @@ class Creation:
         if wanted.sweep:
             names.check_id(wanted.sweep, field="training_job.sweep")
         priority = _priority(wanted.priority)
-        admitted: Admitted = await admit(self._resolver, wanted.spec, path="training_job.spec")
+        admitted: Admitted = await admit(
+            self._resolver,
+            wanted.spec,
+            [worker.machine for worker in await self._workers.seen()],
+            path="training_job.spec",
+        )
         now = datetime.now(UTC)
         return Job(
             tenant=call.tenant,

@@ -23,6 +23,7 @@ class Lengths:
     total: int
     """Of all rows together."""
     longest: int
+    median: int
     counted: bool
     """In tokens of the base model's tokenizer; else in characters, of which each is taken for a token."""
 

@@ -4,13 +4,14 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from services.training_service.admission import Admitted, split_rows
+from services.training_service.admission import Admitted
 from services.training_service.fitting import Machine, Need, need_of
 from services.training_service.gpu_models import same_model
 from services.training_service.lengths import Lengths, padding_share
 from services.training_service.memory import trained_parameters
 from services.training_service.notes import Note, gib
 from services.training_service.remedies import Remedy, remedies
+from services.training_service.row_checks import split_rows
 from services.training_service.trainer.hyperparameters import Hyperparameters
 
 # The manual's advice on the amount of data.

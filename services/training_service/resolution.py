@@ -18,6 +18,8 @@ from services.training_service.errors import BaseModelNotReady
 from services.training_service.lengths import Lengths
 from services.training_service.shape import ModelShape
 
+_SAMPLE_ROWS = 50
+
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedBase:
@@ -50,6 +52,15 @@ class ResolvedStart:
     base_model: str
     base_model_digest: str
     hyperparameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """The first rows as they would be trained."""
+
+    rows: int
+    trained_tokens: int
+    truncated_tokens: int
 
 
 class Resolver:
@@ -97,6 +108,7 @@ class Resolver:
                 bounds=version.statistics.histogram_bounds,
                 total=version.statistics.characters,
                 longest=version.statistics.max_characters,
+                median=version.statistics.median_characters,
                 counted=False,
             ),
             form=template.form,
@@ -117,7 +129,19 @@ class Resolver:
             bounds=found.histogram_bounds,
             total=found.tokens,
             longest=found.max_tokens,
+            median=found.median_tokens,
             counted=True,
+        )
+
+    async def sample(self, rows: ResolvedRows, base: ResolvedBase, max_length: int) -> Sample:
+        """What of the first rows is trained, rendered by the trainer's code. Raises what the data service says."""
+        found = await self._data.PreviewSupervision(
+            data_pb2.PreviewSupervisionRequest(
+                name=rows.name, base_model=base.name, limit=_SAMPLE_ROWS, max_length=max_length
+            )
+        )
+        return Sample(
+            rows=len(found.rows), trained_tokens=found.trained_tokens, truncated_tokens=found.truncated_tokens
         )
 
 

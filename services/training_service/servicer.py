@@ -109,11 +109,10 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
 
     async def PlanTraining(self, request: pb.PlanTrainingRequest, _: Any) -> pb.TrainingPlan:
         """What a job would take."""
-        admitted = await admit(self._resolver, request.spec, path="spec")
-        if request.HasField("hardware"):
-            machines = [planned_machine(request.hardware)]
-        else:
-            machines = [machine_of(worker) for worker in await self._workers.seen()]
+        planned = request.HasField("hardware")
+        workers = [] if planned else await self._workers.seen()
+        admitted = await admit(self._resolver, request.spec, [worker.machine for worker in workers], path="spec")
+        machines = [planned_machine(request.hardware)] if planned else [machine_of(worker) for worker in workers]
         lengths = await self._resolver.lengths(admitted.rows, admitted.base)
         rates = await measured(self._database, _tenant(), admitted.spec, processes_of(admitted, machines))
         return plan_to(plan(admitted, machines, lengths, rates), admitted.spec)

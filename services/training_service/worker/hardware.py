@@ -4,6 +4,7 @@ import asyncio
 import csv
 import logging
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -11,6 +12,7 @@ from aift.training.v1 import training_pb2 as pb
 
 log = logging.getLogger(__name__)
 
+_LIBRARIES = ("bitsandbytes", "deepspeed")
 _QUERY = "index,name,memory.total,memory.used,utilization.gpu"
 _MIB = 1 << 20
 _WITHIN_S = 10.0
@@ -26,6 +28,7 @@ async def status(directory: Path) -> pb.MachineStatus:
         memory_used_bytes=memory.total - memory.available,
         disk_free_bytes=shutil.disk_usage(directory).free,
         gpus=await gpus(),
+        libraries=[name for name in _LIBRARIES if find_spec(name)],
     )
 
 

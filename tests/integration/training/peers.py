@@ -44,6 +44,8 @@ class Data(data_pb2_grpc.DataServiceServicer):
         self.gone = False
         self.away = False
         self.rows = ROWS
+        self.median = 40
+        self.trained_tokens = 0
         self.references: set[tuple[str, str]] = set()
 
     async def GetDatasetVersion(self, request: data_pb2.GetDatasetVersionRequest, _: Any) -> data_pb2.DatasetVersion:
@@ -62,9 +64,18 @@ class Data(data_pb2_grpc.DataServiceServicer):
                 rows=self.rows,
                 characters=self.rows * 40,
                 max_characters=80,
+                median_characters=self.median,
                 histogram_counts=[self.rows],
                 histogram_bounds=[128],
             ),
+        )
+
+    async def PreviewSupervision(
+        self, request: data_pb2.PreviewSupervisionRequest, _: Any
+    ) -> data_pb2.PreviewSupervisionResponse:
+        """Rows that are cut at any length."""
+        return data_pb2.PreviewSupervisionResponse(
+            rows=[data_pb2.SupervisedRow()] * request.limit, trained_tokens=self.trained_tokens, truncated_tokens=900
         )
 
     async def GetTokenStatistics(self, request: data_pb2.GetTokenStatisticsRequest, _: Any) -> data_pb2.TokenStatistics:

@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import pytest
 from aift.training.v1 import training_pb2 as pb
+from aift.training.v1 import worker_pb2
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
@@ -197,6 +198,59 @@ async def test_versions_that_cannot_be_gone_on_from_are_refused(
 ) -> None:
     error = await refusal(api.training.CreateTrainingJob(job_request(start_from=start, hyperparameters=values)))
     assert violations(error)[f"training_job.spec.{field}"].reason == reason
+
+
+@pytest.mark.parametrize(
+    ("rows", "values", "reason"),
+    [
+        (1, {"eval_split": 0.2}, "EMPTY_EVALUATION"),
+        (1, {"eval_steps": 5}, "EMPTY_EVALUATION"),
+        (100, {"eval_split": 0, "eval_steps": 5, "early_stopping_patience": 2}, "EMPTY_EVALUATION"),
+        (1, {}, ""),
+        (100, {"eval_split": 0}, ""),
+    ],
+)
+async def test_an_evaluation_without_rows_is_refused_where_one_is_asked_for(
+    api: Api, peers: Peers, rows: int, values: dict[str, Any], reason: str
+) -> None:
+    peers.data.rows = rows
+    call = api.training.CreateTrainingJob(job_request(hyperparameters=values))
+    if reason:
+        found = violations(await refusal(call))["training_job.spec.hyperparameters.eval_split"]
+        assert found.reason == reason
+        assert "eval_dataset_version" in found.description
+    else:
+        assert (await call).name
+
+
+async def test_rows_of_which_cutting_leaves_nothing_are_refused(api: Api, peers: Peers) -> None:
+    peers.data.median = 2000
+    error = await refusal(api.training.CreateTrainingJob(job_request(hyperparameters={"max_length": 64})))
+    found = violations(error)["training_job.spec.hyperparameters.max_length"]
+    assert found.reason == "NOTHING_TO_TRAIN"
+    assert "first 50 rows" in found.description
+    peers.data.trained_tokens = 1
+    assert (await api.training.CreateTrainingJob(job_request(hyperparameters={"max_length": 64}))).name
+
+
+async def test_what_no_worker_has_installed_is_refused(api: Api, app: TrainingApp, connect: Connect) -> None:
+    request = job_request(hyperparameters={"deepspeed_stage": 2, "method": pb.TRAINING_METHOD_QLORA})
+    request.validate_only = True
+    assert (await api.training.CreateTrainingJob(request)).spec.hyperparameters.deepspeed_stage == 2
+    worker = connect(f"127.0.0.1:{app.server.port}", "worker", tenant="system")
+    try:
+        for libraries in (["bitsandbytes"], ["bitsandbytes", "deepspeed"]):
+            machine = pb.MachineStatus(memory_total_bytes=1 << 40, libraries=libraries)
+            await worker.worker.ReportWorker(worker_pb2.ReportWorkerRequest(worker="bench", machine=machine))
+            if "deepspeed" in libraries:
+                assert (await api.training.CreateTrainingJob(request)).spec.processes == 0
+            else:
+                found = violations(await refusal(api.training.CreateTrainingJob(request)))
+                assert [*found] == ["training_job.spec.hyperparameters.deepspeed_stage"]
+                assert "pip install deepspeed" in found["training_job.spec.hyperparameters.deepspeed_stage"].description
+    finally:
+        async with app.database.transaction() as tx:
+            await tx.exec_driver_sql("DELETE FROM workers")
 
 
 async def test_unknown_and_unfinished_inputs_are_refused(api: Api, peers: Peers) -> None:

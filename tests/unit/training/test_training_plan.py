@@ -6,7 +6,7 @@ import pytest
 
 from services.core.errors import InvalidArgument
 from services.text.rows import Form
-from services.training_service.admission import Admitted, split_rows
+from services.training_service.admission import Admitted
 from services.training_service.domain import Spec
 from services.training_service.fitting import Machine
 from services.training_service.gpu_models import memory_of, same_model
@@ -14,6 +14,7 @@ from services.training_service.lengths import Lengths, padding_share
 from services.training_service.memory import Load, estimate
 from services.training_service.plan import Plan, Rate, optimizer_steps, plan
 from services.training_service.resolution import ResolvedBase, ResolvedRows
+from services.training_service.row_checks import split_rows
 from services.training_service.shape import ModelShape
 from services.training_service.trainer.hyperparameters import Hyperparameters
 
@@ -52,7 +53,7 @@ def make_plan(
     hyperparameters: Hyperparameters, machines: list[Machine], *, rows: int = 1200, rates: Sequence[Rate] = ()
 ) -> Plan:
     """The plan of a job on Llama 2 7B with rows of 100 characters, and one of 3,000."""
-    lengths = Lengths(counts=[0, rows], bounds=[64, 128], total=rows * 100, longest=3000, counted=False)
+    lengths = Lengths(counts=[0, rows], bounds=[64, 128], total=rows * 100, longest=3000, median=100, counted=False)
     found = ResolvedRows(
         name="datasets/a/versions/1",
         sha256="0",
@@ -254,7 +255,9 @@ def test_padding_is_what_batches_of_unlike_rows_would_hold() -> None:
 
 
 def test_rows_that_stand_for_all_have_their_mean_and_their_longest() -> None:
-    lengths = Lengths(counts=[900, 100], bounds=[16, 1024], total=900 * 10 + 100 * 400, longest=800, counted=True)
+    lengths = Lengths(
+        counts=[900, 100], bounds=[16, 1024], total=900 * 10 + 100 * 400, longest=800, median=10, counted=True
+    )
     drawn = lengths.typical(Hyperparameters(max_length=4096))
     assert len(drawn) == 1000
     assert sum(drawn) == pytest.approx(lengths.total, rel=0.02)

@@ -1,0 +1,101 @@
+"""Whether there is something to train and to evaluate, and whether a worker can: what is told before any begins."""
+
+from collections.abc import Iterator, Sequence
+
+from aift.training.v1 import training_pb2 as pb
+
+from services.core.errors import Violation
+from services.training_service.resolution import ResolvedBase, ResolvedRows, Resolver
+from services.training_service.trainer.hyperparameters import Hyperparameters
+
+
+def split_rows(rows: int, eval_split: float) -> tuple[int, int]:
+    """How many rows are trained on and how many are held out, as the trainer splits them."""
+    if eval_split <= 0 or rows < 1:
+        return rows, 0
+    held_out = min(rows - 1, max(1, round(rows * eval_split)))
+    return rows - held_out, held_out
+
+
+def too_few_rows(
+    hyperparameters: Hyperparameters, rows: ResolvedRows, held_out: ResolvedRows | None, path: str
+) -> Iterator[Violation]:
+    """Nothing is left to train on."""
+    train = rows.rows if held_out else split_rows(rows.rows, hyperparameters.eval_split)[0]
+    if train < 1:
+        yield Violation(
+            f"{path}.dataset_version",
+            "NO_ROWS",
+            f"{rows.name} has {rows.rows} row(s), none of which is left to train on.",
+            f"{rows.name} は {rows.rows} 行で、学習に使える行が残りません。",
+        )
+
+
+def no_evaluation(
+    hyperparameters: Hyperparameters,
+    asked: pb.Hyperparameters,
+    rows: ResolvedRows,
+    held_out: ResolvedRows | None,
+    path: str,
+) -> Iterator[Violation]:
+    """An evaluation was asked for, and there are no rows for it."""
+    if held_out:
+        if held_out.rows < 1:
+            yield Violation(
+                f"{path}.eval_dataset_version",
+                "NO_ROWS",
+                f"{held_out.name} has no rows to evaluate on.",
+                f"{held_out.name} には評価に使える行がありません。",
+            )
+        return
+    wanted = hyperparameters.eval_steps or (asked.HasField("eval_split") and asked.eval_split > 0)
+    if wanted and rows.rows > 0 and not split_rows(rows.rows, hyperparameters.eval_split)[1]:
+        yield Violation(
+            f"{path}.hyperparameters.eval_split",
+            "EMPTY_EVALUATION",
+            f"A share of {hyperparameters.eval_split:g} of {rows.rows} row(s) leaves none to evaluate on; raise it, name "
+            "an eval_dataset_version, or leave out eval_steps.",
+            f"{rows.rows} 行の {hyperparameters.eval_split:g} では評価用の行が残りません。値を大きくするか、"
+            "eval_dataset_version を指定するか、eval_steps を外してください。",
+        )
+
+
+def not_installed(
+    hyperparameters: Hyperparameters, workers: Sequence[pb.MachineStatus], path: str
+) -> Iterator[Violation]:
+    """No worker has a library that the training needs. Without any worker the job waits for one that has."""
+    needs = {
+        "deepspeed_stage": ("deepspeed", hyperparameters.deepspeed_stage > 0),
+        "method": ("bitsandbytes", hyperparameters.method == "qlora"),
+    }
+    for field, (library, needed) in needs.items():
+        if needed and workers and not any(library in worker.libraries for worker in workers):
+            yield Violation(
+                f"{path}.hyperparameters.{field}",
+                "NOT_INSTALLED",
+                f"Needs {library}, which no worker has. Install it there (pip install {library}) and restart the worker.",
+                f"{library} が必要ですが、どのワーカーにもありません。ワーカーで pip install {library} を実行し、"
+                "再起動してください。",
+            )
+
+
+async def cut_away(
+    resolver: Resolver, hyperparameters: Hyperparameters, rows: ResolvedRows, base: ResolvedBase, path: str
+) -> list[Violation]:
+    """Rows so long that cutting them leaves nothing to train. Only where most are that long the first ones are rendered."""
+    longest = hyperparameters.max_length
+    if hyperparameters.objective == "pretraining" or rows.lengths.median <= longest:
+        return []
+    seen = await resolver.sample(rows, base, longest)
+    if seen.trained_tokens or not seen.truncated_tokens:
+        return []
+    return [
+        Violation(
+            f"{path}.hyperparameters.max_length",
+            "NOTHING_TO_TRAIN",
+            f"Is {longest}: cut to it, none of the first {seen.rows} rows of {rows.name} has a trained token left. Raise it, "
+            "or shorten the prompts.",
+            f"値 {longest} で切り詰めると、{rows.name} の先頭 {seen.rows} 行のいずれにも学習対象のトークンが残りません。"
+            "値を大きくするか、プロンプトを短くしてください。",
+        )
+    ]
