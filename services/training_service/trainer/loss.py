@@ -11,9 +11,8 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import torch
-from torch.nn import functional
 
-from services.training_service.trainer import preference
+from services.training_service.trainer import head, preference
 from services.training_service.trainer.batches import Batch
 from services.training_service.trainer.hyperparameters import Hyperparameters
 
@@ -29,5 +28,4 @@ def loss_of(hyperparameters: Hyperparameters) -> Loss:
 def summed_loss(model: Any, batch: Batch) -> torch.Tensor:
     """Sum over the batch's trained tokens, in nats and fp32. Zero, with gradients of zero, where none is trained."""
     inputs = {name: value for name, value in batch.items() if name != "targets"}
-    logits = model(**inputs, use_cache=False).logits  # [trained, vocabulary]
-    return functional.cross_entropy(logits.float(), batch["targets"], reduction="sum")
+    return head.losses(model, inputs, batch["targets"]).sum()

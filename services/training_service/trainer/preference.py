@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from services.training_service.trainer import head
 from services.training_service.trainer.batches import Batch, collate, evaluation_batches, on_device
 from services.training_service.trainer.hyperparameters import Hyperparameters
 from services.training_service.trainer.ranks import Ranks
@@ -82,8 +83,7 @@ def with_reference(
 def _log_probabilities(model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
     """Sum over the trained tokens of each sequence, and their number: [sequences] each."""
     inputs = {name: value for name, value in batch.items() if name not in EXTRAS}
-    logits = model(**inputs, use_cache=False).logits  # [trained, vocabulary]
-    each = -functional.cross_entropy(logits.float(), batch["targets"], reduction="none")
+    each = -head.losses(model, inputs, batch["targets"])
     nothing = each.new_zeros(batch["reference"].numel())
     return nothing.index_add(0, batch["sequence"], each), nothing.index_add(0, batch["sequence"], torch.ones_like(each))
 

@@ -13,7 +13,7 @@ import torch
 import transformers
 
 from services.text.template import Template
-from services.training_service.trainer import checkpoint, evaluate, events, model, preference, zero
+from services.training_service.trainer import checkpoint, evaluate, events, head, model, preference, zero
 from services.training_service.trainer.batches import MicroBatches
 from services.training_service.trainer.best import Best
 from services.training_service.trainer.checkpoint import Place
@@ -101,6 +101,8 @@ def _load(job: JobFile, output_dir: Path, ranks: Ranks, reporter: Reporter, devi
     packing = bool(small) or (
         packs and hp.deepspeed_stage < 3 and bool(model.prove_packing(base, len(tokenizer), device))
     )
+    if hp.deepspeed_stage < 3:
+        head.prove_chunks(base, device)
     adapted = model.going_on(base, Path(job.adapter), hp) if job.adapter else model.with_adapters(base, hp)
     reporter.progress("loading_model", 1.0)
     reporter.progress("preparing_data", 0.0)
