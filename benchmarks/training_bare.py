@@ -1,8 +1,12 @@
-"""The peer of benchmarks.training: TRL's SFTTrainer as its documentation shows it. Prints one line of JSON."""
+"""The peer of benchmarks.training: TRL's SFTTrainer as its documentation shows it.
+
+Reads one line of JSON a training, {"gradient_checkpointing": bool}, and answers each with one; "{}" says that it is ready.
+"""
 
 from __future__ import annotations
 
 import json
+import statistics
 import sys
 import time
 from pathlib import Path
@@ -14,6 +18,7 @@ from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
+from benchmarks.training import LAST
 from services.training_service.trainer.data import prepare
 from services.training_service.trainer.evaluate import measure
 from services.training_service.trainer.job import parse
@@ -21,16 +26,18 @@ from services.training_service.trainer.ranks import Ranks
 
 
 class Clock(TrainerCallback):  # type: ignore[misc]
-    """Times the steps."""
+    """Times the steps after the first."""
 
     def __init__(self) -> None:
-        self.began, self.seconds = (0.0, 0.0), (0.0, 0.0)
+        self.trainer: Any = None
+        self.marks: list[tuple[float, float, int]] = []
+        """Wall clock, processor seconds and tokens, after the first step and after the last."""
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.began = time.monotonic(), time.process_time()
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.seconds = time.monotonic() - self.began[0], time.process_time() - self.began[1]
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step in (1, state.max_steps):
+            # TRL's own count without padding.
+            tokens = int(self.trainer._total_train_tokens)  # noqa: SLF001
+            self.marks.append((time.monotonic(), time.process_time(), tokens))
 
 
 def rows(path: Path) -> Dataset:
@@ -40,8 +47,16 @@ def rows(path: Path) -> Dataset:
 
 
 def main() -> None:
-    job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    path = sys.argv[1]
+    job = json.loads(Path(path).read_text(encoding="utf-8"))
     torch.set_num_threads(job["threads"])
+    print("{}", flush=True)
+    for line in sys.stdin:
+        print(json.dumps(train(job, f"{path}.bare", json.loads(line)["gradient_checkpointing"])), flush=True)
+
+
+def train(job: dict[str, Any], output: str, checkpointing: bool) -> dict[str, float]:
+    """The fields of benchmarks.training.Result."""
     path, hp = job["base_model"]["path"], job["hyperparameters"]
     clock = Clock()
     trainer = SFTTrainer(
@@ -51,34 +66,43 @@ def main() -> None:
         peft_config=LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM"),
         callbacks=[clock],
         args=SFTConfig(
-            output_dir=f"{sys.argv[1]}.bare",
+            output_dir=output,
             max_steps=hp["max_steps"],
             learning_rate=hp["learning_rate"],
             lr_scheduler_type="linear",
             warmup_steps=-(-3 * hp["max_steps"] // 100),
-            per_device_train_batch_size=4,
+            per_device_train_batch_size=hp["per_device_train_batch_size"],
             max_length=512,
+            gradient_checkpointing=checkpointing,
+            # Both sides tell every step and count in fp32; TRL's bf16 would only slow it down on these processors.
             logging_steps=1,
+            bf16=False,
             save_strategy="no",
             report_to="none",
-            # TRL's defaults for GPUs; both would only slow it down here.
-            bf16=False,
-            gradient_checkpointing=False,
             use_cpu=True,
         ),
     )
+    clock.trainer = trainer
     trainer.train()
-    tokens = int(trainer._total_train_tokens)  # noqa: SLF001 - TRL's own count without padding
-    seconds, cpu_seconds = clock.seconds
-    told = {"seconds": seconds, "cpu_seconds": cpu_seconds, "tokens": tokens, "eval_loss": held_out_loss(trainer, job)}
-    print(json.dumps(told))
+    (began, cpu_began, before), (ended, cpu_ended, tokens) = clock.marks
+    last = [entry for entry in trainer.state.log_history if "loss" in entry][-LAST:]
+    return {
+        "tokens_per_second": (tokens - before) / (ended - began),
+        "tokens_per_cpu_second": (tokens - before) / (cpu_ended - cpu_began),
+        "tokens": tokens,
+        "loss": statistics.fmean(float(entry["loss"]) for entry in last),
+        "grad_norm": statistics.fmean(float(entry["grad_norm"]) for entry in last),
+        "eval_loss": held_out_loss(trainer, job),
+    }
 
 
 def held_out_loss(trainer: SFTTrainer, job: dict[str, Any]) -> float:
     """By the same yardstick as ours."""
     tokenizer = AutoTokenizer.from_pretrained(job["base_model"]["path"])
-    held_out = prepare(parse(job), tokenizer, 512, lambda share: None).held_out
-    measured = measure(trainer.model, held_out, tokens=2048, packing=False, ranks=Ranks(), told=lambda share: None)
+    description = parse(job)
+    held_out = prepare(description, tokenizer, 512, lambda share: None).held_out
+    hp = description.hyperparameters
+    measured = measure(trainer.model, held_out, hp, tokens=2048, packing=False, ranks=Ranks(), told=lambda share: None)
     return measured["eval_loss"]
 
 
