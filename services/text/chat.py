@@ -13,6 +13,7 @@ from typing import Any
 
 from services.text.problems import Problem, ProblemError
 from services.text.rows import Message
+from services.text.special_tokens import SpecialTokens, special_tokens
 
 Span = tuple[int, int]
 _GENERATION_MARK = re.compile(r"\{%-?\s*generation\s*-?%\}")
@@ -56,24 +57,16 @@ def render_spans(messages: Sequence[Message], chat_template: str, tokenizer: Any
         _check_system(messages, messages[0].content.strip(), text)
     else:
         text, spans = _known_spans(messages, chat_template, tokenizer)
-    special = special_token_pattern(tokenizer)
-    end_of_text = re.compile(r"\s*" + re.escape(str(tokenizer.eos_token)))
-    return text, [(start, _with_stop(text, start, end, special, end_of_text)) for start, end in spans]
+    special = special_tokens(tokenizer)
+    return text, [(start, _with_stop(text, start, end, special)) for start, end in spans]
 
 
-def special_token_pattern(tokenizer: Any) -> re.Pattern[str]:
-    """Matches any of the tokenizer's special tokens."""
-    tokens = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
-    tokens |= {str(token) for token in tokenizer.all_special_tokens}
-    return re.compile("|".join(re.escape(token) for token in sorted(tokens, key=len, reverse=True)) or r"(?!)")
-
-
-def _with_stop(text: str, start: int, end: int, special: re.Pattern[str], end_of_text: re.Pattern[str]) -> int:
+def _with_stop(text: str, start: int, end: int, special: SpecialTokens) -> int:
     """The span's end, moved past a stop token that follows directly and is not in the span yet."""
-    inside = [match.end() for match in special.finditer(text, start, end)]
+    inside = [match.end() for match in special.any.finditer(text, start, end)]
     if inside and not text[inside[-1] : end].strip():
         return inside[-1]
-    following = end_of_text.match(text, end) or special.match(text, end)
+    following = special.end_of_text.match(text, end) or special.any.match(text, end)
     return following.end() if following else end
 
 
@@ -82,8 +75,9 @@ def _render(messages: Sequence[Message], chat_template: str, tokenizer: Any, **o
     from transformers.utils.chat_template_utils import render_jinja_template
 
     turns = [{"role": message.role, "content": message.content} for message in messages]
+    tokens = _tokens(tokenizer, chat_template)
     try:
-        texts, spans = render_jinja_template([turns], chat_template=chat_template, **options, **_tokens(tokenizer))
+        texts, spans = render_jinja_template([turns], chat_template=chat_template, **options, **tokens)
     except TemplateError as error:
         raise ProblemError(
             Problem(
@@ -96,8 +90,9 @@ def _render(messages: Sequence[Message], chat_template: str, tokenizer: Any, **o
     return texts[0], [(start, end) for start, end in spans[0]] if spans else []
 
 
-def _tokens(tokenizer: Any) -> dict[str, Any]:
-    return dict(tokenizer.special_tokens_map)
+def _tokens(tokenizer: Any, chat_template: str) -> dict[str, Any]:
+    """Those that the template may ask for: each given one is copied for every conversation."""
+    return {name: token for name, token in tokenizer.special_tokens_map.items() if name in chat_template}
 
 
 def _known_spans(messages: Sequence[Message], chat_template: str, tokenizer: Any) -> tuple[str, list[Span]]:

@@ -12,6 +12,7 @@ from services.text.encoding import encode, leading_ids
 from services.text.markers import Markers, find_markers
 from services.text.problems import Problem, ProblemError
 from services.text.rows import Form, Message
+from services.text.special_tokens import special_tokens
 
 Kind = Literal["markers", "chat", "plain"]
 TrainOn = Literal["completion", "all"]
@@ -114,7 +115,7 @@ def bind(template: Template, tokenizer: Any) -> Template:
     except ProblemError as error:
         raise TemplateError(*error.problems) from error
     tail = text[slice(*spans[-1])].rstrip() if spans else ""
-    stops = [match.group() for match in chat.special_token_pattern(tokenizer).finditer(tail)]
+    stops = [match.group() for match in special_tokens(tokenizer).any.finditer(tail)]
     stop = stops[-1] if stops and tail.endswith(stops[-1]) else _end_of_text(tokenizer)
     return replace(template, chat_template=jinja, stop=(stop,))
 

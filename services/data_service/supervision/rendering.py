@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from services.data_service.supervision.protocol import Answer, RenderedRow, Request, Trouble
 from services.text import template as templates
@@ -45,7 +46,7 @@ def bound(folder: str, template: str) -> tuple[Any, Template]:
 
 def example_of(row: str | bytes, template: Template) -> Example:
     """The row of a checked version as the trainer reads it."""
-    return parse(json.loads(row), template.form, template.markers, tools=True)
+    return parse(orjson.loads(row), template.form, template.markers, tools=True)
 
 
 def _row(row: str, template: Template, tokenizer: Any, max_length: int) -> list[RenderedRow]:
