@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import islice
 
 import streamlit as st
@@ -59,30 +60,35 @@ def show_intake() -> None:
             _FROM[source](dataset.strip(), reading)
 
 
-def check(sent: SentFile, dataset: str, reading: Reading) -> None:
-    """Starts the check of a file that was sent, and shows it."""
-    client = signed_in_client()
-    name = stem(sent.filename)
-    follow(client.datasets.validate(dataset or slug(name), sent.upload, new=name, **reading))
+def check(sent: Sequence[SentFile], dataset: str, reading: Reading) -> None:
+    """Starts the check of each file that was sent, and shows them."""
+    datasets = signed_in_client().datasets
+    names = [stem(file.filename) for file in sent]
+    follow(
+        *(
+            datasets.validate(dataset or slug(name), file.upload, new=name, **reading)
+            for file, name in zip(sent, names, strict=True)
+        )
+    )
 
 
-def follow(job: data_pb2.DataJob) -> None:
-    """Puts a data job into the address and shows it."""
-    st.query_params["job"] = job.name.removeprefix("dataJobs/")
+def follow(*jobs: data_pb2.DataJob) -> None:
+    """Puts data jobs into the address and shows them."""
+    st.query_params["job"] = [job.name.removeprefix("dataJobs/") for job in jobs]
     st.query_params.pop("upload", None)
     st.rerun()
 
 
 def _from_computer(dataset: str, reading: Reading) -> None:
     sent = file_chooser("file-chooser")
-    if sent is not None:
+    if sent:
         check(sent, dataset, reading)
     waiting = st.query_params.get("upload")
     if waiting:
         upload = signed_in_client().uploads.get(waiting)
         st.write(say("送信済み: ", "Sent: ") + literal(upload.filename))
         if st.button(say("検証する", "Check it"), type="primary"):
-            check(SentFile(upload=upload.name, filename=upload.filename), dataset, reading)
+            check([SentFile(upload=upload.name, filename=upload.filename)], dataset, reading)
 
 
 def _from_drop(dataset: str, reading: Reading) -> None:

@@ -1,4 +1,4 @@
-"""A data job: how far it is, how it ended, and what to do then."""
+"""Data jobs: how far they are, how they ended, and what to do then."""
 
 from __future__ import annotations
 
@@ -18,8 +18,49 @@ from frontend.uploader import SentFile
 _LOOKED_AT = 30
 
 
-def show_job(name: str) -> None:
-    """The job that the address names; while it works, once a second."""
+def show_jobs(names: list[str]) -> None:
+    """The jobs that the address names: one in full, several as a line each."""
+    if len(names) == 1:
+        _show_job(names[0])
+    elif names:
+        with problems_shown():
+            jobs = [signed_in_client().datasets.job(name) for name in names]
+            working = any(job.state not in ENDED for job in jobs)
+            st.fragment(_lines, run_every=1 if working else None)(names, working=working)
+
+
+def _lines(names: list[str], *, working: bool) -> None:
+    with problems_shown():
+        jobs = [signed_in_client().datasets.job(name) for name in names]
+        for job in jobs:
+            left, right = st.columns([4, 1])
+            with left:
+                _line(job)
+            if right.button(say("表示", "Show"), key=f"line-{job.name}"):
+                _turn_to(job)
+        if working and all(job.state in ENDED for job in jobs):
+            st.rerun()  # what they made belongs to the lists below
+
+
+def _line(job: data_pb2.DataJob) -> None:
+    if job.state == data_pb2.DATA_JOB_STATE_SUCCEEDED:
+        rows = say(f"{job.rows:,} 行", f"{job.rows:,} rows")
+        st.success(f"{job.dataset_version} · {rows}", icon=":material/check:")
+    elif job.state == data_pb2.DATA_JOB_STATE_FAILED:
+        st.error(f"{job.dataset}: {localized(job.failure.message)}", icon=":material/error:")
+    elif job.state == data_pb2.DATA_JOB_STATE_CANCELLED:
+        st.info(f"{job.dataset}: " + say("中止しました。", "It was cancelled."))
+    else:
+        _bar(job)
+
+
+def _turn_to(job: data_pb2.DataJob) -> None:
+    st.query_params["job"] = job.name.removeprefix("dataJobs/")
+    st.rerun()
+
+
+def _show_job(name: str) -> None:
+    """While it works, once a second."""
     with problems_shown():
         job = signed_in_client().datasets.job(name)
         if job.state not in ENDED:
@@ -28,16 +69,15 @@ def show_job(name: str) -> None:
             _ended(job)
 
 
-def show_running(shown: str) -> None:
-    """Jobs that are at work besides the one that is shown, so that nobody has to keep an address."""
+def show_running(shown: list[str]) -> None:
+    """Jobs that are at work besides those that are shown, so that nobody has to keep an address."""
     found = islice(signed_in_client().datasets.jobs(), _LOOKED_AT)
-    running = [job for job in found if job.state not in ENDED and job.name != f"dataJobs/{shown}"]
+    running = [job for job in found if job.state not in ENDED and job.name.removeprefix("dataJobs/") not in shown]
     for job in running:
         left, right = st.columns([4, 1])
         left.write(f"{words.job_kind(job.kind)} · {job.dataset} · {words.job_phase(job)}")
         if right.button(say("表示", "Show"), key=f"show-{job.name}"):
-            st.query_params["job"] = job.name.removeprefix("dataJobs/")
-            st.rerun()
+            _turn_to(job)
 
 
 def _progress(name: str) -> None:
@@ -46,12 +86,16 @@ def _progress(name: str) -> None:
         job = client.datasets.job(name)
         if job.state in ENDED:
             st.rerun()
-        now = progress_of(job)
-        share = min(now.done / now.total, 1.0) if now.total else 0.0
-        rows = say(f"{job.rows:,} 行", f"{job.rows:,} rows") if job.rows else ""
-        st.progress(share, text=f"{words.job_phase(job)} · {job.dataset}" + (f" · {rows}" if rows else ""))
+        _bar(job)
         if st.button(say("中止する", "Cancel")):
             client.datasets.cancel_job(name)
+
+
+def _bar(job: data_pb2.DataJob) -> None:
+    now = progress_of(job)
+    share = min(now.done / now.total, 1.0) if now.total else 0.0
+    rows = say(f"{job.rows:,} 行", f"{job.rows:,} rows") if job.rows else ""
+    st.progress(share, text=f"{words.job_phase(job)} · {job.dataset}" + (f" · {rows}" if rows else ""))
 
 
 def _ended(job: data_pb2.DataJob) -> None:
@@ -123,4 +167,4 @@ def _again(job: data_pb2.DataJob) -> None:
         reading = reading_options("again")
         if st.button(say("検証し直す", "Check again"), type="primary"):
             upload = signed_in_client().uploads.get(job.upload)
-            check(SentFile(upload=upload.name, filename=upload.filename), job.dataset, reading)
+            check([SentFile(upload=upload.name, filename=upload.filename)], job.dataset, reading)

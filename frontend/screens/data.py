@@ -6,19 +6,18 @@ import streamlit as st
 
 from frontend.data.catalogue import show_catalogue
 from frontend.data.intake import show_intake
-from frontend.data.job import show_job, show_running
+from frontend.data.job import show_jobs, show_running
 from frontend.session import problems_shown, say
 
 
 def show() -> None:
-    """The page. The address names the job (?job=), the data set, the version and the view that are looked at."""
+    """The page. The address names the jobs (?job=), the data set, the version and the view that are looked at."""
     st.title(say("データ", "Data"))
     show_intake()
-    job = st.query_params.get("job", "")
-    if job:
-        show_job(job)
+    jobs = st.query_params.get_all("job")
+    show_jobs(jobs)
     with problems_shown():
-        show_running(job)
+        show_running(jobs)
         show_catalogue()
 
 

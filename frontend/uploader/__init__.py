@@ -1,8 +1,7 @@
-"""The file chooser: drag and drop, a bar, pieces sent one after the other, going on where it was cut."""
+"""The file chooser: drag and drop of several files, a bar each, sent one after the other, going on where it was cut."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,22 +21,20 @@ class SentFile:
     filename: str
 
 
-def file_chooser(key: str) -> SentFile | None:
-    """Shows the chooser; gives the file in the one run that follows its arrival."""
+def file_chooser(key: str) -> list[SentFile]:
+    """Shows the chooser; gives the files in the one run that follows their arrival."""
     # Registered in every run: the registry is the server's, and tests have one each.
     mount = st.components.v2.component("aift_uploader", html=_HTML, css=_CSS, js=_JS)
     result = mount(key=key, data=_words(), on_done_change=lambda: None)
-    done = result.get("done")
-    if not isinstance(done, Mapping):
-        return None
-    return SentFile(upload=str(done["upload"]), filename=str(done["filename"]))
+    return [SentFile(upload=str(one["upload"]), filename=str(one["filename"])) for one in result.get("done") or ()]
 
 
 def _words() -> dict[str, str]:
     return {
         "language": language(),
-        "drop": say("ここにファイルをドラッグ＆ドロップ", "Drag and drop a file here"),
-        "choose": say("ファイルを選択", "Choose a file"),
+        "drop": say("ここにファイルをドラッグ＆ドロップ（複数可）", "Drag and drop files here"),
+        "choose": say("ファイルを選択", "Choose files"),
+        "remove": say("取り消す", "Remove"),
         "send": say("アップロード", "Upload"),
         "stop": say("中断", "Pause"),
         "resume": say("再開", "Go on"),

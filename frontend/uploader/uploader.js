@@ -1,4 +1,4 @@
-// Sends a chosen file in pieces to /uploads, and tells Python when the service has it whole.
+// Sends chosen files in pieces to /uploads, one after the other, and tells Python when the service has them whole.
 // What was sent is remembered by name, size and time of the file, so that choosing it again goes on.
 
 const PIECE = 32 * 1024 * 1024; // four of the service's parts: what a cut connection costs at most
@@ -17,10 +17,11 @@ class Chooser {
   constructor(root) {
     const find = (name) => root.querySelector(name);
     this.parts = Object.fromEntries(
-      ["drop", "hint", "choose", "file", "name", "told", "send", "stop", "error"].map((n) => [n, find("." + n)]),
+      ["drop", "hint", "choose", "files", "begin", "send", "stop"].map((n) => [n, find("." + n)]),
     );
     this.parts.input = find("input");
-    this.parts.bar = find("progress");
+    this.parts.row = find("template");
+    this.files = [];
     this.sending = null;
     this.listen();
   }
@@ -30,14 +31,18 @@ class Chooser {
     this.parts.hint.textContent = words.drop;
     this.parts.choose.textContent = words.choose;
     this.parts.input.setAttribute("aria-label", words.choose);
-    this.parts.send.textContent = this.sent ? words.resume : words.send;
     this.parts.stop.textContent = words.stop;
+    for (const file of this.files) file.speak(words);
+    this.refresh();
   }
 
   listen() {
     const { drop, choose, input, send, stop } = this.parts;
     choose.onclick = () => input.click();
-    input.onchange = () => this.take(input.files[0]);
+    input.onchange = () => {
+      this.take(input.files);
+      input.value = ""; // so that the same file can be chosen again
+    };
     send.onclick = () => this.send();
     stop.onclick = () => this.sending?.abort();
     drop.ondragover = (event) => { event.preventDefault(); drop.classList.add("over"); };
@@ -45,45 +50,91 @@ class Chooser {
     drop.ondrop = (event) => {
       event.preventDefault();
       drop.classList.remove("over");
-      this.take(event.dataTransfer.files[0]);
+      this.take(event.dataTransfer.files);
     };
   }
 
-  take(file) {
-    if (!file || this.sending) return;
-    this.chosen = file;
-    this.sent = 0;
-    this.parts.file.hidden = false;
-    this.parts.name.textContent = file.name;
-    this.parts.send.hidden = false;
-    this.parts.send.textContent = this.words.send;
-    this.parts.error.hidden = true;
-    this.parts.bar.value = 0;
-    this.parts.told.textContent = size(file.size);
+  // More may be chosen while others are sent; those that have arrived make room.
+  take(chosen) {
+    for (const file of this.files.filter((known) => known.told)) this.remove(file);
+    for (const file of chosen) {
+      const row = this.parts.row.content.cloneNode(true).firstElementChild;
+      this.parts.files.append(row);
+      this.files.push(new Sent(file, row, this.words, (gone) => this.remove(gone)));
+    }
+    this.refresh();
   }
 
+  remove(file) {
+    file.row.remove();
+    this.files = this.files.filter((other) => other !== file);
+    this.refresh();
+  }
+
+  refresh() {
+    const { begin, send, stop } = this.parts;
+    const left = this.files.filter((file) => !file.upload);
+    begin.hidden = !left.length;
+    send.hidden = Boolean(this.sending);
+    stop.hidden = !this.sending;
+    send.textContent = left.some((file) => file.begun) ? this.words.resume : this.words.send;
+  }
+
+  // One after the other: the line is the same for all of them.
   async send() {
     if (this.sending) return;
     this.sending = new AbortController();
-    this.parts.send.hidden = true;
-    this.parts.stop.hidden = false;
-    this.parts.error.hidden = true;
+    const { signal } = this.sending;
+    const tried = new Set();
+    this.refresh();
+    let next;
+    while (!signal.aborted && (next = this.files.find((file) => !file.upload && !tried.has(file)))) {
+      tried.add(next);
+      await next.send(signal);
+      this.refresh();
+    }
+    this.sending = null;
+    const fresh = this.files.filter((file) => file.upload && !file.told);
+    for (const file of fresh) file.told = true;
+    this.refresh();
+    if (fresh.length) this.onDone(fresh.map((file) => ({ upload: file.upload, filename: file.chosen.name })));
+  }
+}
+
+// A chosen file, its line, and how far it is.
+class Sent {
+  constructor(chosen, row, words, onRemove) {
+    this.chosen = chosen;
+    this.row = row;
+    this.begun = false;
+    this.upload = null;
+    this.told = false;
+    this.parts = Object.fromEntries(["name", "told", "drop-it", "error"].map((n) => [n, row.querySelector("." + n)]));
+    this.parts.bar = row.querySelector("progress");
+    this.parts.name.textContent = chosen.name;
+    this.parts.told.textContent = size(chosen.size);
+    this.parts["drop-it"].onclick = () => onRemove(this);
+    this.speak(words);
+  }
+
+  speak(words) {
+    this.words = words;
+    this.parts["drop-it"].setAttribute("aria-label", `${words.remove}: ${this.chosen.name}`);
+  }
+
+  async send(signal) {
+    this.begun = true;
+    this.parts.error.hidden = this.parts["drop-it"].hidden = true;
     try {
-      const upload = await sendWhole(this.chosen, this.sending.signal, (done, what) => this.show(done, what));
+      this.upload = (await sendWhole(this.chosen, signal, (done, what) => this.show(done, what))).name;
       this.parts.told.textContent = this.words.sent;
-      this.onDone({ upload: upload.name, filename: this.chosen.name });
     } catch (problem) {
-      this.parts.send.hidden = false;
-      this.parts.send.textContent = this.words.resume;
+      this.parts["drop-it"].hidden = false;
       if (problem.name !== "AbortError") this.complain(problem);
-    } finally {
-      this.sending = null;
-      this.parts.stop.hidden = true;
     }
   }
 
   show(done, what) {
-    this.sent = done;
     this.parts.bar.value = this.chosen.size ? done / this.chosen.size : 1;
     this.parts.told.textContent = `${this.words[what]} ${size(done)} / ${size(this.chosen.size)}`;
   }

@@ -108,8 +108,8 @@ def open_page(system: System, monkeypatch: pytest.MonkeyPatch) -> Open:
     for name in ("AIFT_TOKEN", "AIFT_TOKEN_FILE", "AIFT_DATA_ADDRESS"):
         monkeypatch.delenv(name, raising=False)
 
-    def run(page: str, **query: str) -> AppTest:
-        test = AppTest.from_file(str(ROOT / "frontend/script.py"), default_timeout=60)
+    def run(page: str, **query: str | list[str]) -> AppTest:
+        test = AppTest.from_file(str(ROOT / "frontend/script.py"), default_timeout=180)
         test.run()
         for name, value in query.items():
             test.query_params[name] = value

@@ -113,6 +113,22 @@ def test_a_large_file_streams_and_goes_on_after_a_reload(browser_page: Page, cli
     picture(page, "data-large")
 
 
+def test_several_files_are_sent_one_after_the_other(browser_page: Page, client: Client, tmp_path: Path) -> None:
+    page = browser_page
+    files = [tmp_path / f"several-{number}.jsonl" for number in range(3)]
+    for number, file in enumerate(files):
+        file.write_text('{"instruction": "色は？", "response": "青です。"}\n' * (number + 1), encoding="utf-8")
+    page.goto("/data")
+    page.locator("input[type=file]").set_input_files(files)
+    expect(page.get_by_role("progressbar")).to_have_count(3)
+    page.get_by_role("button", name="取り消す: several-1.jsonl").click()
+    page.get_by_role("button", name="アップロード", exact=True).click()
+    expect(page.get_by_text("datasets/several-0/versions/1 · 1 行")).to_be_visible()
+    expect(page.get_by_text("datasets/several-2/versions/1 · 3 行")).to_be_visible()
+    picture(page, "data-several")
+    assert not [one for one in client.datasets.list() if one.name == "datasets/several-1"]
+
+
 def test_other_hosts_cannot_pose_as_the_page(system: System) -> None:
     address = f"http://{system.addresses['page']}/"
     assert httpx.get(address).status_code == httpx.codes.OK

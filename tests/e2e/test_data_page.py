@@ -73,10 +73,20 @@ def test_a_sent_file_is_checked(open_page: Open, client: Client, written: Writte
     assert client.datasets.version("datasets/page-sent/versions/1").statistics.rows == 40
 
 
+def test_several_jobs_are_a_line_each(open_page: Open, client: Client, written: WrittenRows) -> None:
+    sent = [client.uploads.send(written(name, ROWS)) for name in ("page-one.jsonl", "page-two.jsonl")]
+    jobs = [client.datasets.validate(upload.filename[:8], upload.name, new="") for upload in sent]
+    versions = [client.datasets.wait(job.name).dataset_version for job in jobs]
+    page = open_page("data", job=[job.name.removeprefix("dataJobs/") for job in jobs])
+    assert [success.value for success in page.success] == [f"{version} · 40 行" for version in versions]
+    next(b for b in page.button if b.key == f"line-{jobs[1].name}").click().run()
+    assert job_of(healthy(page)) == jobs[1].name.removeprefix("dataJobs/")
+
+
 def test_a_refused_file_is_checked_again_in_another_way(open_page: Open, client: Client, written: WrittenRows) -> None:
     sent = client.uploads.send(written("page-again.jsonl", [*ROWS, {"instruction": "x", "response": ""}]))
     page = open_page("data", upload=sent.name)
-    button(page, "検証する")
+    next(b for b in page.button if b.label == "検証する").click().run()  # it may show the refusal already
     first = client.datasets.job(job_of(page))
     while first.state in (data_pb2.DATA_JOB_STATE_QUEUED, data_pb2.DATA_JOB_STATE_RUNNING):
         first = client.datasets.job(first.name)
@@ -113,6 +123,10 @@ def test_preparation_with_before_and_after(open_page: Open, client: Client, vers
     next(box for box in page.selectbox if box.key == "prepare-normalize").select("halfwidth-kana")
     page.multiselect[0].select("emails")
     healthy(page.run())
+    address = dict(page.query_params)
+    again = open_page("data", **address)
+    assert next(box for box in again.selectbox if box.key == "prepare-normalize").value == "halfwidth-kana"
+    assert again.multiselect[0].value == ["emails"]
     button(page, "プレビュー")
     assert metrics(page)["変更"] == "40 / 40"
     assert "<ins" in html(page)
