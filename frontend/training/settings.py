@@ -7,9 +7,9 @@ from typing import Final
 
 import streamlit as st
 from aift.hyperparameters import FIELDS, as_settings, hyperparameters
+from aift.presets import PRESETS, USUAL
 from google.protobuf.json_format import MessageToDict
 
-from frontend.presets import PRESETS, USUAL
 from frontend.session import say
 from frontend.training import words
 from frontend.training.draft import Draft

@@ -44,6 +44,8 @@ class TrainingFile:
     display_name: str = ""
     sample_prompts: tuple[str, ...] = ()
     processes: int = 0
+    preset: str = ""
+    """Settings to begin with, "24GB" or "32B" (see aift.presets); `hyperparameters` win."""
     hyperparameters: Mapping[str, object] = field(default_factory=dict)
     """By any of their names."""
 

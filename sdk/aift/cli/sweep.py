@@ -12,7 +12,7 @@ from aift.cli.failures import FAILED
 from aift.cli.output import Json, brief, notes, out, print_json, table
 from aift.cli.train import data_version, spec_of
 from aift.cli.training_display import state_word
-from aift.cli.training_options import BaseModel, Config, EvalData, Set, described
+from aift.cli.training_options import BaseModel, Config, EvalData, Preset, Set, described
 from aift.client import Client
 from aift.errors import AiftError, invalid
 from aift.jobs import ENDED
@@ -43,6 +43,7 @@ def sweep(
     ] = None,
     base_model: BaseModel = None,
     eval_data: EvalData = None,
+    preset: Preset = None,
     config: Config = None,
     assignments: Set = None,
     name: Annotated[
@@ -59,7 +60,7 @@ def sweep(
     points = list(itertools.product(data or [""], combinations(grid or ())))
     if len(points) > MOST_JOBS:
         raise _too_many(len(points))
-    given = {"base_model": base_model, "eval_data": eval_data}
+    given = {"base_model": base_model, "eval_data": eval_data, "preset": preset}
     with session.client() as client:
         sent = {item: data_version(client, item, json_form=json) for item in data or ()}
         wanted = [

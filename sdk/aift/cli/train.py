@@ -9,7 +9,19 @@ from aift.cli import session
 from aift.cli.jobs import follow, render_job
 from aift.cli.output import Json, brief, facts, in_bytes, in_time, notes, out, print_json, show, table
 from aift.cli.report import render_report
-from aift.cli.training_options import BaseModel, Config, Data, EvalData, Fit, Gpu, Model, Set, StartFrom, described
+from aift.cli.training_options import (
+    BaseModel,
+    Config,
+    Data,
+    EvalData,
+    Fit,
+    Gpu,
+    Model,
+    Preset,
+    Set,
+    StartFrom,
+    described,
+)
 from aift.cli.transfers import TransferBars
 from aift.client import Client
 from aift.errors import invalid
@@ -27,6 +39,7 @@ def plan(
     data: Data = None,
     eval_data: EvalData = None,
     start_from: StartFrom = None,
+    preset: Preset = None,
     config: Config = None,
     assignments: Set = None,
     processes: Annotated[
@@ -44,6 +57,7 @@ def plan(
         "data": data,
         "eval_data": eval_data,
         "start_from": start_from,
+        "preset": preset,
         "processes": processes,
     }
     wanted = described(given, settings, config=config, assignments=assignments or (), rest=context.args)
@@ -60,6 +74,7 @@ def train(
     eval_data: EvalData = None,
     model: Model = None,
     start_from: StartFrom = None,
+    preset: Preset = None,
     config: Config = None,
     assignments: Set = None,
     output: Annotated[
@@ -110,6 +125,7 @@ def train(
         "data": data,
         "eval_data": eval_data,
         "start_from": start_from,
+        "preset": preset,
         "model": model,
         "output": output,
         "display_name": display_name,

@@ -13,6 +13,7 @@ from aift.hyperparameter_help import HELP
 from aift.hyperparameters import FIELDS, aliases_of, overridden
 from aift.job_file import TrainingFile, read_training_file, training_file
 from aift.language import text
+from aift.presets import preset
 
 ANY_NAME = {"allow_extra_args": True, "ignore_unknown_options": True}
 """context_settings of a command that takes hyperparameters by any of their names."""
@@ -61,6 +62,16 @@ StartFrom = Annotated[
         help=text(
             "A trained version to go on from: models/x, models/x/versions/n, models/x@alias.",
             "続きから学習する学習済みモデル: models/x、models/x/versions/n、models/x@別名。",
+        ),
+    ),
+]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        help=text(
+            "Settings for a GPU of this memory, or the manual's 32B recipe: 8GB, 16GB, 24GB, 40GB, 80GB, 32B; others win.",
+            "GPU メモリ別の推奨設定、または 32B のレシピ: 8GB、16GB、24GB、40GB、80GB、32B。他の指定が優先します。",
         ),
     ),
 ]
@@ -127,7 +138,8 @@ def described(
     assignments: Sequence[str],
     rest: Sequence[str],
 ) -> TrainingFile:
-    """One training from a file, then --set and options by other names (`rest`), then `given`; the later wins.
+    """One training from a preset, then a file, then --set and options by other names (`rest`), then `given`; the later
+    wins.
 
     Raises AiftError, UNKNOWN_HYPERPARAMETER with the nearest name among them.
     """
@@ -136,8 +148,10 @@ def described(
     fields = {name: value for name, value in vars(file).items() if name != "hyperparameters"}
     for layer in (vars(by_name), given):
         fields.update({name: value for name, value in layer.items() if value and name in fields})
-    asked = overridden(by_name.hyperparameters, settings)
-    return TrainingFile(**fields, hyperparameters=overridden(file.hyperparameters, asked))
+    asked = overridden(file.hyperparameters, overridden(by_name.hyperparameters, settings))
+    if name := str(fields.get("preset") or ""):
+        asked = overridden(preset(name).settings, asked)
+    return TrainingFile(**fields, hyperparameters=asked)
 
 
 def _option(name: str, descriptor: FieldDescriptor) -> inspect.Parameter:

@@ -49,6 +49,19 @@ def test_a_sweep_that_makes_no_sense_starts_nothing(aift: Any, system: Any, argu
     assert not system.training.every_request
 
 
+def test_a_preset_is_where_settings_begin(aift: Any, system: Any, tmp_path: Path) -> None:
+    file = tmp_path / "train.yaml"
+    file.write_text("preset: 32b\nqlora_alpha: 64\n", encoding="utf-8")
+    assert aift("plan", *BASE, "--data", "d", "--config", str(file), "--max-length", "256").returncode == 0
+    asked = system.training.planned.spec.hyperparameters
+    assert (asked.method, asked.lora_r) == (pb.TRAINING_METHOD_QLORA, 128)
+    assert (asked.lora_alpha, asked.max_length, asked.gradient_accumulation_steps) == (64, 256, 32)
+    assert aift("plan", *BASE, "--data", "d", "--preset", "24GB").returncode == 0
+    assert system.training.planned.spec.hyperparameters.lora_r == 32
+    done = aift("plan", *BASE, "--data", "d", "--preset", "12GB", "--json")
+    assert json.loads(done.stdout)["error"]["reason"] == "UNKNOWN_PRESET"
+
+
 def test_a_sweep_waits_and_tells_by_its_exit_code(aift: Any, system: Any) -> None:
     assert aift("sweep", *BASE, "--data", "d", "--wait").returncode == 0
     system.training.state = pb.TRAINING_JOB_STATE_FAILED

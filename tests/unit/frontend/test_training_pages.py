@@ -9,10 +9,10 @@ import pytest
 from aift.data.v1 import data_pb2
 from aift.hyperparameter_help import HELP
 from aift.hyperparameters import FIELDS, choices, hyperparameters
+from aift.presets import PRESETS, USUAL
 from aift.registry.v1 import registry_pb2
 from aift.training.v1 import training_pb2
 
-from frontend.presets import PRESETS, USUAL
 from frontend.training import charts, draft, history, log, objective, settings, siblings, standing, timeline
 from frontend.training.start import Start
 from services.text.rows import Form

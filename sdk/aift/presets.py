@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from aift.errors import invalid
+
 USUAL: Final[Mapping[str, object]] = {
     "method": "lora",
     "learning_rate": 3e-4,
@@ -71,3 +73,21 @@ PRESETS: Final = (
         },
     ),
 )
+
+
+def preset(name: str) -> Preset:
+    """The one of this name, such as "24GB" or "32B", however it is written. Raises AiftError UNKNOWN_PRESET."""
+    for one in PRESETS:
+        if _plain(name) in (_plain(one.label), _plain(one.label).removesuffix("gb")):
+            return one
+    known = ", ".join(one.label.replace(" ", "") for one in PRESETS)
+    raise invalid(
+        "preset",
+        "UNKNOWN_PRESET",
+        f"There is no preset {name!r}. Choose one of {known}.",
+        f"プリセット {name!r} はありません。次から選んでください: {known}",
+    )
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace(" ", "").replace("-", "").replace("_", "")
