@@ -33,6 +33,15 @@ class SystemMessageDropped(DomainError):
     ja = "{base_model}: {detail_ja}。"
 
 
+class ToolTurnDropped(DomainError):
+    """The chat template shows no turns of tools, and the row has some."""
+
+    reason = "TOOL_TURN_DROPPED"
+    status = "FAILED_PRECONDITION"
+    en = "{base_model}: {detail_en}."
+    ja = "{base_model}: {detail_ja}。"
+
+
 class NoStopToken(DomainError):
     """The tokenizer has no token that could end an answer."""
 
@@ -87,6 +96,7 @@ _BY_REASON: dict[str, type[DomainError]] = {
         TemplateNotMarked,
         TemplateRefusedRow,
         SystemMessageDropped,
+        ToolTurnDropped,
         NoStopToken,
         TokenizerWithoutOffsets,
         TokenizerUnreadable,

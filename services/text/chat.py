@@ -18,6 +18,24 @@ from services.text.special_tokens import SpecialTokens, special_tokens
 Span = tuple[int, int]
 _GENERATION_MARK = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
+_LEFT_OUT = {
+    "system": (
+        "SYSTEM_MESSAGE_DROPPED",
+        "the system message",
+        " system メッセージ",
+        "write its text into the first user message, remove it, or take a model whose template has one",
+        "最初の user メッセージに含めるか、取り除くか、system に対応したモデルを選んでください",
+    ),
+    "tool": (
+        "TOOL_TURN_DROPPED",
+        "turns of tools",
+        "ツールの発話",
+        "write what the tool said into the next user message, remove the row, or take a model whose template has them",
+        "ツールの結果を user メッセージに含めるか、行を取り除くか、ツールに対応したモデルを選んでください",
+    ),
+}
+"""Roles that templates may not have: reason, what is left out, and what to do, in both languages."""
+
 
 @dataclass(frozen=True)
 class Family:
@@ -50,11 +68,12 @@ def render(messages: Sequence[Message], chat_template: str, tokenizer: Any, *, g
 def render_spans(messages: Sequence[Message], chat_template: str, tokenizer: Any) -> tuple[str, list[Span]]:
     """The conversation's text and the assistant's turns in it, each with its stop token where one follows.
 
-    Raises ProblemError where the template is neither marked nor of a known family, or leaves the system message out.
+    Raises ProblemError where the template is neither marked nor of a known family, or leaves something out that the
+    answers rest on.
     """
     if _GENERATION_MARK.search(chat_template):
         text, spans = _render(messages, chat_template, tokenizer, return_assistant_tokens_mask=True)
-        _check_system(messages, messages[0].content.strip(), text)
+        _check_shown(messages, [message.content.strip() for message in messages], text)
     else:
         text, spans = _known_spans(messages, chat_template, tokenizer)
     special = special_tokens(tokenizer)
@@ -112,7 +131,7 @@ def _frame(messages: Sequence[Message], chat_template: str, tokenizer: Any, text
     probe = render(
         [Message(m.role, mark) for m, mark in zip(messages, stand_ins, strict=True)], chat_template, tokenizer
     )
-    _check_system(messages, stand_ins[0], probe)
+    _check_shown(messages, stand_ins, probe)
     frame = re.split("\uf8ff\\d+\uf8ff", probe)
     for contents in ([m.content for m in messages], [m.content.strip() for m in messages]):
         pieces = [piece for pair in zip(frame, [*contents, ""], strict=False) for piece in pair]
@@ -130,19 +149,14 @@ def _frame(messages: Sequence[Message], chat_template: str, tokenizer: Any, text
     )
 
 
-def _check_system(messages: Sequence[Message], shown: str, text: str) -> None:
-    """Refuses a system message that the template left out; `shown` is what `text` holds of one that it did not."""
-    if messages[0].role == "system" and shown not in text:
-        raise ProblemError(
-            Problem(
-                "SYSTEM_MESSAGE_DROPPED",
-                "messages[0]",
-                "the model's chat template leaves the system message out, so that the row would be trained without it;"
-                " write its text into the first user message, remove it, or take a model whose template has one",
-                "モデルのチャットテンプレートが system メッセージを無視するため、その内容なしで学習されてしまいます。"
-                "最初の user メッセージに含めるか、取り除くか、system に対応したモデルを選んでください",
-            )
-        )
+def _check_shown(messages: Sequence[Message], contents: Sequence[str], text: str) -> None:
+    """Refuses what a template left out; `contents` are what `text` holds of messages that it did not."""
+    for index, (message, content) in enumerate(zip(messages, contents, strict=True)):
+        if message.role in _LEFT_OUT and content not in text:
+            reason, what, what_ja, remedy, remedy_ja = _LEFT_OUT[message.role]
+            en = f"the model's chat template leaves {what} out, so that the row would be trained without it; {remedy}"
+            ja = f"モデルのチャットテンプレートが{what_ja}を無視するため、その内容なしで学習されてしまいます。{remedy_ja}"
+            raise ProblemError(Problem(reason, f"messages[{index}]", en, ja))
 
 
 def _spans(messages: Sequence[Message], contents: list[str], frame: list[str], headers: Sequence[str]) -> list[Span]:

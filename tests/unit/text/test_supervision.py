@@ -9,7 +9,7 @@ import pytest
 from services.text import template as templates
 from services.text.detection import detect_form
 from services.text.problems import ProblemError
-from services.text.rows import Message, parse
+from services.text.rows import Form, Message, parse
 from services.text.supervision import Rendered, differs_when_served, render
 from services.text.template import Template
 
@@ -232,19 +232,33 @@ def test_an_unknown_template_without_marks_is_refused_with_the_remedy(tokenizer:
     assert caught.value.problems[0].reason == "TEMPLATE_NOT_MARKED"
 
 
+TOOL_TURNS = [
+    {"role": "user", "content": "天気は？"},
+    {"role": "assistant", "content": "調べます。"},
+    {"role": "tool", "content": "晴れ"},
+    {"role": "assistant", "content": "よい天気です。"},
+]
+
+
 @pytest.mark.parametrize("marked", [False, True])
-def test_a_system_message_that_the_template_leaves_out_is_refused_with_the_remedy(
-    tokenizer: Any, *, marked: bool
+@pytest.mark.parametrize(
+    ("messages", "reason"), [(CHAT["messages"], "SYSTEM_MESSAGE_DROPPED"), (TOOL_TURNS, "TOOL_TURN_DROPPED")]
+)
+def test_a_system_message_or_tool_turn_that_the_template_leaves_out_is_refused_with_the_remedy(
+    tokenizer: Any, messages: list[Any], reason: str, *, marked: bool
 ) -> None:
     answer = "{% generation %}{{ m.content }}{% endgeneration %}" if marked else "{{ m.content }}"
     only_turns = (
         "{# <|user|> #}{% for m in messages %}{% if m.role == 'user' %}<|user|>{{ m.content }}"
         "{% elif m.role == 'assistant' %}<|assistant|>" + answer + "{% endif %}{% endfor %}"
     )
-    with pytest.raises(ProblemError, match="system message") as caught:
-        rendered(CHAT, tokenizer, only_turns)
-    assert [problem.reason for problem in caught.value.problems] == ["SYSTEM_MESSAGE_DROPPED"]
-    rendered({"messages": CHAT["messages"][1:]}, tokenizer, only_turns)
+    tokenizer.chat_template = only_turns
+    template = templates.bind(Template(kind="chat", form=Form.MESSAGES), tokenizer)
+    with pytest.raises(ProblemError, match="leaves") as caught:
+        render(parse({"messages": messages}, Form.MESSAGES, tools=True), template, tokenizer, 1000)
+    assert [problem.reason for problem in caught.value.problems] == [reason]
+    shown = [message for message in messages if message["role"] not in ("system", "tool")][:2]
+    render(parse({"messages": shown}, Form.MESSAGES), template, tokenizer, 1000)
 
 
 def test_serving_sees_the_tokens_of_training(tokenizer: Any) -> None:
