@@ -42,6 +42,8 @@ _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 500),
+    # A new channel is a new connection: whoever gives a silent one up must not be given the same again.
+    ("grpc.use_local_subchannel_pool", 1),
 ]
 
 

@@ -180,7 +180,7 @@ class Attempt:
         await self._reporter.flush()
         for helper in helpers:
             helper.cancel()
-        await self._link.call(self._link.stub.FinishAttempt, request)
+        await self._link.call(lambda stub: stub.FinishAttempt, request)
         log.info("attempt ended", extra={"attempt": self._link.attempt, "outcome": end.outcome})
 
     async def _hand_over(self, end: Ending, request: worker_pb2.FinishAttemptRequest) -> Ending:

@@ -66,7 +66,7 @@ class Fetcher:
                     raise
                 log.warning("an address ran out, asking for fresh ones: %s", error)
                 request = worker_pb2.RefreshInputsRequest(attempt=self._link.attempt)
-                inputs = (await self._link.call(self._link.stub.RefreshInputs, request)).inputs
+                inputs = (await self._link.call(lambda stub: stub.RefreshInputs, request)).inputs
         raise AssertionError("unreachable")
 
     async def _fetch(self, inputs: worker_pb2.Inputs) -> LocalInputs:

@@ -6,13 +6,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import grpc
 from aift.training.v1 import worker_pb2, worker_pb2_grpc
 
 from services.core.channels import channel
 from services.core.relay import reason_of
+from services.training_service.line import Line
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +21,7 @@ Request = TypeVar("Request")
 Response = TypeVar("Response")
 _LONGEST_PAUSE_S = 5.0
 _CALL_WITHIN_S = 20.0
+_BEAT_WITHIN_S = 2.0
 # The service, its database or its disk is away for now. INTERNAL may be a fault that a new version mends.
 _TRY_AGAIN = frozenset(
     {
@@ -48,29 +50,40 @@ class Link:
         self.attempt = assignment.attempt
         self._token = assignment.token
         self._grace_s = assignment.grace.ToTimedelta().total_seconds()
-        self._channel = channel(address, token=lambda: self._token)
-        self.stub = cast("worker_pb2_grpc.WorkerServiceAsyncStub", worker_pb2_grpc.WorkerServiceStub(self._channel))
+        self._line = Line(lambda: channel(address, token=lambda: self._token))
+        # So that a lease outlives a heartbeat that nobody answers.
+        self._beat_within_s = max(assignment.lease.ToTimedelta().total_seconds() / 3, _BEAT_WITHIN_S)
         self._heard = time.monotonic()
 
     async def close(self) -> None:
         """Ends the connection."""
-        await self._channel.close()
+        await self._line.close()
 
     async def heartbeat(self) -> worker_pb2.AgentCommand.ValueType:
         """Extends the lease and returns what to do. A fresh token is taken over."""
-        beat = await self.call(self.stub.Heartbeat, worker_pb2.HeartbeatRequest(attempt=self.attempt))
+        request = worker_pb2.HeartbeatRequest(attempt=self.attempt)
+        beat = await self.call(lambda stub: stub.Heartbeat, request, within_s=self._beat_within_s)
         if beat.token:
             self._token = beat.token
         return beat.command
 
-    async def call(self, method: Callable[..., Awaitable[Response]], request: Request) -> Response:
+    async def call(
+        self,
+        method: Callable[[worker_pb2_grpc.WorkerServiceAsyncStub], Callable[..., Awaitable[Response]]],
+        request: Request,
+        *,
+        within_s: float = _CALL_WITHIN_S,
+    ) -> Response:
         """One call, repeated while the service is away. Raises Superseded, CutOff, or AioRpcError for a refusal."""
         tries = 0
         while True:
+            stub = self._line.stub
             try:
-                answer = await method(request, timeout=_CALL_WITHIN_S)
+                answer = await method(stub)(request, timeout=within_s)
             except grpc.aio.AioRpcError as error:
                 self._judge(error)
+                if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                    self._line.gave_no_answer(stub)
                 tries += 1
                 await asyncio.sleep(min(0.1 * 2**tries, _LONGEST_PAUSE_S))
             else:

@@ -103,7 +103,7 @@ class Reporter:
             while self._waiting:
                 batch = self._batch()
                 request = worker_pb2.ReportEventsRequest(attempt=self._link.attempt, events=batch)
-                answer = await self._link.call(self._link.stub.ReportEvents, request)
+                answer = await self._link.call(lambda stub: stub.ReportEvents, request)
                 self._obey(answer.command)
                 while self._waiting and self._waiting[0].attempt_sequence < answer.next_attempt_sequence:
                     self._waiting.popleft()

@@ -177,7 +177,7 @@ class Training:
         )
         # The next attempt goes on from here: what happened before must have been told by then.
         await self._reporter.flush()
-        await self._link.call(self._link.stub.CommitCheckpoint, request)
+        await self._link.call(lambda stub: stub.CommitCheckpoint, request)
         self._committed = max(self._committed, saved.step)
 
     def _tell_last_words(self, ranks: Ranks, statuses: Sequence[int]) -> None:

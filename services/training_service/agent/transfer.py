@@ -38,7 +38,7 @@ async def upload(link: Link, folder: Path) -> list[worker_pb2.WrittenFile]:
 async def _upload(link: Link, folder: Path) -> list[worker_pb2.WrittenFile]:
     entries = await asyncio.to_thread(_entries, folder)
     request = worker_pb2.PrepareFilesRequest(attempt=link.attempt, files=entries)
-    targets = (await link.call(link.stub.PrepareFiles, request)).targets
+    targets = (await link.call(lambda stub: stub.PrepareFiles, request)).targets
     await _write_all(folder, targets)
     return [
         worker_pb2.WrittenFile(path=entry.path, size_bytes=entry.size_bytes, sha256=entry.sha256, key=target.key)

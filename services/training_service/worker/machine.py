@@ -2,16 +2,16 @@
 
 import asyncio
 import logging
-from typing import Any, cast
 
 import grpc
 from aift.training.v1 import training_pb2 as pb
-from aift.training.v1 import worker_pb2, worker_pb2_grpc
+from aift.training.v1 import worker_pb2
 from google.protobuf.duration_pb2 import Duration
 
 from services.core import devices
 from services.core.channels import channel
 from services.core.errors import Unavailable
+from services.training_service.line import Line
 from services.training_service.settings import WorkerSettings
 from services.training_service.worker import hardware
 from services.training_service.worker.agents import Agent, clear_leftovers
@@ -19,6 +19,7 @@ from services.training_service.worker.agents import Agent, clear_leftovers
 log = logging.getLogger(__name__)
 
 _CLAIM_WAIT_S = 20
+_REPORT_WITHIN_S = 10.0
 _PAUSE_S = 1.0
 # Until the first report is taken: on one machine the worker is up a moment before the service that it reports to.
 _STARTING_PAUSE_S = 0.1
@@ -33,8 +34,7 @@ class Worker:
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
-        self._channel = channel(settings.training_address, settings.service_token_file)
-        self._stub = cast("Any", worker_pb2_grpc.WorkerServiceStub(self._channel))
+        self._line = Line(lambda: channel(settings.training_address, settings.service_token_file))
         self._agents: dict[asyncio.Task[None], Agent] = {}
         self._gpus: list[pb.Gpu] = []
         self._silence = "not asked yet"
@@ -56,7 +56,7 @@ class Worker:
             for task in (*loops, stopped):
                 task.cancel()
             await self._drain()
-            await self._channel.close()
+            await self._line.close()
 
     async def _drain(self) -> None:
         for agent in self._agents.values():
@@ -76,14 +76,17 @@ class Worker:
             machine = await hardware.status(self._settings.worker_path)
             self._gpus = list(machine.gpus)
             request = worker_pb2.ReportWorkerRequest(worker=self._settings.worker_name, machine=machine)
+            stub = self._line.stub
             try:
-                answer = await self._stub.ReportWorker(request, timeout=10)
+                answer = await stub.ReportWorker(request, timeout=_REPORT_WITHIN_S)
                 self._tell_engines(waits=answer.job_waits)
                 self._silence, pause_s = "", _PAUSE_S
             except grpc.aio.AioRpcError as error:
                 if self._silence != error.code().name:
                     log.warning("the training service took no report: %s: %s", error.code().name, error.details())
                 self._silence = error.code().name
+                if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                    self._line.gave_no_answer(stub)
             await asyncio.sleep(pause_s if self._silence else self._settings.report_seconds)
 
     def _tell_engines(self, *, waits: bool) -> None:
@@ -113,7 +116,7 @@ class Worker:
             worker=self._settings.worker_name, free_gpus=free_gpus, wait=Duration(seconds=_CLAIM_WAIT_S)
         )
         try:
-            answer = await self._stub.ClaimJob(request, timeout=_CLAIM_WAIT_S + 10)
+            answer = await self._line.stub.ClaimJob(request, timeout=_CLAIM_WAIT_S + 10)
         except grpc.aio.AioRpcError as error:
             log.warning("no job claimed: %s: %s", error.code().name, error.details())
             await asyncio.sleep(_PAUSE_S)

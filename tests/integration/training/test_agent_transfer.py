@@ -28,7 +28,7 @@ class Service:
         self.fresh: worker_pb2.Inputs | None = None
 
     async def call(self, method: Any, request: Any) -> Any:
-        return await method(request)
+        return await method(self.stub)(request)
 
     async def prepare(self, request: worker_pb2.PrepareFilesRequest) -> worker_pb2.PrepareFilesResponse:
         targets = []
