@@ -14,7 +14,13 @@ from services.training_service.domain import Spec
 from services.training_service.errors import SpecDoesNotFit
 from services.training_service.going_on import going_on
 from services.training_service.resolution import ResolvedBase, ResolvedRows, ResolvedStart, Resolver
-from services.training_service.row_checks import cut_away, no_evaluation, not_installed, too_few_rows
+from services.training_service.row_checks import (
+    cut_away,
+    no_evaluation,
+    not_installed,
+    too_few_rows,
+    too_many_processes,
+)
 from services.training_service.trainer.hyperparameters import Hyperparameters, Objective
 
 _MAX_PROMPTS = 10
@@ -68,6 +74,7 @@ async def admit(
         *too_few_rows(hyperparameters, rows, held_out, path),
         *no_evaluation(hyperparameters, wanted.hyperparameters, rows, held_out, path),
         *not_installed(hyperparameters, workers, path),
+        *too_many_processes(wanted.processes, workers, path),
     ]
     if not misfits:
         misfits = await cut_away(resolver, hyperparameters, rows, base, path)

@@ -67,6 +67,7 @@ def not_installed(
     needs = {
         "deepspeed_stage": ("deepspeed", hyperparameters.deepspeed_stage > 0),
         "method": ("bitsandbytes", hyperparameters.method == "qlora"),
+        "optim": ("bitsandbytes", "8bit" in hyperparameters.optim),
     }
     for field, (library, needed) in needs.items():
         if needed and workers and not any(library in worker.libraries for worker in workers):
@@ -77,6 +78,20 @@ def not_installed(
                 f"{library} が必要ですが、どのワーカーにもありません。ワーカーで pip install {library} を実行し、"
                 "再起動してください。",
             )
+
+
+def too_many_processes(processes: int, workers: Sequence[pb.MachineStatus], path: str) -> Iterator[Violation]:
+    """More than any worker has GPUs for; one without GPUs runs any number. Without any worker the job waits for one."""
+    most = max((len(worker.gpus) for worker in workers), default=0)
+    if processes > most and workers and all(worker.gpus for worker in workers):
+        yield Violation(
+            f"{path}.processes",
+            "MORE_THAN_ANY_WORKER",
+            f"Is {processes}, but no worker has more than {most} GPU(s). Choose at most {most}, or start a larger worker "
+            "first.",
+            f"値 {processes} に対し、GPU が最も多いワーカーでも {most} 台です。{most} 以下にするか、"
+            "先に GPU の多いワーカーを起動してください。",
+        )
 
 
 async def cut_away(

@@ -60,11 +60,12 @@ class Agent:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def api(app: TrainingApp, connect: Connect, peers: Peers) -> Api:
-    """An editor's stubs, with no other test's job in the queue."""
+    """An editor's stubs, with no other test's job in the queue, and no worker."""
     peers.data.reset()
     peers.registry.reset()
     async with app.database.transaction() as tx:
         await tx.exec_driver_sql("DELETE FROM jobs")
+        await tx.exec_driver_sql("DELETE FROM workers")
     return connect(f"127.0.0.1:{app.server.port}")
 
 
@@ -324,21 +325,22 @@ async def test_a_worker_hears_of_jobs_that_wait_for_its_gpus(api: Api, worker: A
 
     assert not await waits(2)
     job = await api.training.CreateTrainingJob(job_request(processes=2))
-    assert [await waits(gpus) for gpus in (0, 1, 2)] == [False, False, True]
+    assert [await waits(gpus) for gpus in (0, 2, 1)] == [False, True, False]
+    assert (await refused(api.training.CreateTrainingJob(job_request(processes=2))))[1] == "SPEC_DOES_NOT_FIT"
     await api.training.CancelTrainingJob(pb.CancelTrainingJobRequest(name=job.name))
     assert not await waits(2)
 
 
 async def test_a_large_job_is_not_passed_by(app: TrainingApp, api: Api, worker: Api, connect: Connect) -> None:
+    too_large = job_request(processes=8)  # before it is known that no worker is large enough
+    too_large.training_job.priority = 100
+    await api.training.CreateTrainingJob(too_large)
     gpus = [pb.Gpu(index=index, memory_total_bytes=1 << 34) for index in range(4)]
     machine = pb.MachineStatus(cpu_count=1, gpus=gpus)
     await worker.worker.ReportWorker(worker_pb2.ReportWorkerRequest(worker="bench", machine=machine))
     small = await api.training.CreateTrainingJob(job_request(processes=1))
     large = await api.training.CreateTrainingJob(job_request(processes=4))
     last = await api.training.CreateTrainingJob(job_request(processes=1))
-    too_large = job_request(processes=8)
-    too_large.training_job.priority = 100
-    await api.training.CreateTrainingJob(too_large)
     first = await claim(app, connect, worker, free_gpus=4)
     assert first.attempt.startswith(small.name)
     waits = await worker.worker.ClaimJob(worker_pb2.ClaimJobRequest(worker="bench", free_gpus=3))
@@ -349,8 +351,6 @@ async def test_a_large_job_is_not_passed_by(app: TrainingApp, api: Api, worker: 
     assert second.assignment.training_job.spec.processes == 4
     await second.finish("INVALID")
     assert (await claim(app, connect, worker, free_gpus=4)).attempt.startswith(last.name)
-    async with app.database.transaction() as tx:
-        await tx.exec_driver_sql("DELETE FROM workers")
 
 
 async def test_a_lapsed_lease_is_renewed_unless_it_was_taken(
