@@ -1,43 +1,49 @@
-"""Validation of a large file of Japanese rows beside `datasets.load_dataset("json")`, and how soon any page is there.
+"""Validation of a large file of Japanese rows beside `datasets.load_dataset("json")`.
 
-    python -m benchmarks.validation [--size 256MiB] [--rounds 3] [--rows 1000000] [--folder DIR] [--json]
+    python -m benchmarks.validation [--size 256MiB] [--rounds 3] [--form text|instruction|messages] [--service]
+                                    [--folder DIR] [--json]
 
 The checking process runs as the data service runs it: all checks, statistics, rows.parquet and rows.index. The peer
 reads the same file into its own cache and checks far less. Each is a process of its own, measured in turn in the same
 run from its start to its end; the share is the median over the rounds. Peak memory is the proportional set size of
-the checking process with its helpers, looked at every 200 ms. PreviewRows is called below gRPC, on a version of
-`--rows` rows in a directory store, at a hundred places. Exit code 1 when an aim is missed.
+the checking process with its helpers. `--service` then sends the file through the whole service, for its peak memory:
+the API process and all its children, from the first byte uploaded to the finished version. Exit code 1 when an aim is
+missed.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import random
 import re
+import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
-import psutil
+from aift import Client
 
-from services.core.objects.directory import DirectoryStore
-from services.data_service.domain import CHECKED_PATHS, Origin, Version, VersionFile
+from benchmarks.data_rig import data_service, postgres, state_dir
+from benchmarks.peak_memory import PeakMemory
 from services.data_service.report import Report
-from services.data_service.row_pages import RowPages
 from services.data_service.validation.request import REPORT_FILE, ValidationRequest
 
 SOURCE = Path(__file__).resolve().parents[1] / "samples" / "data" / "sample_training_data.jsonl"
-PAGE_AIM_MS = 100.0
 MEMORY_AIM = 250 << 20
+SERVICE_MEMORY_AIM = 400 << 20
+FORMS: dict[str, Callable[[str, str], dict[str, object]]] = {
+    "text": lambda asked, said: {"text": f"質問: {asked}\n回答: {said}"},
+    "instruction": lambda asked, said: {"instruction": asked, "output": said},
+    "messages": lambda asked, said: {
+        "messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": said}]
+    },
+}
 _PEER = """
 import sys, datasets
 datasets.disable_progress_bars()
@@ -59,25 +65,31 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=_bytes, default=256 << 20)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--form", choices=sorted(FORMS), default="text")
+    parser.add_argument("--service", action="store_true")
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="aift-benchmark-", dir=options.folder) as name:
-        figures = measure(Path(name), options.size, options.rounds) | preview(Path(name), options.rows)
-    print(json.dumps(figures, indent=1) if options.json else "\n".join(f"{k:24} {v}" for k, v in figures.items()))
-    met = figures["share_of_load_dataset"] >= 1 and figures["page_ms_worst"] <= PAGE_AIM_MS
-    return 0 if met and figures["peak_mib"] << 20 <= MEMORY_AIM else 1
+    with state_dir(options.folder) as folder:
+        file = folder / "rows.jsonl"
+        write_rows(file, options.size, options.form)
+        figures = measure(folder, file, options.rounds)
+        if options.service:
+            figures |= whole_service(folder, file, options.size)
+    print(json.dumps(figures, indent=1) if options.json else "\n".join(f"{k:26} {v}" for k, v in figures.items()))
+    met = figures["share_of_load_dataset"] >= 1 and figures["peak_mib"] << 20 <= MEMORY_AIM
+    return 0 if met and figures.get("service_peak_mib", 0) << 20 <= SERVICE_MEMORY_AIM else 1
 
 
-def measure(folder: Path, size: int, rounds: int) -> dict[str, float]:
-    """Ours and the peer in turn on a file of `size` bytes."""
-    file = folder / "rows.jsonl"
-    write_rows(file, size)
+def measure(folder: Path, file: Path, rounds: int) -> dict[str, float]:
+    """Ours and the peer in turn on a file."""
+    size = file.stat().st_size
     ours, peer = [], []
     for turn in range(rounds):
         ours.append(run_ours(file, folder / f"ours-{turn}"))
         peer.append(run([sys.executable, "-c", _PEER, str(file), str(folder / f"peer-{turn}")]))
+        for name in ("ours", "peer"):
+            shutil.rmtree(folder / f"{name}-{turn}")
     speed = statistics.median(size / run.seconds for run in ours)
     return {
         "size_mib": size >> 20,
@@ -93,8 +105,9 @@ def measure(folder: Path, size: int, rounds: int) -> dict[str, float]:
     }
 
 
-def write_rows(file: Path, size: int, seed: int = 0) -> None:
+def write_rows(file: Path, size: int, form: str = "text", seed: int = 0) -> None:
     """Questions and answers of about 500 bytes, all different, up to `size` bytes."""
+    row_of = FORMS[form]
     sentences = [
         s for line in SOURCE.read_text().splitlines() for s in re.split(r"(?<=。)", json.loads(line)["text"]) if s
     ]
@@ -106,7 +119,7 @@ def write_rows(file: Path, size: int, seed: int = 0) -> None:
             for _ in range(2000):
                 number += 1
                 asked, said = "".join(chance.choices(sentences, k=2)), "".join(chance.choices(sentences, k=6))
-                lines.append(json.dumps({"text": f"質問: {asked}\n回答: {said}（{number}）"}, ensure_ascii=False))
+                lines.append(json.dumps(row_of(asked, f"{said}（{number}）"), ensure_ascii=False))
             written += out.write("\n".join([*lines, ""]).encode()[: size - written])
         if written:
             out.truncate(_last_line(file, out.tell()))
@@ -131,74 +144,24 @@ def run(argv: list[str]) -> Run:
     """A process to its end."""
     started, before = time.perf_counter(), os.times()
     process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, env={**os.environ, "HF_HUB_OFFLINE": "1"})
-    peak = 0
-    while process.poll() is None:
-        peak = max(peak, _memory(process.pid))
-        time.sleep(0.2)
-    seconds, after = time.perf_counter() - started, os.times()
+    with PeakMemory(process.pid) as memory:
+        process.wait()
+        seconds = time.perf_counter() - started
+    after = os.times()
     assert process.returncode == 0, argv
     cpu = after.children_user + after.children_system - before.children_user - before.children_system
-    return Run(seconds, cpu, peak)
+    return Run(seconds, cpu, memory.peak_bytes)
 
 
-def _memory(pid: int) -> int:
-    """Of a process and its children: shared pages count once."""
-    total = 0
-    with suppress(psutil.Error):
-        process = psutil.Process(pid)
-        for each in [process, *process.children(recursive=True)]:
-            with suppress(psutil.Error):
-                total += each.memory_full_info().pss
-    return total
-
-
-def preview(folder: Path, rows: int) -> dict[str, float]:
-    """Pages of 20 rows at a hundred places of a version."""
-    file, output, store = folder / "preview.jsonl", folder / "preview", DirectoryStore(folder / "store")
-    with file.open("w") as out:
-        out.writelines(f'{{"text":"質問: {number} 番は？\\n回答: {number} です。"}}\n' for number in range(rows))
-    run_ours(file, output)
-    version = asyncio.run(_version(store, output))
-    times = asyncio.run(_pages(RowPages(store), version, rows))
-    return {
-        "preview_rows": rows,
-        "page_ms_median": round(statistics.median(times), 2),
-        "page_ms_worst": round(max(times), 2),
-    }
-
-
-async def _version(store: DirectoryStore, output: Path) -> Version:
-    report = Report.from_json(json.loads((output / REPORT_FILE).read_text()))
-    files = []
-    for path in CHECKED_PATHS:
-        if (output / path).exists():
-            await store.put(path, (output / path).read_bytes())
-            files.append(VersionFile(path=path, size_bytes=(output / path).stat().st_size, sha256="", key=path))
-    return Version(
-        tenant="benchmark",
-        dataset_id="benchmark",
-        number=1,
-        uid="",
-        sha256="",
-        size_bytes=0,
-        filename="",
-        template=report.template,
-        statistics=report.statistics,
-        data_job="",
-        origin=Origin(),
-        create_time=datetime.now(UTC),
-        files=tuple(files),
-    )
-
-
-async def _pages(pages: RowPages, version: Version, rows: int) -> list[float]:
-    times = []
-    for place in range(100):
-        started = time.perf_counter()
-        found = await pages.page(version, place * (rows - 20) // 99, 20)
-        times.append((time.perf_counter() - started) * 1000)
-        assert len(found) == 20
-    return times
+def whole_service(folder: Path, file: Path, size: int) -> dict[str, float]:
+    """The file through the real service: uploaded with the SDK, checked by its children, kept in a directory store."""
+    with postgres(folder) as database, data_service(folder, database, "validation") as service:
+        client = Client(token=service.token, addresses={"data": f"127.0.0.1:{service.port}"})
+        began = time.perf_counter()
+        with PeakMemory(service.pid) as memory:
+            client.datasets.upload(file, dataset="rows")
+        took = time.perf_counter() - began
+    return {"service_mb_per_second": round(size / took / 1e6, 1), "service_peak_mib": memory.peak_bytes >> 20}
 
 
 def _bytes(text: str) -> int:
