@@ -14,7 +14,7 @@ from services.training_service.domain import Spec
 from services.training_service.errors import SpecDoesNotFit
 from services.training_service.going_on import going_on
 from services.training_service.resolution import ResolvedBase, ResolvedRows, ResolvedStart, Resolver
-from services.training_service.row_checks import (
+from services.training_service.shortfalls import cut_away, shortfalls
     cut_away,
     no_evaluation,
     not_installed,
@@ -71,10 +71,7 @@ async def admit(
         *_misfits(hyperparameters, base, path),
         *_other_rows(hyperparameters.objective, rows, f"{path}.dataset_version"),
         *(_other_rows(hyperparameters.objective, held_out, f"{path}.eval_dataset_version") if held_out else ()),
-        *too_few_rows(hyperparameters, rows, held_out, path),
-        *no_evaluation(hyperparameters, wanted.hyperparameters, rows, held_out, path),
-        *not_installed(hyperparameters, workers, path),
-        *too_many_processes(wanted.processes, workers, path),
+        *shortfalls(hyperparameters, wanted, rows, held_out, workers, path),
     ]
     if not misfits:
         misfits = await cut_away(resolver, hyperparameters, rows, base, path)

@@ -11,7 +11,7 @@ from services.training_service.lengths import Lengths, padding_share
 from services.training_service.memory import trained_parameters
 from services.training_service.notes import Note, gib
 from services.training_service.remedies import Remedy, remedies
-from services.training_service.row_checks import split_rows
+from services.training_service.shortfalls import split_rows
 from services.training_service.trainer.hyperparameters import Hyperparameters
 
 # The manual's advice on the amount of data.

@@ -14,8 +14,8 @@ from services.training_service.lengths import Lengths, padding_share
 from services.training_service.memory import Load, estimate
 from services.training_service.plan import Plan, Rate, optimizer_steps, plan
 from services.training_service.resolution import ResolvedBase, ResolvedRows
-from services.training_service.row_checks import split_rows
 from services.training_service.shape import ModelShape
+from services.training_service.shortfalls import split_rows
 from services.training_service.trainer.hyperparameters import Hyperparameters
 
 GIB = 1 << 30

@@ -1,4 +1,4 @@
-"""Whether there is something to train and to evaluate, and whether a worker can: what is told before any begins."""
+"""What a job lacks: rows to train and to evaluate on, libraries, GPUs. Told before any hardware is taken."""
 
 from collections.abc import Iterator, Sequence
 
@@ -17,7 +17,22 @@ def split_rows(rows: int, eval_split: float) -> tuple[int, int]:
     return rows - held_out, held_out
 
 
-def too_few_rows(
+def shortfalls(
+    hyperparameters: Hyperparameters,
+    wanted: pb.TrainingSpec,
+    rows: ResolvedRows,
+    held_out: ResolvedRows | None,
+    workers: Sequence[pb.MachineStatus],
+    path: str,
+) -> Iterator[Violation]:
+    """Everything that is known without looking into the rows."""
+    yield from _too_few_rows(hyperparameters, rows, held_out, path)
+    yield from _no_evaluation(hyperparameters, wanted.hyperparameters, rows, held_out, path)
+    yield from _not_installed(hyperparameters, workers, path)
+    yield from _too_many_processes(wanted.processes, workers, path)
+
+
+def _too_few_rows(
     hyperparameters: Hyperparameters, rows: ResolvedRows, held_out: ResolvedRows | None, path: str
 ) -> Iterator[Violation]:
     """Nothing is left to train on."""
@@ -31,7 +46,7 @@ def too_few_rows(
         )
 
 
-def no_evaluation(
+def _no_evaluation(
     hyperparameters: Hyperparameters,
     asked: pb.Hyperparameters,
     rows: ResolvedRows,
@@ -60,7 +75,7 @@ def no_evaluation(
         )
 
 
-def not_installed(
+def _not_installed(
     hyperparameters: Hyperparameters, workers: Sequence[pb.MachineStatus], path: str
 ) -> Iterator[Violation]:
     """No worker has a library that the training needs. Without any worker the job waits for one that has."""
@@ -80,7 +95,7 @@ def not_installed(
             )
 
 
-def too_many_processes(processes: int, workers: Sequence[pb.MachineStatus], path: str) -> Iterator[Violation]:
+def _too_many_processes(processes: int, workers: Sequence[pb.MachineStatus], path: str) -> Iterator[Violation]:
     """More than any worker has GPUs for; one without GPUs runs any number. Without any worker the job waits for one."""
     most = max((len(worker.gpus) for worker in workers), default=0)
     if processes > most and workers and all(worker.gpus for worker in workers):
