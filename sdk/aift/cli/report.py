@@ -22,6 +22,8 @@ def render_report(report: data_pb2.ValidationReport, console: Console) -> None:
         )
     elif report.valid:
         console.print(text(f"✓ {report.rows:,} rows are valid", f"✓ {report.rows:,} 行すべて有効です"), style="green")
+    elif not report.rows:
+        console.print(text("✗ no row could be read", "✗ 行を読み取れませんでした"), style="red")
     else:
         bad = report.rows - report.valid_rows
         console.print(

@@ -217,8 +217,8 @@ NO_MARKERS = _warning(
 
 REMEDIES: dict[str, tuple[str, str]] = {
     "MISSING_FIELD": (
-        "Write the field into every row, or choose another form.",
-        "すべての行にこの項目を書くか、別の形式を選んでください。",
+        "Write the field into every row, name the column that holds it, or choose another form.",
+        "すべての行にこの項目を書くか、この項目に当たる列を指定するか、別の形式を選んでください。",
     ),
     "WRONG_TYPE": ("Write the value in that type.", "その型で値を書いてください。"),
     "EMPTY_FIELD": ("Fill it in or remove the row.", "内容を書くか、行を取り除いてください。"),

@@ -134,7 +134,7 @@ class Records:
 
     def _no_json(self, line: Line, text: str, error: json.JSONDecodeError, following: Iterator[Line]) -> None:
         at = place(line.number, line.offset, text, min(error.pos, len(text) - 1))
-        if error.msg == "Extra data" and text[error.pos] in "{[":
+        if _next_begins(text, error):
             self._not_one_per_line(at, "several objects on one line", "1 行に複数のオブジェクト", ".")
         elif _is_cut(text, error) and (whole := self._joined(text, following)) is not None:
             shape = _ARRAY if whole == "[" else ("pretty-printed", "整形された JSON", ".")
@@ -157,9 +157,11 @@ class Records:
         for line in following:
             taken.append(line)
             joined += "\n" + line.data.decode(errors="replace")
-            error = None
-            self.ended = len(taken) >= _MAX_JOINED_LINES or len(joined) > _MAX_JOINED_CHARACTERS
-            if self.ended or (error := _state(joined)) is None:
+            too_long = len(taken) >= _MAX_JOINED_LINES or len(joined) > _MAX_JOINED_CHARACTERS
+            error = None if too_long else _state(joined)
+            # Where another value begins on its last line, no line is left to go on with.
+            self.ended = too_long or (error is not None and _next_begins(joined, error))
+            if self.ended or error is None:
                 self.taken = taken
                 return joined.lstrip(_SPACE)[0]
             if not _is_cut(joined, error):
@@ -170,6 +172,11 @@ class Records:
 def _is_cut(text: str, error: json.JSONDecodeError) -> bool:
     """Whether the text is right as far as it goes."""
     return error.pos >= len(text.rstrip(_SPACE)) and text.lstrip(_SPACE)[:1] in ("{", "[")
+
+
+def _next_begins(text: str, error: json.JSONDecodeError) -> bool:
+    """Whether the text is right, but for another value that follows on the same line."""
+    return error.msg == "Extra data" and text[error.pos] in "{["
 
 
 def _state(text: str) -> json.JSONDecodeError | None:

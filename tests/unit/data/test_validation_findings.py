@@ -59,6 +59,7 @@ ERRORS: dict[str, tuple[str | bytes, str, tuple[int, int, int, str] | None, int]
         (1, 0, 0, ""),
         2,
     ),
+    "pretty, joined": (json.dumps(TURNS, indent=1) * 3, "NOT_ONE_OBJECT_PER_LINE", (1, 0, 0, ""), 1),
     "arrays on lines": ('{"text":"a"}\n[{"text":"b"},{"text":"c"}]', "NOT_ONE_OBJECT_PER_LINE", (2, 0, 13, ""), 1),
     "two on a line": ('{"text":"a"}{"text":"b"}', "NOT_ONE_OBJECT_PER_LINE", (1, 13, 12, ""), 1),
     "lone CR": (ROWS.replace("\n", "\r"), "NOT_ONE_OBJECT_PER_LINE", (1, 28, 39, ""), 1),
