@@ -15,12 +15,6 @@ from services.training_service.errors import SpecDoesNotFit
 from services.training_service.going_on import going_on
 from services.training_service.resolution import ResolvedBase, ResolvedRows, ResolvedStart, Resolver
 from services.training_service.shortfalls import cut_away, shortfalls
-    cut_away,
-    no_evaluation,
-    not_installed,
-    too_few_rows,
-    too_many_processes,
-)
 from services.training_service.trainer.hyperparameters import Hyperparameters, Objective
 
 _MAX_PROMPTS = 10
