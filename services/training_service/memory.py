@@ -1,12 +1,15 @@
 """How much memory a training takes on each device at its peak, by part.
 
 Sources: parameters, gradients and AdamW's two moments per trained parameter: Rajbhandari et al. 2020, "ZeRO",
-section 3.1. Activations a layer: Korthikanti et al. 2022, "Reducing Activation Recomputation in Large Transformer
-Models", section 4, counted anew for gated feed-forward layers and attention that keeps no score matrix (Dao et al.
-2022, "FlashAttention"). NF4 with double quantisation, 4.127 bits a parameter: Dettmers et al. 2023, "QLoRA",
-section 3. What DeepSpeed shares out: Rajbhandari et al. 2020, section 5, and its configuration (`deepspeed_config`).
-Estimates, not promises: allocators round up and libraries keep buffers, which `overhead` stands for. What a GPU's
-training offloads to the machine's memory is not counted.
+section 3.1. Activations a layer: counted as Korthikanti et al. 2022, "Reducing Activation Recomputation in Large
+Transformer Models", section 4, do, for gated feed-forward layers and attention that keeps no score matrix (Dao et al.
+2022, "FlashAttention"); on CPUs packed rows need a mask, which is held in both its forms. NF4 with double
+quantisation, 4.127 bits a parameter: Dettmers et al. 2023, "QLoRA", section 3. What DeepSpeed shares out: Rajbhandari
+et al. 2020, section 5, and its configuration (`deepspeed_config`).
+
+`python -m benchmarks.plan_memory` prints how far all this is from measured peaks. Estimates, not promises: allocators
+round up and libraries keep buffers, which `overhead` stands for. What a GPU's training offloads to the machine's memory
+is `offloaded_bytes`.
 """
 
 from collections.abc import Mapping
@@ -23,6 +26,8 @@ _FP32_BYTES = 4
 _OPTIMIZER_BYTES = 8
 # Logits are turned into float32 for the loss and have a gradient. Only trained tokens have any; here all may be.
 _LOGIT_COPIES_BYTES = 8
+# The trainer's output layer goes on in chunks of so many (trainer/head.py).
+_LOGITS_AT_ONCE = 2**25
 # CUDA context, kernels and the allocator's reserve; on a CPU Python with torch and transformers, measured on tiny-ja.
 _OVERHEAD_BYTES = {True: 1024 * _MIB, False: 850 * _MIB}
 
@@ -62,9 +67,14 @@ def estimate(shape: ModelShape, hyperparameters: Hyperparameters, load: Load) ->
     return {
         **_held(shape, hyperparameters, load, trained),
         "activations": _activations(shape, hyperparameters, load),
-        "logits": load.tokens * shape.vocabulary_size * (load.number_bytes + _LOGIT_COPIES_BYTES),
+        "logits": _logits(shape, load),
         "overhead": _OVERHEAD_BYTES[load.on_gpu],
     }
+
+
+def _logits(shape: ModelShape, load: Load) -> int:
+    at_once = min(load.tokens * shape.vocabulary_size, _LOGITS_AT_ONCE)
+    return at_once * (load.number_bytes + _LOGIT_COPIES_BYTES)
 
 
 def offloaded_bytes(shape: ModelShape, hyperparameters: Hyperparameters, load: Load) -> int:
@@ -128,11 +138,28 @@ def _weights(shape: ModelShape, hyperparameters: Hyperparameters, load: Load) ->
 
 
 def _activations(shape: ModelShape, hyperparameters: Hyperparameters, load: Load) -> int:
-    """One layer keeps, a token: two inputs of norms and their outputs, queries and what attention gives, keys and
-    values, and four tensors of the feed-forward layer."""
-    layer = 4 * shape.hidden_size + 2 * shape.query_width + 2 * shape.key_value_width + 4 * shape.intermediate_size
-    if hyperparameters.gradient_checkpointing:
-        numbers = shape.layers * shape.hidden_size + layer
-    else:
-        numbers = shape.layers * layer
-    return load.tokens * numbers * load.number_bytes
+    """What all layers keep for the backward pass, or with recomputation one of them and the inputs of all; what passes
+    through one layer backward; and the mask."""
+    kept = shape.layers * (
+        shape.hidden_size if hyperparameters.gradient_checkpointing else _kept(shape, hyperparameters, load)
+    )
+    again = _kept(shape, hyperparameters, load) if hyperparameters.gradient_checkpointing else 0
+    # Gradients of the four tensors of a feed-forward layer; adapters add their share to a layer's output in two steps.
+    passing = (4 if hyperparameters.method == "full" else 7) * shape.intermediate_size
+    return load.tokens * (kept + again + passing) * load.number_bytes + _mask(hyperparameters, load)
+
+
+def _kept(shape: ModelShape, hyperparameters: Hyperparameters, load: Load) -> int:
+    """Numbers that one layer keeps, a token, counted in transformers' Llama: inputs and outputs of both norms, and where
+    norms are trained what they scale; on a GPU their inputs are float32. Queries, keys and values, the latter two
+    repeated for all heads; what attention gives, and a copy of it in order; four tensors of the feed-forward layer."""
+    norm = (3 if load.on_gpu else 2) + (1 if hyperparameters.method == "full" else 0)
+    return 2 * norm * shape.hidden_size + 5 * shape.query_width + 4 * shape.intermediate_size
+
+
+def _mask(hyperparameters: Hyperparameters, load: Load) -> int:
+    """Which token sees which, as booleans and as numbers that attention adds; kernels for packed rows on GPUs need none."""
+    if hyperparameters.packing and load.on_gpu:
+        return 0
+    pairs = load.tokens**2 if hyperparameters.packing else load.rows * load.row_tokens**2
+    return pairs * (1 + load.number_bytes)
