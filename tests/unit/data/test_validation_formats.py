@@ -266,6 +266,7 @@ def test_a_broken_element_is_set_aside(
     assert (report.valid, [row["text"] for row in rows]) == (True, ["あ", "い", "う"])
     ((aside),) = asides
     assert (aside["line"], aside["text"]) == (3, broken)
+    assert all(len(example.excerpt) <= max(len(broken) + 3, 1) for f in report.findings for example in f.examples)
     lines = pq.read_table(tmp_path / "output" / "rows.parquet")["line"].to_pylist()
     assert lines == [2, 4 + broken.count("\n"), 5 + broken.count("\n")]
 

@@ -105,7 +105,8 @@ class JsonArray:
             return None if indent is None else line_end(self._text, self._at, indent)
 
     def _pass_over(self, error: ValueError | RecursionError, end: int) -> None:
-        text, at = self._text[self._at : end], self._here()
+        text = self._text[self._at : end]
+        at = whole_line(self._line, self._offset, excerpt(text))
         if isinstance(error, RecursionError):
             self._rows.refuse(reasons.NESTED_TOO_DEEPLY, at, text)
         else:
