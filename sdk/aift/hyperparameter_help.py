@@ -71,5 +71,9 @@ HELP: Final[Mapping[str, tuple[str, str]]] = {
         "none or cpu: where weights lie under deepspeed_stage 3 (none).",
         "deepspeed_stage 3 での重みの置き場所: none、cpu(none)。",
     ),
+    "optim": (
+        "Optimizer: AdamW, 8-bit AdamW, Adafactor or SGD (adamw_torch_fused).",
+        "最適化手法: AdamW、8-bit AdamW、Adafactor、SGD(adamw_torch_fused)。",
+    ),
 }
 """Canonical name → English and Japanese, with range and default."""

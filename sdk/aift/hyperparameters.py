@@ -38,6 +38,7 @@ ALIASES: Final[Mapping[str, str]] = {
     "dpo_beta": "beta",
     "neftune_alpha": "neftune_noise_alpha",
     "warmup": "warmup_steps",
+    "optimizer": "optim",
 }
 """Another name → the canonical one, the same value."""
 
@@ -73,6 +74,7 @@ _ENUM_PREFIXES = {
     "objective": "TRAINING_OBJECTIVE_",
     "offload_optimizer": "OFFLOAD_DEVICE_",
     "offload_param": "OFFLOAD_DEVICE_",
+    "optim": "OPTIMIZER_",
 }
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
@@ -218,8 +220,10 @@ def _parse(written: str, field: FieldDescriptor, value: object) -> object:
 
 def _enumerated(written: str, field: FieldDescriptor, enum: EnumDescriptor, value: object) -> int:
     word = str(value).lower()
-    if word not in choices(field.name):
-        raise _wrong(written, value, ", ".join(choices(field.name)))
+    known = choices(field.name)
+    if word not in known:
+        near = difflib.get_close_matches(word, known, n=1)
+        raise _wrong(written, value, ", ".join(known), near[0] if near else "")
     return enum.values_by_name[_ENUM_PREFIXES[field.name] + word.upper()].number
 
 
@@ -268,10 +272,11 @@ _PARSERS: Final[Mapping[int, Callable[[str, object], object]]] = {
 }
 
 
-def _wrong(written: str, value: object, wanted: str) -> AiftError:
+def _wrong(written: str, value: object, wanted: str, near: str = "") -> AiftError:
+    hint_en, hint_ja = (f" Did you mean {near}?", f" {near} のことですか。") if near else ("", "")
     return invalid(
         written,
         "INVALID_HYPERPARAMETER",
-        f"{written} is {value!r}; it takes: {wanted}.",
-        f"{written} の値 {value!r} は使えません。使える値: {wanted}",
+        f"{written} is {value!r}; it takes: {wanted}.{hint_en}",
+        f"{written} の値 {value!r} は使えません。使える値: {wanted}。{hint_ja}",
     )

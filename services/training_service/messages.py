@@ -12,19 +12,28 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.core.errors import InvalidArgument, Violation
 from services.training_service.domain import Checkpoint, Failure, Job, JobState, Phase, Progress, Spec
-from services.training_service.trainer.hyperparameters import Hyperparameters, Method, Objective, Offload, Schedule
+from services.training_service.trainer.hyperparameters import (
+    Hyperparameters,
+    Method,
+    Objective,
+    Offload,
+    Optim,
+    Schedule,
+)
 
 _SPEC = "training_job.spec"
 _METHODS = {pb.TrainingMethod.Value(f"TRAINING_METHOD_{m.upper()}"): m for m in get_args(Method)}
 _SCHEDULES = {pb.LearningRateSchedule.Value(f"LEARNING_RATE_SCHEDULE_{s.upper()}"): s for s in get_args(Schedule)}
 _OBJECTIVES = {pb.TrainingObjective.Value(f"TRAINING_OBJECTIVE_{o.upper()}"): o for o in get_args(Objective)}
 _OFFLOADS = {pb.OffloadDevice.Value(f"OFFLOAD_DEVICE_{o.upper()}"): o for o in get_args(Offload)}
+_OPTIMIZERS = {pb.Optimizer.Value(f"OPTIMIZER_{o.upper()}"): o for o in get_args(Optim)}
 _ENUMS: dict[str, dict[Any, str]] = {
     "method": _METHODS,
     "lr_scheduler_type": _SCHEDULES,
     "objective": _OBJECTIVES,
     "offload_optimizer": _OFFLOADS,
     "offload_param": _OFFLOADS,
+    "optim": _OPTIMIZERS,
 }
 
 

@@ -12,6 +12,7 @@ Method = Literal["lora", "qlora", "full"]
 Objective = Literal["sft", "pretraining", "dpo", "orpo", "kto"]
 Schedule = Literal["linear", "cosine", "constant"]
 Offload = Literal["none", "cpu"]
+Optim = Literal["adamw_torch_fused", "adamw_torch", "adamw_bnb_8bit", "paged_adamw_8bit", "adafactor", "sgd"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Hyperparameters:
     method: Method = "lora"
     """lora: adapters beside frozen weights; qlora: the same with weights in 4 bits (NF4); full: all weights."""
     learning_rate: float = number(3e-4, 0, 1, above_low=True)
-    """Highest learning rate of AdamW."""
+    """Highest learning rate."""
     num_train_epochs: float = number(3.0, 0, 1000, above_low=True)
     """Passes over the training rows."""
     max_steps: int = number(0, 0, 10**9)
@@ -75,7 +76,7 @@ class Hyperparameters:
     warmup_ratio: float = number(0.03, 0, 1)
     """Share of all steps in which the learning rate rises."""
     weight_decay: float = number(0.0, 0, 1)
-    """AdamW's weight decay."""
+    """Weight decay."""
     max_grad_norm: float = number(1.0, 0, 1e9)
     """Gradients are scaled down to this norm; 0: never."""
     seed: int = number(42, 0, 2**32 - 1)
@@ -113,6 +114,13 @@ class Hyperparameters:
     """cpu: optimizer and masters lie in the machine's memory; needs a deepspeed_stage."""
     offload_param: Offload = "none"
     """cpu: the shared weights lie in the machine's memory; needs deepspeed_stage 3."""
+    optim: Optim = "adamw_torch_fused"
+    """What moves the weights, by transformers' name; with a deepspeed_stage AdamW only."""
+
+    @property
+    def needs_bitsandbytes(self) -> bool:
+        """Whether weights or moments are held in few bits, which bitsandbytes does."""
+        return self.method == "qlora" or "8bit" in self.optim
 
     @property
     def prefers(self) -> bool:
@@ -137,6 +145,8 @@ class Hyperparameters:
             found.append(_needs_stage(f"{path}.offload_param", "3", "3"))
         if self.deepspeed_stage == 3 and self.objective in ("dpo", "kto"):
             found.append(_not_with_stage_3(f"{path}.deepspeed_stage", self.objective))
+        if self.deepspeed_stage and not self.optim.startswith("adamw_torch"):
+            found.append(_not_shared_out(f"{path}.optim", self.optim))
         return found
 
     def _out_of_bounds(self, item: Field[Any], path: str) -> list[Problem]:
@@ -169,6 +179,15 @@ def _needs_stage(name: str, stages: str, stages_ja: str) -> Problem:
         name,
         f"{name} moves what DeepSpeed shares out; set deepspeed_stage to {stages} too",
         f"{name} を使うには deepspeed_stage を {stages_ja}にしてください",
+    )
+
+
+def _not_shared_out(name: str, optim: str) -> Problem:
+    return Problem(
+        "NOT_WITH_DEEPSPEED",
+        name,
+        f"{name} {optim} cannot be shared out by DeepSpeed; use adamw_torch_fused, or deepspeed_stage 0",
+        f"{name} の {optim} は DeepSpeed では使えません。adamw_torch_fused か deepspeed_stage 0 にしてください",
     )
 
 

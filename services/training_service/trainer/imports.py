@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 
+from services.training_service.trainer.failures import configuration
 from services.training_service.trainer.hyperparameters import Hyperparameters
 
 
@@ -23,6 +25,19 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def check_bitsandbytes(hyperparameters: Hyperparameters) -> None:
+    """Raises ConfigurationError where weights or moments are to be held in few bits and bitsandbytes is not installed."""
+    if not hyperparameters.needs_bitsandbytes or importlib.util.find_spec("bitsandbytes") is not None:
+        return
+    command = "pip install 'aift[train]'"
+    raise configuration(
+        "BITSANDBYTES_MISSING",
+        "hyperparameters.method" if hyperparameters.method == "qlora" else "hyperparameters.optim",
+        f"bitsandbytes is not installed on this machine; install it with: {command}",
+        f"このマシンに bitsandbytes がありません。次のコマンドで入れてください: {command}",
+    )
+
+
 def leave_out_unused(hyperparameters: Hyperparameters) -> None:
     """Keeps libraries that the job does not use from being imported by those that it does use.
 
@@ -33,7 +48,7 @@ def leave_out_unused(hyperparameters: Hyperparameters) -> None:
     unused = ["datasets"]
     if not hyperparameters.deepspeed_stage:
         unused.append("deepspeed")
-    if hyperparameters.method != "qlora":
+    if not hyperparameters.needs_bitsandbytes:
         unused.append("bitsandbytes")
     for name in unused:
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # how Python says "not to be had"

@@ -214,7 +214,7 @@ def arguments(
         max_grad_norm=hp.max_grad_norm,
         neftune_noise_alpha=hp.neftune_noise_alpha or None,
         seed=hp.seed,
-        optim="adamw_torch_fused",
+        optim=hp.optim,
         bf16=bf16,
         fp16=cuda and not bf16,
         use_cpu=not cuda and zero is None,  # asked for, accelerate takes DeepSpeed for GPUs only

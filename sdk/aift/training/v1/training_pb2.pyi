@@ -114,6 +114,46 @@ LEARNING_RATE_SCHEDULE_CONSTANT: LearningRateSchedule.ValueType  # 3
 """Stays."""
 global___LearningRateSchedule = LearningRateSchedule
 
+class _Optimizer:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _OptimizerEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Optimizer.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    OPTIMIZER_UNSPECIFIED: _Optimizer.ValueType  # 0
+    """ADAMW_TORCH_FUSED."""
+    OPTIMIZER_ADAMW_TORCH_FUSED: _Optimizer.ValueType  # 1
+    """AdamW in one pass over all weights."""
+    OPTIMIZER_ADAMW_TORCH: _Optimizer.ValueType  # 2
+    """AdamW, weight by weight: the same numbers within rounding."""
+    OPTIMIZER_ADAMW_BNB_8BIT: _Optimizer.ValueType  # 3
+    """AdamW whose two moments take 8 bits a weight instead of 32 (bitsandbytes). Not with a deepspeed_stage."""
+    OPTIMIZER_PAGED_ADAMW_8BIT: _Optimizer.ValueType  # 4
+    """The same, its moments moved to the machine's memory while the GPU's is short. Not with a deepspeed_stage."""
+    OPTIMIZER_ADAFACTOR: _Optimizer.ValueType  # 5
+    """Adafactor: rows and columns of second moments instead of all (Shazeer and Stern 2018). Not with a deepspeed_stage."""
+    OPTIMIZER_SGD: _Optimizer.ValueType  # 6
+    """Plain descent, no moments; needs a higher learning_rate. Not with a deepspeed_stage."""
+
+class Optimizer(_Optimizer, metaclass=_OptimizerEnumTypeWrapper):
+    """What moves the weights along their gradients. Names are those of transformers."""
+
+OPTIMIZER_UNSPECIFIED: Optimizer.ValueType  # 0
+"""ADAMW_TORCH_FUSED."""
+OPTIMIZER_ADAMW_TORCH_FUSED: Optimizer.ValueType  # 1
+"""AdamW in one pass over all weights."""
+OPTIMIZER_ADAMW_TORCH: Optimizer.ValueType  # 2
+"""AdamW, weight by weight: the same numbers within rounding."""
+OPTIMIZER_ADAMW_BNB_8BIT: Optimizer.ValueType  # 3
+"""AdamW whose two moments take 8 bits a weight instead of 32 (bitsandbytes). Not with a deepspeed_stage."""
+OPTIMIZER_PAGED_ADAMW_8BIT: Optimizer.ValueType  # 4
+"""The same, its moments moved to the machine's memory while the GPU's is short. Not with a deepspeed_stage."""
+OPTIMIZER_ADAFACTOR: Optimizer.ValueType  # 5
+"""Adafactor: rows and columns of second moments instead of all (Shazeer and Stern 2018). Not with a deepspeed_stage."""
+OPTIMIZER_SGD: Optimizer.ValueType  # 6
+"""Plain descent, no moments; needs a higher learning_rate. Not with a deepspeed_stage."""
+global___Optimizer = Optimizer
+
 class _OffloadDevice:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
@@ -298,6 +338,7 @@ class Hyperparameters(google.protobuf.message.Message):
     DEEPSPEED_STAGE_FIELD_NUMBER: builtins.int
     OFFLOAD_OPTIMIZER_FIELD_NUMBER: builtins.int
     OFFLOAD_PARAM_FIELD_NUMBER: builtins.int
+    OPTIM_FIELD_NUMBER: builtins.int
     method: global___TrainingMethod.ValueType
     """What is trained. Default LORA."""
     learning_rate: builtins.float
@@ -368,6 +409,8 @@ class Hyperparameters(google.protobuf.message.Message):
     """Where optimizer and fp32 weights lie; CPU needs a deepspeed_stage. Default NONE."""
     offload_param: global___OffloadDevice.ValueType
     """Where the shared weights lie; CPU needs deepspeed_stage 3. Default NONE."""
+    optim: global___Optimizer.ValueType
+    """What moves the weights. Default ADAMW_TORCH_FUSED, as in transformers."""
     @property
     def lora_target_modules(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Layers that get adapters; empty means all linear layers but the output."""
@@ -409,9 +452,10 @@ class Hyperparameters(google.protobuf.message.Message):
         deepspeed_stage: builtins.int | None = ...,
         offload_optimizer: global___OffloadDevice.ValueType = ...,
         offload_param: global___OffloadDevice.ValueType = ...,
+        optim: global___Optimizer.ValueType = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_beta", b"_beta", "_dataloader_num_workers", b"_dataloader_num_workers", "_deepspeed_stage", b"_deepspeed_stage", "_early_stopping_patience", b"_early_stopping_patience", "_eval_split", b"_eval_split", "_eval_steps", b"_eval_steps", "_gradient_accumulation_steps", b"_gradient_accumulation_steps", "_gradient_checkpointing", b"_gradient_checkpointing", "_learning_rate", b"_learning_rate", "_load_best_model_at_end", b"_load_best_model_at_end", "_logging_steps", b"_logging_steps", "_lora_alpha", b"_lora_alpha", "_lora_dropout", b"_lora_dropout", "_lora_r", b"_lora_r", "_max_grad_norm", b"_max_grad_norm", "_max_length", b"_max_length", "_max_steps", b"_max_steps", "_neftune_noise_alpha", b"_neftune_noise_alpha", "_num_train_epochs", b"_num_train_epochs", "_packing", b"_packing", "_per_device_train_batch_size", b"_per_device_train_batch_size", "_save_steps", b"_save_steps", "_seed", b"_seed", "_use_dora", b"_use_dora", "_use_rslora", b"_use_rslora", "_warmup_ratio", b"_warmup_ratio", "_warmup_steps", b"_warmup_steps", "_weight_decay", b"_weight_decay", "beta", b"beta", "dataloader_num_workers", b"dataloader_num_workers", "deepspeed_stage", b"deepspeed_stage", "early_stopping_patience", b"early_stopping_patience", "eval_split", b"eval_split", "eval_steps", b"eval_steps", "gradient_accumulation_steps", b"gradient_accumulation_steps", "gradient_checkpointing", b"gradient_checkpointing", "learning_rate", b"learning_rate", "load_best_model_at_end", b"load_best_model_at_end", "logging_steps", b"logging_steps", "lora_alpha", b"lora_alpha", "lora_dropout", b"lora_dropout", "lora_r", b"lora_r", "max_grad_norm", b"max_grad_norm", "max_length", b"max_length", "max_steps", b"max_steps", "neftune_noise_alpha", b"neftune_noise_alpha", "num_train_epochs", b"num_train_epochs", "packing", b"packing", "per_device_train_batch_size", b"per_device_train_batch_size", "save_steps", b"save_steps", "seed", b"seed", "use_dora", b"use_dora", "use_rslora", b"use_rslora", "warmup_ratio", b"warmup_ratio", "warmup_steps", b"warmup_steps", "weight_decay", b"weight_decay"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_beta", b"_beta", "_dataloader_num_workers", b"_dataloader_num_workers", "_deepspeed_stage", b"_deepspeed_stage", "_early_stopping_patience", b"_early_stopping_patience", "_eval_split", b"_eval_split", "_eval_steps", b"_eval_steps", "_gradient_accumulation_steps", b"_gradient_accumulation_steps", "_gradient_checkpointing", b"_gradient_checkpointing", "_learning_rate", b"_learning_rate", "_load_best_model_at_end", b"_load_best_model_at_end", "_logging_steps", b"_logging_steps", "_lora_alpha", b"_lora_alpha", "_lora_dropout", b"_lora_dropout", "_lora_r", b"_lora_r", "_max_grad_norm", b"_max_grad_norm", "_max_length", b"_max_length", "_max_steps", b"_max_steps", "_neftune_noise_alpha", b"_neftune_noise_alpha", "_num_train_epochs", b"_num_train_epochs", "_packing", b"_packing", "_per_device_train_batch_size", b"_per_device_train_batch_size", "_save_steps", b"_save_steps", "_seed", b"_seed", "_use_dora", b"_use_dora", "_use_rslora", b"_use_rslora", "_warmup_ratio", b"_warmup_ratio", "_warmup_steps", b"_warmup_steps", "_weight_decay", b"_weight_decay", "beta", b"beta", "dataloader_num_workers", b"dataloader_num_workers", "deepspeed_stage", b"deepspeed_stage", "early_stopping_patience", b"early_stopping_patience", "eval_split", b"eval_split", "eval_steps", b"eval_steps", "gradient_accumulation_steps", b"gradient_accumulation_steps", "gradient_checkpointing", b"gradient_checkpointing", "learning_rate", b"learning_rate", "load_best_model_at_end", b"load_best_model_at_end", "logging_steps", b"logging_steps", "lora_alpha", b"lora_alpha", "lora_dropout", b"lora_dropout", "lora_r", b"lora_r", "lora_target_modules", b"lora_target_modules", "lr_scheduler_type", b"lr_scheduler_type", "max_grad_norm", b"max_grad_norm", "max_length", b"max_length", "max_steps", b"max_steps", "method", b"method", "neftune_noise_alpha", b"neftune_noise_alpha", "num_train_epochs", b"num_train_epochs", "objective", b"objective", "offload_optimizer", b"offload_optimizer", "offload_param", b"offload_param", "packing", b"packing", "per_device_train_batch_size", b"per_device_train_batch_size", "save_steps", b"save_steps", "seed", b"seed", "use_dora", b"use_dora", "use_rslora", b"use_rslora", "warmup_ratio", b"warmup_ratio", "warmup_steps", b"warmup_steps", "weight_decay", b"weight_decay"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_beta", b"_beta", "_dataloader_num_workers", b"_dataloader_num_workers", "_deepspeed_stage", b"_deepspeed_stage", "_early_stopping_patience", b"_early_stopping_patience", "_eval_split", b"_eval_split", "_eval_steps", b"_eval_steps", "_gradient_accumulation_steps", b"_gradient_accumulation_steps", "_gradient_checkpointing", b"_gradient_checkpointing", "_learning_rate", b"_learning_rate", "_load_best_model_at_end", b"_load_best_model_at_end", "_logging_steps", b"_logging_steps", "_lora_alpha", b"_lora_alpha", "_lora_dropout", b"_lora_dropout", "_lora_r", b"_lora_r", "_max_grad_norm", b"_max_grad_norm", "_max_length", b"_max_length", "_max_steps", b"_max_steps", "_neftune_noise_alpha", b"_neftune_noise_alpha", "_num_train_epochs", b"_num_train_epochs", "_packing", b"_packing", "_per_device_train_batch_size", b"_per_device_train_batch_size", "_save_steps", b"_save_steps", "_seed", b"_seed", "_use_dora", b"_use_dora", "_use_rslora", b"_use_rslora", "_warmup_ratio", b"_warmup_ratio", "_warmup_steps", b"_warmup_steps", "_weight_decay", b"_weight_decay", "beta", b"beta", "dataloader_num_workers", b"dataloader_num_workers", "deepspeed_stage", b"deepspeed_stage", "early_stopping_patience", b"early_stopping_patience", "eval_split", b"eval_split", "eval_steps", b"eval_steps", "gradient_accumulation_steps", b"gradient_accumulation_steps", "gradient_checkpointing", b"gradient_checkpointing", "learning_rate", b"learning_rate", "load_best_model_at_end", b"load_best_model_at_end", "logging_steps", b"logging_steps", "lora_alpha", b"lora_alpha", "lora_dropout", b"lora_dropout", "lora_r", b"lora_r", "lora_target_modules", b"lora_target_modules", "lr_scheduler_type", b"lr_scheduler_type", "max_grad_norm", b"max_grad_norm", "max_length", b"max_length", "max_steps", b"max_steps", "method", b"method", "neftune_noise_alpha", b"neftune_noise_alpha", "num_train_epochs", b"num_train_epochs", "objective", b"objective", "offload_optimizer", b"offload_optimizer", "offload_param", b"offload_param", "optim", b"optim", "packing", b"packing", "per_device_train_batch_size", b"per_device_train_batch_size", "save_steps", b"save_steps", "seed", b"seed", "use_dora", b"use_dora", "use_rslora", b"use_rslora", "warmup_ratio", b"warmup_ratio", "warmup_steps", b"warmup_steps", "weight_decay", b"weight_decay"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_beta", b"_beta"]) -> typing.Literal["beta"] | None: ...
     @typing.overload
