@@ -75,10 +75,7 @@ def sweep(
         ]
         specs = [spec_of(client, one, json_form=json) for one in wanted]  # all make sense before the first is started
         titles = [f"{label}: {', '.join(values) or one.data}" for (_, values), one in zip(points, wanted, strict=True)]
-        jobs = [
-            client.training.create(spec, display_name=title, sweep=label)
-            for spec, title in zip(specs, titles, strict=True)
-        ]
+        jobs = _start(client, label, specs, titles)
         ended = _wait(client, jobs) if wait else jobs
     if json:
         print_json([as_json(job) for job in ended])
@@ -112,6 +109,20 @@ def _too_many(count: int) -> AiftError:
         f"This makes {count} jobs; at most {MOST_JOBS} are started at once.",
         f"{count} 件になります。一度に開始できるのは {MOST_JOBS} 件までです。",
     )
+
+
+def _start(
+    client: Client, label: str, specs: Sequence[training_pb2.TrainingSpec], titles: Sequence[str]
+) -> list[training_pb2.TrainingJob]:
+    jobs: list[training_pb2.TrainingJob] = []
+    try:
+        for spec, title in zip(specs, titles, strict=True):
+            jobs.append(client.training.create(spec, display_name=title, sweep=label))
+    except AiftError:
+        count = f"{len(jobs)}/{len(specs)}"
+        notes().print(text(f"{count} jobs of {label} were started", f"{label}: {count} 件を開始しました"), style="red")
+        raise
+    return jobs
 
 
 def _wait(client: Client, jobs: Sequence[training_pb2.TrainingJob]) -> list[training_pb2.TrainingJob]:

@@ -200,6 +200,7 @@ class FakeTraining(training_pb2_grpc.TrainingServiceServicer):
         self.asked: list[int] = []
         self.created: Any = None
         self.every_request: list[Any] = []
+        self.most_jobs = 1000
         self.remedies: list[training_pb2.PlanRemedy] = []
         self.planned: Any = None
         states = (training_pb2.TRAINING_JOB_STATE_QUEUED, training_pb2.TRAINING_JOB_STATE_RUNNING)
@@ -219,6 +220,8 @@ class FakeTraining(training_pb2_grpc.TrainingServiceServicer):
         return events
 
     def CreateTrainingJob(self, request: Any, context: grpc.ServicerContext) -> training_pb2.TrainingJob:
+        if len(self.every_request) >= self.most_jobs:
+            refuse(context, errors.ResourceExhausted("jobs", limit=self.most_jobs))
         self.created = request
         self.every_request.append(request)
         return training_pb2.TrainingJob(

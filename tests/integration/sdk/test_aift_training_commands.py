@@ -62,6 +62,14 @@ def test_a_preset_is_where_settings_begin(aift: Any, system: Any, tmp_path: Path
     assert json.loads(done.stdout)["error"]["reason"] == "UNKNOWN_PRESET"
 
 
+def test_a_sweep_that_is_refused_half_way_tells_how_far_it_came(aift: Any, system: Any) -> None:
+    system.training.most_jobs = 2
+    done = aift("sweep", *BASE, "--data", "d", "--grid", "lora_r=4,8,16", "--name", "ranks")
+    assert done.returncode != 0
+    assert "2/3" in done.stderr
+    assert "RESOURCE_EXHAUSTED" in done.stderr
+
+
 def test_a_sweep_waits_and_tells_by_its_exit_code(aift: Any, system: Any) -> None:
     assert aift("sweep", *BASE, "--data", "d", "--wait").returncode == 0
     system.training.state = pb.TRAINING_JOB_STATE_FAILED
