@@ -1,11 +1,12 @@
 """How much memory a training takes on each device at its peak, by part.
 
-Sources: parameters, gradients and AdamW's two moments per trained parameter: Rajbhandari et al. 2020, "ZeRO",
-section 3.1. Activations a layer: counted as Korthikanti et al. 2022, "Reducing Activation Recomputation in Large
-Transformer Models", section 4, do, for gated feed-forward layers and attention that keeps no score matrix (Dao et al.
-2022, "FlashAttention"); on CPUs packed rows need a mask, which is held in both its forms. NF4 with double
-quantisation, 4.127 bits a parameter: Dettmers et al. 2023, "QLoRA", section 3. What DeepSpeed shares out: Rajbhandari
-et al. 2020, section 5, and its configuration (`deepspeed_config`).
+Sources: parameters, gradients and AdamW's two moments per trained parameter: Rajbhandari et al. 2020, "ZeRO", section
+3.1; moments in 8 bits: Dettmers et al. 2021, "8-bit Optimizers via Block-wise Quantization". Activations a layer:
+counted as Korthikanti et al. 2022, "Reducing Activation Recomputation in Large Transformer Models", section 4, do, for
+gated feed-forward layers and attention that keeps no score matrix (Dao et al. 2022, "FlashAttention"); on CPUs packed
+rows need a mask, which is held in both its forms. NF4 with double quantisation, 4.127 bits a parameter: Dettmers et al.
+2023, "QLoRA", section 3. What DeepSpeed shares out: Rajbhandari et al. 2020, section 5, and its configuration
+(`deepspeed_config`).
 
 `python -m benchmarks.plan_memory` prints how far all this is from measured peaks. Estimates, not promises: allocators
 round up and libraries keep buffers, which `overhead` stands for. What a GPU's training offloads to the machine's memory
@@ -24,6 +25,13 @@ _NF4_BYTES = 4.127 / 8
 _FP32_BYTES = 4
 # Two moments of AdamW in float32.
 _OPTIMIZER_BYTES = 8
+# Two moments in 8 bits with a scale for each 256 of them; sums of rows and columns, which are few; none.
+_MOMENT_BYTES: Mapping[str, float] = {
+    "adamw_bnb_8bit": 2 + 2 * 4 / 256,
+    "paged_adamw_8bit": 2 + 2 * 4 / 256,
+    "adafactor": 0,
+    "sgd": 0,
+}
 # Logits are turned into float32 for the loss and have a gradient. Only trained tokens have any; here all may be.
 _LOGIT_COPIES_BYTES = 8
 # The trainer's output layer goes on in chunks of so many (trainer/head.py).
@@ -99,7 +107,7 @@ def _held(shape: ModelShape, hyperparameters: Hyperparameters, load: Load, train
         "weights": _weights(shape, hyperparameters, load),
         "adapters": 0 if full else trained * _FP32_BYTES,
         "gradients": trained * _FP32_BYTES * gradient_copies,
-        "optimizer": trained * _OPTIMIZER_BYTES,
+        "optimizer": round(trained * _MOMENT_BYTES.get(hyperparameters.optim, _OPTIMIZER_BYTES)),
     }
 
 

@@ -16,7 +16,7 @@ from services.training_service.plan import Plan, Rate, optimizer_steps, plan
 from services.training_service.resolution import ResolvedBase, ResolvedRows
 from services.training_service.shape import ModelShape
 from services.training_service.shortfalls import split_rows
-from services.training_service.trainer.hyperparameters import Hyperparameters
+from services.training_service.trainer.hyperparameters import Hyperparameters, Optim
 
 GIB = 1 << 30
 LLAMA_2_7B = ModelShape(
@@ -114,6 +114,16 @@ def test_full_training_takes_sixteen_bytes_a_parameter_before_activations() -> N
     parts = estimate(GPT_2, Hyperparameters(method="full"), Load(rows=1, row_tokens=8, processes=1, on_gpu=False))
     states = parts["weights"] + parts["gradients"] + parts["optimizer"]
     assert states == 16 * GPT_2.parameters
+
+
+@pytest.mark.parametrize(
+    ("optim", "moment_bytes"),
+    [("adamw_torch", 8), ("adamw_bnb_8bit", 2), ("paged_adamw_8bit", 2), ("adafactor", 0), ("sgd", 0)],
+)
+def test_optimizers_keep_moments_of_their_own_size(optim: Optim, moment_bytes: int) -> None:
+    load = Load(rows=1, row_tokens=8, processes=1, on_gpu=True)
+    parts = estimate(GPT_2, Hyperparameters(method="full", optim=optim), load)
+    assert parts["optimizer"] == pytest.approx(moment_bytes * GPT_2.parameters, rel=0.02)
 
 
 def test_four_bits_save_about_seventy_per_cent_of_the_weights() -> None:
