@@ -17,6 +17,7 @@ from services.core.migrate import SchemaCheck
 from services.core.objects import open_store
 from services.core.server import GrpcServer
 from services.core.settings import BAD_CONFIGURATION
+from services.training_service.archive import Archive
 from services.training_service.artifacts import Artifacts
 from services.training_service.attempt_tokens import AttemptTokens
 from services.training_service.attempts import Attempts
@@ -72,6 +73,7 @@ class TrainingApp:
         self.publisher = Publisher(self.database, self.jobs, registry, leftovers_after_s=settings.leftover_seconds)
         purge_after = timedelta(days=settings.purge_days)
         self.caretaker = Caretaker(self.database, self.attempts, self.store, purge_after=purge_after)
+        self.archive = Archive(self.database, self.store, after=timedelta(days=settings.events_days))
         self.server = GrpcServer(
             settings,
             [
@@ -98,7 +100,10 @@ class TrainingApp:
             workers=workers,
             resolver=resolver,
             creation=Creation(self.database, self.jobs, workers, resolver, quotas),
-            watch=Watch(self.database, self.jobs, self.changes, keepalive_s=settings.watch_keepalive_seconds),
+            watch=Watch(
+                self.database, self.jobs, self.changes, self.archive, keepalive_s=settings.watch_keepalive_seconds
+            ),
+            archive=self.archive,
         )
 
     def _worker(self, inputs: InputSource) -> WorkerServicer:
@@ -158,6 +163,7 @@ class TrainingApp:
             )
             group.create_task(repeat("sweeper", self.caretaker.end_lost_attempts, every_s=sweep_every_s))
             group.create_task(repeat("garbage", self.caretaker.collect_garbage, every_s=collect_every_s))
+            group.create_task(repeat("archive", self.archive.move_one, every_s=3600.0))
             group.create_task(repeat("purge", self.caretaker.purge, every_s=3600.0))
 
 

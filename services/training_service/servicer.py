@@ -1,6 +1,6 @@
 """TrainingService: from the contract's messages to the domain and back."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from aift.training.v1 import training_pb2 as pb
@@ -13,6 +13,7 @@ from services.core.db import Database
 from services.core.errors import InvalidArgument
 from services.training_service import lifecycle, messages
 from services.training_service.admission import admit
+from services.training_service.archive import Archive
 from services.training_service.creation import Creation
 from services.training_service.domain import ENDED, JobState
 from services.training_service.errors import JobHasNotEnded
@@ -36,7 +37,15 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
     """What people and programs ask of the training service."""
 
     def __init__(
-        self, *, database: Database, jobs: Jobs, workers: Workers, resolver: Resolver, creation: Creation, watch: Watch
+        self,
+        *,
+        database: Database,
+        jobs: Jobs,
+        workers: Workers,
+        resolver: Resolver,
+        creation: Creation,
+        watch: Watch,
+        archive: Archive,
     ) -> None:
         self._database = database
         self._jobs = jobs
@@ -44,6 +53,7 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
         self._resolver = resolver
         self._creation = creation
         self._watch = watch
+        self._archive = archive
 
     async def CreateTrainingJob(self, request: pb.CreateTrainingJobRequest, _: Any) -> pb.TrainingJob:
         """Accepts a job."""
@@ -96,7 +106,10 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
         if not 2 <= most <= _MAX_POINTS:
             raise _out_of_range("max_points", most, 2, _MAX_POINTS)
         job = await self._jobs.get(_tenant(), _id(request.name))
-        steps = thin(await events.steps(self._database, job.tenant, job.id), most)
+        measured: Sequence[events.StepFigures] = await events.steps(self._database, job.tenant, job.id)
+        if not measured and job.state in ENDED:
+            measured = await self._archive.steps(job.tenant, job.id)
+        steps = thin(measured, most)
         metrics = [pb.Metric(step=step.step, epoch=step.epoch, values=dict(step.figures)) for step in steps]
         return pb.ListMetricsResponse(metrics=metrics)
 

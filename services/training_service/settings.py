@@ -58,6 +58,13 @@ class TrainingSettings(Settings):
         "as it likes.",
     )
 
+    events_days: float = Field(
+        default=7.0,
+        ge=0,
+        description="How long after a job's end its events stay in the database, in days; then they lie in one "
+        "compressed object.",
+    )
+
     @property
     def attempt_key_path(self) -> Path:
         """Where the key lies that signs the tokens of attempts."""

@@ -8,6 +8,7 @@ from aift.training.v1 import training_pb2 as pb
 from services.core.db import Database
 from services.core.errors import Draining
 from services.training_service import job_events, messages
+from services.training_service.archive import Archive
 from services.training_service.changes import EVENTS_CHANNEL, Changes, topic
 from services.training_service.domain import ENDED
 from services.training_service.store import events
@@ -20,7 +21,10 @@ _FINAL = frozenset(messages.state_to(state) for state in ENDED)
 class Watch:
     """WatchTrainingJob."""
 
-    def __init__(self, database: Database, jobs: Jobs, changes: Changes, *, keepalive_s: float) -> None:
+    def __init__(
+        self, database: Database, jobs: Jobs, changes: Changes, archive: Archive, *, keepalive_s: float
+    ) -> None:
+        self._archive = archive
         self._database = database
         self._jobs = jobs
         self._changes = changes
@@ -41,6 +45,8 @@ class Watch:
                         return
                 if not rows:
                     if job.state in ENDED:
+                        async for event in self._archive.read(tenant, job_id, after):
+                            yield event
                         return
                     await news.wait(self._patience_s(quiet_since))
                     if self._changes.stopping:

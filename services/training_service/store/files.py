@@ -98,6 +98,26 @@ async def of_checkpoint(tx: AsyncConnection, tenant: str, job_id: str, step: int
     return tuple(stored_file(row) for row in (await tx.execute(statement)).mappings())
 
 
+async def announce_leftover(tx: AsyncConnection, job: Job, file: StoredFile, *, after_s: float) -> None:
+    """Notes a key that the service itself writes; what comes to nothing is collected later."""
+    await announce(tx, job, [file])
+    await _discard(tx, FILES.c.key == file.key, after_s=after_s)
+
+
+async def keep_events(tx: AsyncConnection, key: str) -> bool:
+    """Makes an announced file that of the job's events; False where it is gone."""
+    kept = update(FILES).where(FILES.c.key == key).values(role="EVENTS", collect_after=None)
+    return (await tx.execute(kept)).rowcount == 1
+
+
+async def key_of_events(tx: AsyncConnection, tenant: str, job_id: str) -> str | None:
+    """The object with the job's events; None where they are rows."""
+    found = await tx.execute(
+        select(FILES.c.key).where(FILES.c.tenant == tenant, FILES.c.job_id == job_id, FILES.c.role == "EVENTS")
+    )
+    return found.scalar_one_or_none()
+
+
 async def garbage(tx: AsyncConnection, limit: int) -> list[str]:
     """Keys whose objects may go now, locked."""
     statement = (

@@ -154,7 +154,7 @@ _STATEMENTS = (
         path           text NOT NULL,
         size_bytes     bigint NOT NULL,
         sha256         text NOT NULL,
-        role           text NOT NULL DEFAULT 'PREPARED' CHECK (role IN ('PREPARED', 'CHECKPOINT', 'RESULT')),
+        role           text NOT NULL DEFAULT 'PREPARED' CHECK (role IN ('PREPARED', 'CHECKPOINT', 'RESULT', 'EVENTS')),
         step           bigint,
         create_time    timestamptz NOT NULL DEFAULT clock_timestamp(),
         collect_after  timestamptz,
