@@ -37,6 +37,10 @@ _STOPPED: Mapping[JobState, JobState] = {
 }
 
 
+# The stage of DeepSpeed at which weights are shared out too.
+_SHARES_WEIGHTS = 3
+
+
 def after_cancel(job: str, state: JobState) -> JobState:
     """The state after CancelTrainingJob. Raises JobHasEnded or JobIsPublishing."""
     return _after(_CANCELLED, job, state)
@@ -72,7 +76,7 @@ class Verdict:
     # Until the next attempt, in seconds.
     delay_s: float = 0.0
     # What the next attempt does otherwise; all of it, not only what is new.
-    adjustments: Mapping[str, int | bool] | None = None
+    adjustments: Mapping[str, int | bool | str] | None = None
     failure: Failure | None = None
 
 
@@ -95,7 +99,7 @@ def after_attempt(
     *,
     lost_attempts: int,
     hyperparameters: Hyperparameters,
-    adjustments: Mapping[str, int | bool],
+    adjustments: Mapping[str, int | bool | str],
     failure: Failure | None,
     policy: RetryPolicy,
 ) -> Verdict:
@@ -127,7 +131,7 @@ def _after_loss(lost: int, failure: Failure | None, policy: RetryPolicy) -> Verd
 def _after_out_of_memory(
     state: JobState,
     hyperparameters: Hyperparameters,
-    adjustments: Mapping[str, int | bool],
+    adjustments: Mapping[str, int | bool | str],
     failure: Failure | None,
 ) -> Verdict:
     step = less_memory(hyperparameters)
@@ -137,10 +141,11 @@ def _after_out_of_memory(
     return Verdict(state=resting, adjustments={**adjustments, **step})
 
 
-def less_memory(hyperparameters: Hyperparameters) -> Mapping[str, int | bool] | None:
+def less_memory(hyperparameters: Hyperparameters) -> Mapping[str, int | bool | str] | None:
     """The next step down that changes neither result nor effective batch; None when there is none left.
 
-    Half the micro-batch and twice the accumulation; an odd micro-batch goes to 1, so that the product stays whole.
+    Half the micro-batch and twice the accumulation; an odd micro-batch goes to 1, so that the product stays whole. Then
+    gradient checkpointing; then, where DeepSpeed shares the training out, what it can move into the machine's memory.
     """
     batch = hyperparameters.per_device_train_batch_size
     accumulation = hyperparameters.gradient_accumulation_steps
@@ -152,6 +157,10 @@ def less_memory(hyperparameters: Hyperparameters) -> Mapping[str, int | bool] | 
         }
     if not hyperparameters.gradient_checkpointing:
         return {"gradient_checkpointing": True}
+    if hyperparameters.deepspeed_stage and hyperparameters.offload_optimizer == "none":
+        return {"offload_optimizer": "cpu"}
+    if hyperparameters.deepspeed_stage == _SHARES_WEIGHTS and hyperparameters.offload_param == "none":
+        return {"offload_param": "cpu"}
     return None
 
 

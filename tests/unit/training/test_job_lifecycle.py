@@ -111,6 +111,24 @@ def test_the_memory_ladder_keeps_the_effective_batch() -> None:
     assert seen == [(6, 4, False), (3, 8, False), (1, 24, False), (1, 24, True)]
 
 
+@pytest.mark.parametrize(
+    ("stage", "steps"),
+    [
+        (0, []),
+        (2, [{"offload_optimizer": "cpu"}]),
+        (3, [{"offload_optimizer": "cpu"}, {"offload_param": "cpu"}]),
+    ],
+)
+def test_the_memory_ladder_ends_with_what_deepspeed_can_move(stage: int, steps: list[dict[str, str]]) -> None:
+    values = Hyperparameters(per_device_train_batch_size=1, gradient_checkpointing=True, deepspeed_stage=stage)
+    seen = []
+    while (step := less_memory(values)) is not None:
+        seen.append(step)
+        values = replace(values, **step)  # type: ignore[arg-type]
+        assert values.problems() == []
+    assert seen == steps
+
+
 def test_without_a_smaller_step_lack_of_memory_fails() -> None:
     least = Hyperparameters(per_device_train_batch_size=1, gradient_checkpointing=True)
     assert ended(JobState.RUNNING, Outcome.OUT_OF_MEMORY, hyperparameters=least).failure == FAILURE
