@@ -128,10 +128,11 @@ class Connection:
         request: Request,
         *,
         timeout_s: float = DEFAULT_TIMEOUT_S,
+        patience_s: float | None = None,
         busy_patience_s: float | None = None,
     ) -> Response:
         """Makes one call that is safe to retry, and retries it while the service is away or busy. Raises AiftError."""
-        patience = Patience(self.patience_s, busy_s=busy_patience_s)
+        patience = Patience(self.patience_s if patience_s is None else patience_s, busy_s=busy_patience_s)
         while True:
             request_id = uuid.uuid4().hex
             try:

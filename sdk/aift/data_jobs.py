@@ -19,6 +19,7 @@ ENDED = frozenset(
     {data_pb2.DATA_JOB_STATE_SUCCEEDED, data_pb2.DATA_JOB_STATE_FAILED, data_pb2.DATA_JOB_STATE_CANCELLED}
 )
 """States after which nothing follows."""
+_PATIENCE_S = 300.0
 _FIRST_POLL_S = 0.05
 _LONGEST_POLL_S = 1.0
 _STAGES: dict[data_pb2.DataJobPhase.ValueType, Stage] = {
@@ -49,10 +50,10 @@ class DataJobs:
         self._stub = connection.data
         self._uploads = uploads
 
-    def job(self, name: str) -> data_pb2.DataJob:
-        """A data job with its progress."""
+    def job(self, name: str, *, patience_s: float | None = None) -> data_pb2.DataJob:
+        """A data job with its progress; patience_s is for a service that is away, the client's own by default."""
         request = data_pb2.GetDataJobRequest(name=qualified("dataJobs", name))
-        return self._connection.call("data", self._stub.GetDataJob, request)
+        return self._connection.call("data", self._stub.GetDataJob, request, patience_s=patience_s)
 
     def jobs(self, dataset: str = "") -> Iterator[data_pb2.DataJob]:
         """Data jobs, newest first, of one data set or of all."""
@@ -70,10 +71,14 @@ class DataJobs:
         return self._connection.call("data", self._stub.CancelDataJob, request)
 
     def wait(self, job: str, *, on_progress: OnProgress = silent, timeout_s: float | None = None) -> data_pb2.DataJob:
-        """Waits until a data job has done its work. Raises InvalidDataError, AiftError, or TimeoutError."""
+        """Waits until a data job has done its work. Raises InvalidDataError, AiftError, or TimeoutError.
+
+        The job goes on when its service is restarted, and so does waiting for it.
+        """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        patience = _PATIENCE_S if timeout_s is None else min(_PATIENCE_S, timeout_s)
         pause = _FIRST_POLL_S
-        while (now := self.job(job)).state not in ENDED:
+        while (now := self.job(job, patience_s=patience)).state not in ENDED:
             on_progress(progress_of(now))
             if deadline is not None and time.monotonic() > deadline:
                 raise TimeoutError(f"{now.name} has not ended after {timeout_s} s")

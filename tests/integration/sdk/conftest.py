@@ -63,6 +63,7 @@ class FakeData(FakeDataViews):
         self.request_ids: list[str] = []
         self.metadata: dict[str, str] = {}
         self.polls = 0
+        self.away = 0
         self.invalid = False
         self.asked: dict[str, Any] = {}
         self.checked: Any = None
@@ -139,6 +140,9 @@ class FakeData(FakeDataViews):
         return data_pb2.DataJob(name="dataJobs/j1", dataset=request.dataset, state=data_pb2.DATA_JOB_STATE_QUEUED)
 
     def GetDataJob(self, request: Any, context: grpc.ServicerContext) -> data_pb2.DataJob:
+        if self.away:
+            self.away -= 1
+            context.abort(grpc.StatusCode.UNAVAILABLE, "starting again")
         self.polls += 1
         dataset = self.checked.dataset if self.checked else "datasets/rows"
         job = data_pb2.DataJob(name=request.name, dataset=dataset, total_bytes=10, done_bytes=5)

@@ -105,7 +105,7 @@ def test_what_is_wrong_with_a_file_is_told_by_line(client: Client, rows: Path) -
     with pytest.raises(InvalidDataError) as caught:
         client.datasets.upload(rows)
     assert caught.value.report.findings[0].examples[0].line == 3
-    assert list(client.datasets.versions("questions")) == []
+    assert list(client.datasets.list()) == []
 
 
 def test_texts_are_rows(client: Client) -> None:

@@ -86,6 +86,15 @@ def test_rows_that_are_not_valid_come_with_their_report(system: Any, rows: Path)
     assert system.data.checked.train_on == data_pb2.TRAIN_ON_ALL
 
 
+def test_waiting_outlasts_a_service_that_starts_again(system: Any, rows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system.client.connection, "patience_s", 0.0)
+    system.data.away = 2
+    assert system.client.datasets.upload(rows).name.endswith("/versions/1")
+    system.data.away = 1
+    with pytest.raises(AiftError):
+        system.client.datasets.job("j1")
+
+
 def test_texts_become_rows(system: Any) -> None:
     system.client.datasets.from_texts(["質問: 一\n回答: 二", "三"], dataset="mine")
     assert system.data.content["uploads/u1"].decode().splitlines() == [
