@@ -22,7 +22,7 @@ from typing import Any
 import psycopg
 from aift.training.v1 import training_pb2 as pb
 from aift.training.v1 import training_pb2_grpc, worker_pb2, worker_pb2_grpc
-from running_system import Running, no_worker_takes_jobs, running_system
+from running_system import Running, running_system
 
 CREATING = 16
 _COPY = """
@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=20)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    with running_system() as system, no_worker_takes_jobs(system):
+    with running_system(worker=False, AIFT_LEASE_SECONDS="3600") as system:
         created_s, bare, service = asyncio.run(_measure(system, options.jobs, options.workers))
     if options.json:
         print(json.dumps({"created_s": created_s, "bare": asdict(bare), "service": asdict(service)}))

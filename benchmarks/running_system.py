@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -64,37 +65,33 @@ class Running:
 
 
 @contextmanager
-def running_system(**settings: str) -> Iterator[Running]:
-    """The system with `settings` in its environment; everything of it is gone afterwards."""
+def running_system(*, worker: bool = True, **settings: str) -> Iterator[Running]:
+    """The system with `settings` in its environment; everything of it is gone afterwards. Without `worker`, its own
+    finds its device taken and runs nothing."""
     root = Path(tempfile.mkdtemp(prefix="aift-benchmark-"))
     root.chmod(0o711)
+    # So that the system goes too when a time limit ends us.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     environment = {**os.environ, "AIFT_STATE_DIR": str(root), "AIFT_LANG": "en", **settings}
+    taken = holding(root / "locks", [] if worker else [CPU])
     try:
-        _aift(environment, "up", "--detach", "--no-page", "--ports", "auto")
-        with Client(state_dir=root, patience_s=60) as client:
-            client.base_models.import_dir(TINY)
-            version = client.datasets.upload(ROWS, dataset="rows").name
-            state = StateDir(root)
-            yield Running(
-                state=state,
-                client=client,
-                dataset_version=version,
-                training_address=_training_address(root),
-            )
+        with taken:
+            yield from _running(root, environment)
     finally:
         _aift(environment, "down")
         shutil.rmtree(root, ignore_errors=True)
 
 
-@contextmanager
-def no_worker_takes_jobs(system: Running) -> Iterator[None]:
-    """The system's own worker finds its device taken."""
-    with holding(system.state.root / "locks", [CPU]):
-        yield
-
-
-def _training_address(root: Path) -> str:
-    return str(json.loads((root / "client.json").read_text())["training"])
+def _running(root: Path, environment: dict[str, str]) -> Iterator[Running]:
+    _aift(environment, "up", "--detach", "--no-page", "--ports", "auto")
+    with Client(state_dir=root, patience_s=60) as client:
+        client.base_models.import_dir(TINY)
+        yield Running(
+            state=StateDir(root),
+            client=client,
+            dataset_version=client.datasets.upload(ROWS, dataset="rows").name,
+            training_address=str(json.loads((root / "client.json").read_text())["training"]),
+        )
 
 
 def _aift(environment: dict[str, str], *arguments: str) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 from aift.training.v1 import training_pb2 as pb
 from aift.training.v1 import training_pb2_grpc
-from running_system import Running, no_worker_takes_jobs, running_system
+from running_system import Running, running_system
 
 CONNECTIONS = 10
 FLAT_MIB = 1.0
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=40.0)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    with running_system() as system, no_worker_takes_jobs(system):
+    with running_system(worker=False) as system:
         found = asyncio.run(_measure(system, options.watchers, options.seconds))
     if options.json:
         print(json.dumps(found))
