@@ -128,8 +128,8 @@ def settings(lines: Lines, minio: Minio) -> Mapping[str, str]:
         "AIFT_S3_BUCKET": _BUCKET,
         "AIFT_S3_ACCESS_KEY": _KEY,
         "AIFT_S3_SECRET_KEY": _SECRET,
-        "AIFT_LEASE_SECONDS": "6",
-        "AIFT_AGENT_SILENCE_SECONDS": "6",
+        "AIFT_LEASE_SECONDS": "12",
+        "AIFT_AGENT_SILENCE_SECONDS": "10",
         "AIFT_LEFTOVER_SECONDS": "1",
         "AIFT_RETRY_BUDGET": "20",
     }

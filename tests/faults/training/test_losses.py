@@ -70,7 +70,7 @@ async def test_a_long_standstill(rig: Rig, api: Api) -> None:
 
     async def hurt(phase: str) -> None:
         if phase == "model load":
-            await rig.freeze("service", seconds=8)
+            await rig.freeze("service", seconds=15)
         if phase == "training":
             rig.signal("agent", signal.SIGSTOP)
 

@@ -127,7 +127,7 @@ async def test_a_database_that_was_never_there(state_dir: Path) -> None:
     started = time.monotonic()
     with pytest.raises(Unavailable):
         await nowhere.check()
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 30
     await nowhere.close()
 
 
@@ -189,7 +189,7 @@ async def test_away_and_back(own_postgres: Postgres, own_database: Database, mon
             await own_database.check()
             break
         except Unavailable:
-            assert time.monotonic() - started < 5
+            assert time.monotonic() - started < 60
     await read_and_write(own_database, 3)
 
 
@@ -198,7 +198,7 @@ async def test_health_tells_of_the_database(
 ) -> None:
     monkeypatch.setattr("services.core.db._RECONNECT_WITHIN_S", 0.5)
     server = await start({"database": own_database.check})
-    await asyncio.wait_for(server.wait_ready(), 10)
+    await asyncio.wait_for(server.wait_ready(), 60)
 
     async def becomes(wanted: int) -> None:
         async with channel(f"127.0.0.1:{server.port}") as opened, asyncio.timeout(30):

@@ -44,7 +44,7 @@ def postgres_processes(server: Postgres) -> list[int]:
     return [p.pid for p in psutil.process_iter(["cmdline"]) if str(server.data) in (p.info["cmdline"] or [])]
 
 
-def gone(server: Postgres, within_s: float = 10) -> bool:
+def gone(server: Postgres, within_s: float = 60) -> bool:
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         if not postgres_processes(server):

@@ -43,7 +43,7 @@ async def health_of(server: GrpcServer, service: str = "") -> int:
     return int(answer.status)
 
 
-async def health_becomes(server: GrpcServer, wanted: int, within_s: float = 6.0) -> bool:
+async def health_becomes(server: GrpcServer, wanted: int, within_s: float = 60) -> bool:
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         if await health_of(server) == wanted:
@@ -97,7 +97,7 @@ async def test_calls_wait_outside_until_everything_was_there_once(
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
     assert reason_of(caught.value) == "UNAVAILABLE"
     database.well = True
-    await asyncio.wait_for(server.wait_ready(), 5)
+    await asyncio.wait_for(server.wait_ready(), 60)
     assert await stub.GetDataset(GET) is not None
     # Later absence is told by the calls that need it, not by the door.
     database.well = False
@@ -216,7 +216,7 @@ async def test_a_client_that_leaves_ends_the_work(
     await call.read()
     await begun.wait()
     call.cancel()
-    await asyncio.wait_for(ended.wait(), 1)
+    await asyncio.wait_for(ended.wait(), 30)
 
 
 async def test_the_request_id_travels_from_service_to_service(
@@ -306,7 +306,7 @@ async def test_a_draining_server_finishes_what_it_began(
     assert caught.value.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
     go_on.set()
     assert (await running).name == "finished"
-    await asyncio.wait_for(stopping, 5)
+    await asyncio.wait_for(stopping, 60)
 
 
 async def test_draining_ends(start: Start, connect: Connect, answers: Answers, make_token: Any) -> None:
@@ -323,7 +323,7 @@ async def test_draining_ends(start: Start, connect: Connect, answers: Answers, m
     await begun.wait()
     started = time.monotonic()
     await server.stop()
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 30
     with pytest.raises(grpc.aio.AioRpcError):
         await running
 

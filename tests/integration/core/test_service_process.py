@@ -44,7 +44,7 @@ def upgrade():
     op.execute("SELECT no_such_function()")
 """
 MAIN = """
-import asyncio, sys
+import asyncio, logging, sys
 from aift.data.v1 import data_pb2, data_pb2_grpc
 from services.core import process
 from services.core.db import Database
@@ -63,6 +63,7 @@ class Servicer(data_pb2_grpc.DataServiceServicer):
 
     async def GetDataset(self, request, context):
         if request.name == "slow":
+            logging.getLogger("sample").info("begun")
             await asyncio.sleep(1.5)
             return data_pb2.Dataset(name="finished")
         if request.name == "modules":
@@ -154,7 +155,7 @@ async def test_a_service_from_migration_to_drain(run: Run, make_token: Any) -> N
         answered = await stub_of(opened).GetDataset(data_pb2.GetDatasetRequest(name="datasets/x"))
         assert answered.display_name == "X"
         slow = asyncio.ensure_future(stub_of(opened).GetDataset(data_pb2.GetDatasetRequest(name="slow")))
-        await asyncio.sleep(0.5)
+        await asyncio.to_thread(read_until, process, "begun")
         process.send_signal(signal.SIGTERM)
         assert (await slow).name == "finished"
     output, errors = await asyncio.to_thread(process.communicate, timeout=30)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import psutil
 import psycopg
 import pytest
 from aift.data.v1 import data_pb2 as pb
@@ -31,6 +32,7 @@ from services.core import auth, keys, lifeline, migrate
 from services.core.channels import channel
 from services.embedded.postgres import Postgres
 from tests.conftest import S3Server, short_dir
+from tests.processes import descendants
 
 PACKAGE = "services.data_service"
 MIB = 1 << 20
@@ -92,6 +94,11 @@ class DataService:
     def kill(self) -> None:
         """kill -9."""
         self.stop(signal.SIGKILL)
+
+    def children(self, room: str) -> list[psutil.Process]:
+        """The processes that do the work of a room of the service now: "validation", "preparation" …"""
+        assert self.process is not None
+        return descendants(f"services.data_service.{room}", of=self.process.pid)
 
     def token(self, tenant: str, role: str) -> str:
         """A token of a role in a tenant."""

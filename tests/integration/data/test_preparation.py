@@ -53,19 +53,10 @@ async def get(user: User, version: str) -> pb.DatasetVersion:
     return await user.stub.GetDatasetVersion(pb.GetDatasetVersionRequest(name=version))
 
 
-def children(service: DataService) -> list[psutil.Process]:
-    assert service.process is not None
-    return [
-        child
-        for child in psutil.Process(service.process.pid).children(recursive=True)
-        if "services.data_service.preparation" in child.cmdline()
-    ]
-
-
 async def child_of(service: DataService) -> psutil.Process:
     """The preparing process, once there is one."""
     async with asyncio.timeout(60):
-        while not (found := children(service)):  # noqa: ASYNC110
+        while not (found := service.children("preparation")):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     return found[0]
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import psutil
 import pytest
 from aift.data.v1 import data_pb2 as pb
 from transformers import AutoTokenizer
@@ -42,7 +41,7 @@ ALPACA = {"instruction": "要約してください。", "input": "長い文で�
 def serving(make_service: Callable[..., DataService]) -> tuple[DataService, int]:
     """A data service that knows a registry's port."""
     port = find_free_port()
-    service = make_service(AIFT_REGISTRY_ADDRESS=f"127.0.0.1:{port}", AIFT_SUPERVISION_IDLE_SECONDS="4")
+    service = make_service(AIFT_REGISTRY_ADDRESS=f"127.0.0.1:{port}", AIFT_SUPERVISION_IDLE_SECONDS="15")
     service.start()
     return service, port
 
@@ -147,21 +146,15 @@ async def test_models_that_cannot_render(base_model: str, reason: str, user: Use
     assert reason_of(caught.value) == reason
 
 
-def renderers(service: DataService) -> list[psutil.Process]:
-    assert service.process is not None
-    children = psutil.Process(service.process.pid).children(recursive=True)
-    return [child for child in children if "services.data_service.supervision" in child.cmdline()]
-
-
 async def test_the_process_stays_warm_is_replaced_when_it_dies_and_ends_when_idle(user: User) -> None:
     version = (await user.validate(qa(30))).dataset_version
     await preview(user, version)
-    (process,) = renderers(user.service)
+    (process,) = user.service.children("supervision")
     await preview(user, version, offset=10)
-    assert renderers(user.service) == [process]
+    assert user.service.children("supervision") == [process]
     process.send_signal(signal.SIGKILL)
     assert len((await preview(user, version)).rows) == 10
-    (replaced,) = renderers(user.service)
+    (replaced,) = user.service.children("supervision")
     assert replaced.pid != process.pid
     replaced.wait(60)
-    assert renderers(user.service) == []
+    assert user.service.children("supervision") == []

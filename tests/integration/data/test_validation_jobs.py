@@ -7,7 +7,6 @@ import hashlib
 import json
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,22 +33,12 @@ async def start(user: User, data: bytes, dataset: str = "") -> pb.DataJob:
     return job
 
 
-def checking(service: DataService) -> psutil.Process | None:
-    """The process that checks, while there is one."""
-    assert service.process is not None
-    with suppress(psutil.NoSuchProcess):
-        for child in psutil.Process(service.process.pid).children(recursive=True):
-            if "services.data_service.validation" in child.cmdline():
-                return child
-    return None
-
-
 async def child_of(service: DataService) -> psutil.Process:
     """The checking process, once there is one."""
     async with asyncio.timeout(60):
-        while (found := checking(service)) is None:  # noqa: ASYNC110
+        while not (found := service.children("validation")):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
-    return found
+    return found[0]
 
 
 def dropped(service: DataService, data: bytes) -> str:

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from aift.data.v1 import data_pb2 as pb
 
-from tests.integration.data.conftest import DataService, User, jsonl, reason_of
+from tests.integration.data.conftest import User, jsonl, reason_of
 
 ROWS = [{"instruction": f"{i} 番は？", "response": f"答え{i}"} for i in range(300)]
 
@@ -83,29 +83,20 @@ async def test_nothing_is_left_on_disk(user: User) -> None:
 
 async def test_a_cancelled_comparison_ends_its_process(user: User) -> None:
     name = await version(user, ROWS[:3], (await user.dataset()).name)
-    child = None
-    while child is None:  # one may be faster than we look
+    children: list[psutil.Process] = []
+    while not children:  # one may be faster than we look
         call = asyncio.ensure_future(diff(user, name, name))
-        while child is None and not call.done():
-            child = comparing(user.service)
+        while not children and not call.done():
+            children = user.service.children("differences")
             await asyncio.sleep(0.01)
-    with suppress(psutil.NoSuchProcess):
-        child.suspend()  # half way for as long as we look
+    for child in children:
+        with suppress(psutil.NoSuchProcess):
+            child.suspend()  # half way for as long as we look
     call.cancel()
-    _, alive = await asyncio.to_thread(psutil.wait_procs, [child], 60)
+    _, alive = await asyncio.to_thread(psutil.wait_procs, children, 60)
     assert not alive
     await tidy(user)
     assert (await diff(user, name, name)).unchanged_rows == 3
-
-
-def comparing(service: DataService) -> psutil.Process | None:
-    """The process that compares, while there is one."""
-    assert service.process is not None
-    with suppress(psutil.NoSuchProcess):
-        for child in psutil.Process(service.process.pid).children(recursive=True):
-            if "services.data_service.differences" in child.cmdline():
-                return child
-    return None
 
 
 async def tidy(user: User) -> None:

@@ -100,7 +100,7 @@ def test_down_leaves_no_process(real: Machine) -> None:
     process, _ = real.up()
     assert of_state(real.state)
     assert real.command("down").returncode == 0
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
     assert of_state(real.state) == []
 
 

@@ -51,7 +51,7 @@ def test_up_status_logs_and_down(dummies: Machine) -> None:
     assert "postgres" in dummies.command("logs", "nothing").stderr
 
     assert dummies.command("down").returncode == 0
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
     assert alive(pids) == []
     assert not (dummies.state / "client.json").exists()
     assert dummies.command("status").returncode == 5

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from grpc_status import rpc_status
 
 from services.core import devices
 from tests.integration.inference.conftest import Running, Start
+from tests.processes import descendants
 
 PROMPT = "質問: 日本の首都はどこですか？\n回答: "
 GREEDY = pb.Sampling(temperature=0, max_new_tokens=12)
@@ -53,8 +55,7 @@ async def refused(running: Running, request: pb.GenerateRequest) -> tuple[grpc.S
 
 
 def engines() -> list[psutil.Process]:
-    children = psutil.Process().children(recursive=True)
-    return [child for child in children if "services.inference_service.engines" in " ".join(child.cmdline())]
+    return descendants("services.inference_service.engines")
 
 
 async def test_a_base_model_and_its_adapters_answer_at_the_same_time(start: Start) -> None:
@@ -124,7 +125,7 @@ async def check_cancel(running: Running) -> None:
     )
     await call.read()
     call.cancel()
-    for _ in range(20):
+    for _ in range(600):
         models = await running.stub.ListLoadedModels(pb.ListLoadedModelsRequest(), metadata=running.metadata)
         if not any(model.active_requests for model in models.loaded_models):
             break
@@ -139,7 +140,7 @@ async def check_engine_death(running: Running) -> None:
     (engine,) = engines()
     engine.send_signal(signal.SIGSTOP)
     call = asyncio.create_task(generate(running, ask("models/demo/versions/1")))
-    await asyncio.sleep(0.3)
+    await until_seen(running, lambda models: any(model.active_requests for model in models))
     engine.send_signal(signal.SIGKILL)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
@@ -192,8 +193,18 @@ async def test_an_engine_holds_its_gpu_as_long_as_it_lives(
     assert engines() == []
 
 
+async def until_seen(running: Running, wanted: Callable[[Sequence[pb.LoadedModel]], bool]) -> None:
+    """Waits for what the service tells of its models."""
+    async with asyncio.timeout(60):
+        while True:
+            models = await running.stub.ListLoadedModels(pb.ListLoadedModelsRequest(), metadata=running.metadata)
+            if wanted(models.loaded_models):
+                return
+            await asyncio.sleep(0.02)
+
+
 async def becomes_free(locks: Path) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not devices.free(locks, ["gpu-0"]):  # noqa: ASYNC110 - the kernel has no event for it
             await asyncio.sleep(0.1)
 
@@ -209,7 +220,7 @@ async def test_damaged_files_are_not_loaded(start: Start) -> None:
 async def test_a_full_queue_says_when_to_come_again(start: Start) -> None:
     running = await start(max_requests=1)
     first = asyncio.create_task(generate(running, ask()))
-    await asyncio.sleep(0.5)
+    await until_seen(running, any)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await generate(running, ask())
     assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED

@@ -104,7 +104,7 @@ class RegistryProcess:
         """Signals the process and waits for its end."""
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(20)
+        return self.process.wait(60)
 
     def token(self, role: str, tenant: str) -> str:
         """A token of a role in a tenant."""

@@ -40,7 +40,7 @@ def both(make_process: Callable[..., RegistryProcess], postgres: Postgres) -> It
     yield registry, address
     registry.stop()
     data.send_signal(signal.SIGTERM)
-    data.wait(20)
+    data.wait(60)
 
 
 def _wait_for(log: Path, process: subprocess.Popen[bytes]) -> None:

@@ -123,7 +123,7 @@ def test_interrupting_a_watch_leaves_the_job_and_says_how_to_return(aift: Any, s
             time.sleep(0.05)
         time.sleep(0.2)
         watcher.send_signal(signal.SIGINT)
-        _, said = watcher.communicate(timeout=20)
+        _, said = watcher.communicate(timeout=90)
     finally:
         watcher.kill()
     assert watcher.returncode == 130

@@ -43,7 +43,7 @@ def test_patience_ends(system: Any) -> None:
         begin = time.monotonic()
         with pytest.raises(AiftError, match="aift up") as caught:
             client.uploads.create("f")
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < 30
     assert caught.value.reason == "SERVICE_UNREACHABLE"
     assert caught.value.metadata["cause"] == "going away"
     assert len(caught.value.request_id) == 32

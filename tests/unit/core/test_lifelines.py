@@ -42,7 +42,7 @@ DEAF_SHELL = "trap '' INT TERM; sleep 600 & wait; sleep 600"
 GUARDED_DEAF = [*GUARDED[:-2], "sh", "-c", DEAF_SHELL]
 
 
-def gone(pids: list[int], within_s: float = 8.0) -> bool:
+def gone(pids: list[int], within_s: float = 60) -> bool:
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         if not any(alive(pid) for pid in pids):

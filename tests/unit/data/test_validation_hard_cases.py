@@ -17,6 +17,7 @@ from services.data_service.child import DISK_FULL
 from services.data_service.domain import BadRows, ReadOptions
 from services.data_service.report import Report
 from services.data_service.validation.request import REPORT_FILE, ValidationRequest
+from tests.processes import descendants
 
 GOOD = '{"text":"a"}\n'
 
@@ -130,9 +131,4 @@ def test_memory_is_bounded_and_no_helper_stays(run: Any, tmp_path: Path) -> None
     assert report is not None
     assert (report.valid, report.rows) == (True, 60_000)
     assert peak < 250 << 20
-    ours = [
-        child
-        for child in psutil.Process().children(recursive=True)
-        if "data_service.validation" in " ".join(child.cmdline())
-    ]
-    assert ours == []
+    assert descendants("data_service.validation") == []
