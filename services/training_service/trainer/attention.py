@@ -14,6 +14,7 @@ import torch
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
+from transformers.utils import is_flash_attn_2_available
 
 NAME = "aift_rows"
 
@@ -22,6 +23,22 @@ def register() -> None:
     """Makes the name known to transformers."""
     AttentionInterface.register(NAME, rows_attention)
     AttentionMaskInterface.register(NAME, _mask)
+
+
+def for_padded(config: Any) -> str:
+    """The attention of rows with padding. SDPA leaves the cap on attention scores out that Gemma 2 was trained with."""
+    return "eager" if _is_capped(config) else "sdpa"
+
+
+def for_packed(config: Any, device: torch.device) -> tuple[str, ...]:
+    """Attentions that may be right for rows laid end to end, the fastest first: flash attention where it is installed
+    and a GPU there (it takes cu_seq_lens and caps), then `rows_attention`, then the block mask of transformers."""
+    flash = ("flash_attention_2",) if device.type == "cuda" and is_flash_attn_2_available() else ()
+    return (*flash, for_padded(config)) if _is_capped(config) else (*flash, NAME, "sdpa")
+
+
+def _is_capped(config: Any) -> bool:
+    return bool(getattr(config.get_text_config(), "attn_logit_softcapping", None))
 
 
 def layout(lengths: Sequence[int]) -> dict[str, Any]:

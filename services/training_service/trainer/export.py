@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from services.text.template import Template
+from services.training_service.trainer import attention
 from services.training_service.trainer.job import JobFile
 
 TOKENIZER_FILES = (
@@ -74,7 +75,7 @@ def _save_full(model: Any, folder: Path, base: Path, weights: Mapping[str, torch
         model.to(dtype)
     model.config.use_cache = True
     model.config.name_or_path = ""
-    model.set_attn_implementation("sdpa")
+    model.set_attn_implementation(attention.for_padded(model.config))
     model.save_pretrained(folder, safe_serialization=True, **given)
 
 

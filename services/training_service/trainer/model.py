@@ -78,7 +78,7 @@ def load(path: Path, hyperparameters: Hyperparameters, device: torch.device) -> 
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,
-            attn_implementation="sdpa",
+            attn_implementation=attention.for_padded(_config(path)),
             **options,
         )
     except (OSError, ValueError, KeyError) as error:
@@ -191,11 +191,13 @@ def prove_packing(model: Any, vocabulary: int, device: torch.device) -> str:
     tolerance = 1e-4 if next(model.parameters()).dtype == torch.float32 else 2e-2
     with torch.no_grad():
         apart = sum(_loss(model, [row], device) for row in rows)
-        for name in (attention.NAME, "sdpa"):
+        for name in attention.for_packed(model.config, device):
             model.set_attn_implementation(name)
             together = _loss_or_nan(model, rows, device)
             if abs(together - apart) <= tolerance * abs(apart):
+                log.info("attention: %s, rows laid end to end", name)
                 return name
+    model.set_attn_implementation(attention.for_padded(model.config))
     log.warning("packing is off: on %s packed rows would see each other", type(model).__name__)
     return ""
 
@@ -203,18 +205,25 @@ def prove_packing(model: Any, vocabulary: int, device: torch.device) -> str:
 def prove_packing_small(path: Path) -> str:
     """The attention of `prove_packing`, tried on two random layers of the architecture on the CPU; "" where none is
     right. For weights that are shared out among ranks, which cannot run before training begins."""
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
     attention.register()
-    config = AutoConfig.from_pretrained(str(path), local_files_only=True, trust_remote_code=False)
+    config = _config(path)
     config.num_hidden_layers, config.vocab_size = 2, _SMALL_VOCABULARY
     config.bos_token_id = config.eos_token_id = config.pad_token_id = None
     config.initializer_range = 0.2  # so that rows which see each other change the loss
     if getattr(config, "layer_types", None):
         config.layer_types = config.layer_types[:2]
     with torch.random.fork_rng(devices=[]):
-        small = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="sdpa").eval()
+        fitting = attention.for_padded(config)
+        small = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation=fitting).eval()
     return prove_packing(small, _SMALL_VOCABULARY, torch.device("cpu"))
+
+
+def _config(path: Path) -> Any:
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(str(path), local_files_only=True, trust_remote_code=False)
 
 
 def _loss_or_nan(model: Any, rows: list[TokenRow], device: torch.device) -> float:

@@ -13,13 +13,24 @@ import torch
 import transformers
 
 from services.text.template import Template
-from services.training_service.trainer import checkpoint, evaluate, events, head, model, preference, zero
+from services.training_service.trainer import (
+    adapted,
+    attention,
+    checkpoint,
+    evaluate,
+    events,
+    head,
+    model,
+    preference,
+    zero,
+)
 from services.training_service.trainer.batches import MicroBatches
 from services.training_service.trainer.best import Best
 from services.training_service.trainer.checkpoint import Place
 from services.training_service.trainer.control import Command, TerminationFlag
 from services.training_service.trainer.data import Prepared, prepare
 from services.training_service.trainer.export import export
+from services.training_service.trainer.imports import check_bitsandbytes
 from services.training_service.trainer.job import JobFile
 from services.training_service.trainer.loop import Loop, arguments
 from services.training_service.trainer.loss import loss_of
@@ -58,6 +69,7 @@ def run(job: JobFile, output_dir: Path, reporter: Reporter, flag: TerminationFla
     """Trains and returns the last event. Raises TrainingError."""
     ranks, hp = Ranks.from_environment(), job.hyperparameters
     zero.check(hp)
+    check_bitsandbytes(hp)
     device = _device(ranks)
     ranks.join(even_alone=bool(hp.deepspeed_stage))
     transformers.set_seed(hp.seed)
@@ -97,17 +109,19 @@ def _load(job: JobFile, output_dir: Path, ranks: Ranks, reporter: Reporter, devi
     sharing = Zero.start(hp, ranks, device)
     base = model.load(path, hp, device)
     if hp.deepspeed_stage == 3:
-        base.set_attn_implementation(small or "sdpa")
+        base.set_attn_implementation(small or attention.for_padded(base.config))
     packing = bool(small) or (
         packs and hp.deepspeed_stage < 3 and bool(model.prove_packing(base, len(tokenizer), device))
     )
     if hp.deepspeed_stage < 3:
         head.prove_chunks(base, device)
-    adapted = model.going_on(base, Path(job.adapter), hp) if job.adapter else model.with_adapters(base, hp)
+    tuned = model.going_on(base, Path(job.adapter), hp) if job.adapter else model.with_adapters(base, hp)
+    if not hp.deepspeed_stage:
+        adapted.speed_up(tuned)
     reporter.progress("loading_model", 1.0)
     reporter.progress("preparing_data", 0.0)
     data = prepare(job, tokenizer, max_length, lambda share: reporter.progress("preparing_data", share))
-    parts = Parts(job, output_dir, ranks, reporter, tokenizer, adapted, data, packing, sharing)
+    parts = Parts(job, output_dir, ranks, reporter, tokenizer, tuned, data, packing, sharing)
     return replace(parts, data=_with_reference(parts)) if hp.prefers else parts
 
 
