@@ -2,10 +2,9 @@
 
     python benchmarks/reporting.py [--steps 150] [--save-every 25] [--json]
 
-One job of tiny-ja in the whole system, every step told. Processor time of the agent and of the training service while
-the job trains, as a share of the trainer's own in the same time; and the time in which the trainer itself does nothing
-but save, as it tells it. Processor time, since the aim must not hang on who else uses the machine. Exit code 1 when
-the share misses its aim.
+One job of tiny-ja in the whole system, every step told: processor time of the agent and of the training service while
+the job trains, as a share of the trainer's own in the same time. Processor time, since the aim must not hang on who else
+uses the machine. Exit code 1 when the share misses its aim.
 """
 
 from __future__ import annotations

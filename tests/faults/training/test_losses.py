@@ -35,8 +35,8 @@ async def api(rig: Rig, connect: Connect) -> Api:
 
 # Which phases hurt the job: where the target has nothing to do with it, there is nothing to see.
 KILLS = {
-    "service": story.PHASES,
-    "database": story.PHASES,
+    "service": tuple(phase for phase in story.PHASES if phase != "finish"),
+    "database": tuple(phase for phase in story.PHASES if phase != "finish"),
     "store": ("checkpoint upload", "hand over"),
     # Not "finish": its agent is given the time to hand over what is just done.
     "worker": ("queued", "provisioning", "model load", "training", "checkpoint upload", "hand over"),
