@@ -83,7 +83,6 @@ def _not_installed(
         "deepspeed_stage": ("deepspeed", hyperparameters.deepspeed_stage > 0),
         "method": ("bitsandbytes", hyperparameters.method == "qlora"),
         "optim": ("bitsandbytes", "8bit" in hyperparameters.optim),
-        "optim": ("bitsandbytes", "8bit" in hyperparameters.optim),
     }
     for field, (library, needed) in needs.items():
         if needed and workers and not any(library in worker.libraries for worker in workers):

@@ -49,7 +49,14 @@ def test_fine_tune_page_plans_and_starts_a_job(
 ) -> None:
     page = open_page("finetune", data=tuned.dataset_version, base=tuned.base_model)
     labels = {metric.label for metric in page.metric}
-    assert {"学習するパラメータ", "ステップ数", "実効バッチサイズ", "学習時間", "トークン数", "省けるパディング"} <= labels
+    assert {
+        "学習するパラメータ",
+        "ステップ数",
+        "実効バッチサイズ",
+        "学習時間",
+        "トークン数",
+        "省けるパディング",
+    } <= labels
     field(page, "text_input", "model").set_value("from-page")
     field(page, "number_input", "max_steps").set_value(3)
     healthy(page.run())
