@@ -79,6 +79,14 @@ def test_chunks_give_the_loss_and_gradients_of_all_logits(
         torch.testing.assert_close(chunked[1][parameter], gradient, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", ["llama", "capped", "scaled", "gpt2"])
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore:Model has `tie_word")
+def test_models_in_half_precision_are_taken_apart(name: str, dtype: torch.dtype) -> None:
+    model = transformers.AutoModelForCausalLM.from_config(CONFIGS[name], attn_implementation="eager").to(dtype)
+    assert head.prove_chunks(model.eval(), CPU)
+
+
 def test_a_model_with_logits_of_its_own_keeps_them_whole() -> None:
     class Own(transformers.LlamaForCausalLM):
         def forward(self, *args: Any, **options: Any) -> Any:
