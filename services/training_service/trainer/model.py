@@ -192,8 +192,7 @@ def prove_packing(model: Any, vocabulary: int, device: torch.device) -> str:
     with torch.no_grad():
         apart = sum(_loss(model, [row], device) for row in rows)
         for name in attention.for_packed(model.config, device):
-            model.set_attn_implementation(name)
-            together = _loss_or_nan(model, rows, device)
+            together = _loss_or_nan(model, name, rows, device)
             if abs(together - apart) <= tolerance * abs(apart):
                 log.info("attention: %s, rows laid end to end", name)
                 return name
@@ -226,11 +225,13 @@ def _config(path: Path) -> Any:
     return AutoConfig.from_pretrained(str(path), local_files_only=True, trust_remote_code=False)
 
 
-def _loss_or_nan(model: Any, rows: list[TokenRow], device: torch.device) -> float:
+def _loss_or_nan(model: Any, name: str, rows: list[TokenRow], device: torch.device) -> float:
+    """The loss under an attention that the architecture may not have, or not for packed rows."""
     try:
+        model.set_attn_implementation(name)
         return _loss(model, rows, device)
-    except (RuntimeError, TypeError, ValueError) as error:
-        log.warning("%s takes no packed rows: %s", type(model).__name__, error)
+    except (ImportError, RuntimeError, TypeError, ValueError) as error:
+        log.warning("%s takes no packed rows by %s: %s", type(model).__name__, name, error)
         return float("nan")
 
 
