@@ -29,6 +29,8 @@ SUPERUSER = "aift"
 DATABASE = "aift"
 _MAJOR = 18
 _SOCKET_PATH_LIMIT = 107  # bytes, of the kernel
+# What a server says that finds a killed one not quite gone: its shared memory, or its socket's lock file.
+_STILL_ENDING = ("still in use", "lock file")
 _READY_WITHIN_S = 60.0
 # What a crash of the machine may lose, for tests only; a crash of the process loses nothing.
 _FORGETFUL = {"fsync": "off", "full_page_writes": "off"}
@@ -218,7 +220,7 @@ class Postgres:
         self._process = self._launch(argv)
         while not self.answers():
             ended, log = self.poll() is not None, self._log_since(log_start)
-            if time.monotonic() > deadline or (ended and "still in use" not in log):
+            if time.monotonic() > deadline or (ended and not any(sign in log for sign in _STILL_ENDING)):
                 self.stop()
                 raise PostgresError(f"PostgreSQL did not start:\n{log[-2000:]}")
             if ended:
