@@ -40,7 +40,7 @@ def check_end(victim: Victim, name: str) -> list[training_pb2.TrainingEvent]:
     return events
 
 
-@pytest.mark.parametrize("target", ["worker", "agent", "rank", "postgres", "data", "training", "registry", "inference"])
+@pytest.mark.parametrize("target", ["rank", "data", "training", "registry", "inference"])
 def test_whoever_dies_the_job_ends_once(victim: Victim, target: str) -> None:
     name = f"kill-{target}"
     victim.start_job(name)
