@@ -49,12 +49,10 @@ def test_whoever_dies_the_job_ends_once(victim: Victim, target: str) -> None:
     events = check_end(victim, name)
     job = victim.client.training.get(name)
     lost = [event for event in events if event.HasField("recovery")]
-    if target in ("agent", "rank"):
+    if target == "rank":
         assert lost, "the attempt was lost and the job went on from a checkpoint"
         assert lost[0].recovery.from_step >= 8
         assert job.attempt == 1 + len(lost)
-    if target == "worker":
-        assert job.attempt == 2, "its agent saved a checkpoint, gave the attempt back, and the next worker went on"
     if target in ("data", "registry", "inference"):
         assert not lost, "a service that the trainer does not need costs no attempt"
 
