@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +68,13 @@ def find_free_port() -> int:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A running server of this test process. Tests that kill a server start one of their own."""
+    with own_postgres() as server:
+        yield server
+
+
+@contextmanager
+def own_postgres() -> Iterator[Postgres]:
+    """A running server, ended and forgotten at the end."""
     directory = short_dir()
     server = Postgres(directory / "pg", durable=False)
     server.start()

@@ -32,7 +32,8 @@ class DatasetPreparation(DatasetCatalogue):
 
         recipe is a mapping by the proto's names, a YAML file or a message; options override it:
         `prepare("faq", redact="emails", dedupe="exact", split={"test": 0.1})`. dataset gets the version (and is
-        made with it where it is missing); without it the source's own. The answer names dataset_version, validation_version, test_version and what each step did.
+        made with it where it is missing); without it the source's own. The answer names dataset_version,
+        validation_version, test_version and what each step did.
         Raises AiftError, PREPARED_NOTHING among them.
         """
         job = self.start_preparation(source, recipe, dataset=dataset, **options)

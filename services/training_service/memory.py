@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from services.training_service.deepspeed_config import BUCKET_NUMBERS, LIVE_NUMBERS
 from services.training_service.shape import ModelShape
+from services.training_service.trainer import logits
 from services.training_service.trainer.hyperparameters import Hyperparameters
 
 _MIB = 1 << 20
@@ -34,8 +35,6 @@ _MOMENT_BYTES: Mapping[str, float] = {
 }
 # Logits are turned into float32 for the loss and have a gradient. Only trained tokens have any; here all may be.
 _LOGIT_COPIES_BYTES = 8
-# The trainer's output layer goes on in chunks of so many (trainer/head.py).
-_LOGITS_AT_ONCE = 2**25
 # CUDA context, kernels and the allocator's reserve; on a CPU Python with torch and transformers, measured on tiny-ja.
 _OVERHEAD_BYTES = {True: 1024 * _MIB, False: 850 * _MIB}
 
@@ -75,13 +74,15 @@ def estimate(shape: ModelShape, hyperparameters: Hyperparameters, load: Load) ->
     return {
         **_held(shape, hyperparameters, load, trained),
         "activations": _activations(shape, hyperparameters, load),
-        "logits": _logits(shape, load),
+        "logits": _logits(shape, hyperparameters, load),
         "overhead": _OVERHEAD_BYTES[load.on_gpu],
     }
 
 
-def _logits(shape: ModelShape, load: Load) -> int:
-    at_once = min(load.tokens * shape.vocabulary_size, _LOGITS_AT_ONCE)
+def _logits(shape: ModelShape, hyperparameters: Hyperparameters, load: Load) -> int:
+    """A chunk of them (trainer/head.py); all where the output layer is shared out, which is not taken in chunks."""
+    numbers = load.tokens * shape.vocabulary_size
+    at_once = numbers if hyperparameters.deepspeed_stage == 3 else min(numbers, logits.AT_ONCE)
     return at_once * (load.number_bytes + _LOGIT_COPIES_BYTES)
 
 

@@ -165,10 +165,8 @@ def _memory_notes(need: Need, fits: Sequence[tuple[Machine, bool]]) -> Iterator[
             ja="直近 1 分間に応答したワーカーがありません。ジョブはワーカーが来るまで待機します。",
         )
         return
-    moved, short = (
-        need.offloaded_bytes,
-        [machine for machine, _ in fits if 0 < machine.memory_bytes < need.offloaded_bytes],
-    )
+    moved = need.offloaded_bytes
+    short = [machine for machine, _ in fits if 0 < machine.memory_bytes < moved]
     if short:
         has = gib(max(machine.memory_bytes for machine in short))
         yield Note(

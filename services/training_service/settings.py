@@ -57,7 +57,6 @@ class TrainingSettings(Settings):
         description="GPUs that the jobs of a tenant which have not ended may ask for together, at most; unset: as many "
         "as it likes.",
     )
-
     events_days: float = Field(
         default=7.0,
         ge=0,

@@ -33,6 +33,7 @@ _ALIKE = (
     "deepspeed_stage",
     "offload_optimizer",
     "offload_param",
+    "optim",
 )
 """What makes one training as fast as another on the same machine, beside the base model."""
 

@@ -17,10 +17,10 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from services.training_service.trainer import logits
+
 log = logging.getLogger(__name__)
 
-CHUNK_NUMBERS = 2**25
-"""Logits that are held at once, at most: 128 MiB in fp32, 220 places of a vocabulary of 150,000."""
 _MARK = "aift_finish"
 _PROBED = 16
 
@@ -31,10 +31,10 @@ Finish = Callable[[torch.Tensor], torch.Tensor]
 def losses(model: Any, inputs: Mapping[str, Any], targets: torch.Tensor) -> torch.Tensor:
     """[trained]: cross-entropy of each target in nats and fp32, at the places that `logits_to_keep` names."""
     output = _bare(model).get_output_embeddings()
-    finish, places = getattr(output, _MARK, None), CHUNK_NUMBERS // _vocabulary(output)
+    finish, places = getattr(output, _MARK, None), logits.AT_ONCE // _vocabulary(output)
     if finish is None or len(targets) <= places:
-        logits = model(**inputs, use_cache=False).logits  # [trained, vocabulary]
-        return functional.cross_entropy(logits.float(), targets, reduction="none")
+        whole = model(**inputs, use_cache=False).logits  # [trained, vocabulary]
+        return functional.cross_entropy(whole.float(), targets, reduction="none")
     with _held_back(output) as caught:
         model(**inputs, use_cache=False)
 

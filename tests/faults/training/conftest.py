@@ -20,7 +20,7 @@ from services.core import lifeline
 from services.core.objects.s3 import S3Store
 from services.embedded.postgres import Postgres
 from tests import programs
-from tests.conftest import find_free_port, short_dir, wait_live
+from tests.conftest import find_free_port, own_postgres, short_dir, wait_live
 from tests.faults.training.proxy import Proxy
 from tests.integration.training.conftest import (  # noqa: F401 - fixtures that pytest finds here
     Connect,
@@ -86,12 +86,8 @@ class Lines:
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[Postgres]:
     """A server of this module's own, which tests may kill."""
-    directory = short_dir()
-    server = Postgres(directory / "pg", durable=False)
-    server.start()
-    yield server
-    server.stop()
-    shutil.rmtree(directory, ignore_errors=True)
+    with own_postgres() as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from peft import LoraConfig, get_peft_model
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from services.training_service.trainer import head
+from services.training_service.trainer import head, logits
 from services.training_service.trainer.batches import padded
 from services.training_service.trainer.loss import summed_loss
 from services.training_service.trainer.rows import TokenRow
@@ -71,7 +71,7 @@ def test_chunks_give_the_loss_and_gradients_of_all_logits(
         model = get_peft_model(model, LoraConfig(r=4, target_modules=[target], init_lora_weights=False))
     plain = loss_and_gradients(model)
     assert head.prove_chunks(model, CPU)
-    monkeypatch.setattr(head, "CHUNK_NUMBERS", 7 * 96)
+    monkeypatch.setattr(logits, "AT_ONCE", 7 * 96)
     chunked = loss_and_gradients(model)
     assert chunked[0] == pytest.approx(plain[0], rel=1e-6)
     assert chunked[1].keys() == plain[1].keys()
@@ -130,13 +130,13 @@ class Peak(TorchDispatchMode):
 
 def test_memory_stays_far_below_a_large_vocabularys_logits(monkeypatch: pytest.MonkeyPatch) -> None:
     vocabulary, length = 150_000, 256
-    monkeypatch.setattr(head, "CHUNK_NUMBERS", 2**21)
+    monkeypatch.setattr(logits, "AT_ONCE", 2**21)
     sizes = GROUPED | {"vocab_size": vocabulary, "hidden_size": 16, "max_position_embeddings": length}
     model = transformers.AutoModelForCausalLM.from_config(transformers.LlamaConfig(**sizes)).requires_grad_(False)
     model.model.layers[0].requires_grad_(True)
     ids = np.random.default_rng(0).integers(0, vocabulary, length).astype(np.int32)
-    logits = 4 * vocabulary * (length - 1)
+    whole = 4 * vocabulary * (length - 1)
     assert head.prove_chunks(model, CPU)
     with Peak() as peak:
         summed_loss(model, padded([TokenRow(ids, np.ones(length, np.bool_), 0)])).backward()
-    assert 4 * 2**21 < peak.most < logits / 3
+    assert 4 * 2**21 < peak.most < whole / 3
