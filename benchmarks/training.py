@@ -1,12 +1,13 @@
 """Training speed beside TRL's SFTTrainer: same model, rows, rank, effective batch, precision and threads.
 
-    python -m benchmarks.training [--steps 80] [--rounds 2] [--threads 1] [--batch 8] [--model DIR]
+    python -m benchmarks.training [--steps 80] [--rounds 3] [--threads 1] [--batch 8] [--model DIR]
 
 Runs the trainer as workers run it (a process of its own, events and all) and, in turns with it, SFTTrainer as its
 documentation shows it, with its defaults and once more without gradient checkpointing, which is on by default there and
-only costs time here. Prints tokens of rows (padding not counted) per second of training, per second of processor time,
-which is steadier where others use the machine, and what was learnt: losses and gradient norms. Loading, importing,
-tokenising and each side's first step are not counted.
+only costs time here. Each round has a seed of its own, the same on all sides; it starts the adapters and orders the rows,
+which no two trainers do alike, so what was learnt is to be compared over several rounds. Prints tokens of rows (padding
+not counted) per second of training, per second of processor time, which is steadier where others use the machine, and
+what was learnt: losses and gradient norms. Loading, importing, tokenising and each side's first step are not counted.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -54,26 +56,28 @@ class Result:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=80)
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=8, help="rows of a step; 8 is SFTTrainer's default")
     parser.add_argument("--model", type=Path, default=TINY)
     options = parser.parse_args()
     results: dict[str, list[Result]] = {OURS: [], DEFAULTS: [], FAST: []}
-    with tempfile.TemporaryDirectory() as folder:
-        job = write_job(Path(folder), options.model, options.steps, options.threads, options.batch)
-        with peer(job) as trl:
-            for turn in range(options.rounds):
-                results[OURS].append(run_ours(job, Path(folder) / f"out-{turn}"))
-                results[DEFAULTS].append(run_peer(trl, checkpointing=True))
-                results[FAST].append(run_peer(trl, checkpointing=False))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        job = job_of(options.model, options.steps, options.threads, options.batch)
+        with peer(write(job, folder / "job.json", seed=0)) as trl:
+            for seed in range(options.rounds):
+                ours = write(job, folder / f"job-{seed}.json", seed=seed)
+                results[OURS].append(run_ours(ours, folder / f"out-{seed}"))
+                results[DEFAULTS].append(run_peer(trl, seed=seed, checkpointing=True))
+                results[FAST].append(run_peer(trl, seed=seed, checkpointing=False))
                 newest = ", ".join(f"{name} {found[-1].tokens_per_second:.0f}" for name, found in results.items())
-                print(f"round {turn + 1}, tokens/s: {newest}", flush=True)
+                print(f"round {seed + 1}, tokens/s: {newest}", flush=True)
     report(results, options.model)
 
 
 def report(results: dict[str, list[Result]], model: Path) -> None:
-    """Medians over the rounds, and how many times TRL's speed ours is."""
+    """Medians over the rounds, how many times TRL's speed ours is, and how far held-out losses lie apart."""
     middles = {name: _median(found) for name, found in results.items()}
     ours = middles[OURS]
     counts = ", ".join(f"{name} {found.tokens}" for name, found in middles.items())
@@ -89,6 +93,9 @@ def report(results: dict[str, list[Result]], model: Path) -> None:
             f"{found.loss:9.4f}{found.grad_norm:11.4f}{found.eval_loss:10.4f}"
         )
     print("ratio: ours to that line; the aim beside TRL's defaults is 2")
+    for name, found in results.items():
+        losses = [result.eval_loss for result in found]
+        print(f"held-out loss, {name}: mean {statistics.fmean(losses):.4f}, {min(losses):.4f} to {max(losses):.4f}")
 
 
 def _median(found: Sequence[Result]) -> Result:
@@ -97,17 +104,22 @@ def _median(found: Sequence[Result]) -> Result:
     return Result(**middle | {"tokens": found[-1].tokens})
 
 
-def write_job(folder: Path, model: Path, steps: int, threads: int, batch: int) -> Path:
-    path = folder / "job.json"
+def job_of(model: Path, steps: int, threads: int, batch: int) -> dict[str, Any]:
+    """A job file's content, without a seed."""
     hyperparameters = {"max_steps": steps, "learning_rate": 2e-3, "per_device_train_batch_size": batch}
-    description = {
+    return {
         "base_model": {"path": str(model)},
         "dataset": {"path": str(ROWS)},
         "eval_dataset": {"path": str(HELD_OUT)},
         "hyperparameters": hyperparameters,
         "threads": threads,
     }
-    path.write_text(json.dumps(description), encoding="utf-8")
+
+
+def write(job: dict[str, Any], path: Path, *, seed: int) -> Path:
+    """The job with a seed, as a file."""
+    seeded = job | {"hyperparameters": job["hyperparameters"] | {"seed": seed}}
+    path.write_text(json.dumps(seeded), encoding="utf-8")
     return path
 
 
@@ -164,9 +176,9 @@ def peer(job: Path) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def run_peer(process: subprocess.Popen[str], *, checkpointing: bool) -> Result:
+def run_peer(process: subprocess.Popen[str], *, seed: int, checkpointing: bool) -> Result:
     assert process.stdin is not None
-    process.stdin.write(json.dumps({"gradient_checkpointing": checkpointing}) + "\n")
+    process.stdin.write(json.dumps({"seed": seed, "gradient_checkpointing": checkpointing}) + "\n")
     process.stdin.flush()
     return Result(**json.loads(_answer(process)))
 

@@ -1,6 +1,7 @@
 """The peer of benchmarks.training: TRL's SFTTrainer as its documentation shows it.
 
-Reads one line of JSON a training, {"gradient_checkpointing": bool}, and answers each with one; "{}" says that it is ready.
+Reads one line of JSON a training, {"seed": int, "gradient_checkpointing": bool}, and answers each with one; "{}" says
+that it is ready.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback, set_seed
 from trl import SFTConfig, SFTTrainer
 
 from benchmarks.training import LAST
@@ -52,13 +53,15 @@ def main() -> None:
     torch.set_num_threads(job["threads"])
     print("{}", flush=True)
     for line in sys.stdin:
-        print(json.dumps(train(job, f"{path}.bare", json.loads(line)["gradient_checkpointing"])), flush=True)
+        asked = json.loads(line)
+        print(json.dumps(train(job, f"{path}.bare", asked["seed"], asked["gradient_checkpointing"])), flush=True)
 
 
-def train(job: dict[str, Any], output: str, checkpointing: bool) -> dict[str, float]:
+def train(job: dict[str, Any], output: str, seed: int, checkpointing: bool) -> dict[str, float]:
     """The fields of benchmarks.training.Result."""
     path, hp = job["base_model"]["path"], job["hyperparameters"]
     clock = Clock()
+    set_seed(seed)  # of the adapters, which are started before the trainer sets it
     trainer = SFTTrainer(
         model=AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32),
         processing_class=AutoTokenizer.from_pretrained(path),
@@ -67,6 +70,7 @@ def train(job: dict[str, Any], output: str, checkpointing: bool) -> dict[str, fl
         callbacks=[clock],
         args=SFTConfig(
             output_dir=output,
+            seed=seed,
             max_steps=hp["max_steps"],
             learning_rate=hp["learning_rate"],
             lr_scheduler_type="linear",

@@ -126,7 +126,8 @@ def settings(lines: Lines, minio: Minio) -> Mapping[str, str]:
         "AIFT_S3_SECRET_KEY": _SECRET,
         "AIFT_LEASE_SECONDS": "12",
         "AIFT_AGENT_SILENCE_SECONDS": "10",
-        "AIFT_LEFTOVER_SECONDS": "1",
+        # Longer than a line is held: what a killed agent had sent still arrives.
+        "AIFT_LEFTOVER_SECONDS": "10",
         "AIFT_RETRY_BUDGET": "20",
     }
 
