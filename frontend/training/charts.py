@@ -14,7 +14,6 @@ from frontend.training import words
 _POINTS = 500
 _HEIGHT = 220
 _COLUMNS = 2
-_GIB = 1 << 30
 _FIRST = (
     "loss",
     "eval_loss",
@@ -26,7 +25,11 @@ _FIRST = (
     "grad_norm",
     "tokens_per_second",
     "memory_bytes",
+    "gpu_utilization",
+    "gpu_memory_used_bytes",
 )
+# Shown in other units than measured in: this much is one.
+_UNITS = {"memory_bytes": float(1 << 30), "gpu_memory_used_bytes": float(1 << 30), "gpu_utilization": 0.01}
 
 Series = dict[str, list[dict[str, float]]]
 
@@ -46,9 +49,9 @@ def show_charts(job: training_pb2.TrainingJob) -> None:
 
 
 def series_of(metrics: Sequence[training_pb2.Metric]) -> Series:
-    """Points by metric; memory in GiB."""
+    """Points by metric; memory in GiB, use in per cent."""
     series: Series = defaultdict(list)
     for metric in metrics:
         for name, value in metric.values.items():
-            series[name].append({"step": metric.step, name: value / _GIB if name == "memory_bytes" else value})
+            series[name].append({"step": metric.step, name: value / _UNITS.get(name, 1.0)})
     return dict(series)

@@ -113,6 +113,8 @@ def measured(name: str) -> str:
         "grad_norm": say("勾配ノルム", "Gradient norm"),
         "tokens_per_second": say("トークン/秒", "Tokens/s"),
         "memory_bytes": say("メモリ (GiB)", "Memory (GiB)"),
+        "gpu_utilization": say("GPU 使用率 (%)", "GPU use (%)"),
+        "gpu_memory_used_bytes": say("GPU メモリ (GiB)", "GPU memory (GiB)"),
         "reward_accuracy": say("報酬の正解率", "Reward accuracy"),
         "reward_margin": say("報酬の差", "Reward margin"),
         "eval_reward_accuracy": say("報酬の正解率（評価）", "Reward accuracy, held out"),

@@ -31,12 +31,17 @@ _STATES = {
     training_pb2.TRAINING_JOB_STATE_CANCELLING: ("cancelling", "中止処理中"),
 }
 _LINE_EVERY_S = 5.0
+_GIB = 1 << 30
 
 
 def state_word(state: training_pb2.TrainingJobState.ValueType) -> str:
     """A job's state in the terminal's language."""
     known = training_pb2.TrainingJobState.Name
     return text(*_STATES[state]) if state in _STATES else word(known(state), "TRAINING_JOB_STATE_")
+
+
+def _gpu(share: float, used_bytes: float) -> str:
+    return f"GPU {share:.0%} {used_bytes / _GIB:.1f} GiB"
 
 
 class TrainingDisplay:
@@ -124,6 +129,8 @@ class TrainingDisplay:
             parts.append(f"loss {self._values['loss']:.3f}")
         if "tokens_per_second" in self._values:
             parts.append(f"{self._values['tokens_per_second']:,.0f} tok/s")
+        if "gpu_utilization" in self._values:
+            parts.append(_gpu(self._values["gpu_utilization"], self._values.get("gpu_memory_used_bytes", 0.0)))
         if self._remaining_s is not None and self._step < self._total:
             parts.append(text("{} left", "残り {}").format(in_time(self._remaining_s)))
         return " · ".join(parts)

@@ -14,6 +14,7 @@ from services.training_service import messages
 from services.training_service.agent import ending, handover, job_file
 from services.training_service.agent.ending import Ending
 from services.training_service.agent.fetch import DiskFull, Fetcher, LocalInputs
+from services.training_service.agent.gpu_usage import GpuUsage
 from services.training_service.agent.link import CutOff, Link, Superseded
 from services.training_service.agent.orders import Order, Orders
 from services.training_service.agent.ranks import Ranks
@@ -124,6 +125,7 @@ class Attempt:
             link=self._link,
             reporter=self._reporter,
             orders=self._orders,
+            usage=GpuUsage(devices.gpu_indices(self._handover.devices)),
             output=self._output,
             resumed_from=fetched.checkpoint_step,
             stop_s=self._settings.stop_seconds,

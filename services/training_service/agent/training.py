@@ -14,6 +14,7 @@ from aift.training.v1 import worker_pb2
 from services.training_service import messages
 from services.training_service.agent import ending, tail
 from services.training_service.agent.ending import Ending
+from services.training_service.agent.gpu_usage import GpuUsage
 from services.training_service.agent.link import Link
 from services.training_service.agent.orders import Order, Orders
 from services.training_service.agent.pace import Pace
@@ -38,6 +39,7 @@ class Training:
         link: Link,
         reporter: Reporter,
         orders: Orders,
+        usage: GpuUsage,
         output: Path,
         resumed_from: int,
         stop_s: float,
@@ -47,6 +49,7 @@ class Training:
         self._link = link
         self._reporter = reporter
         self._orders = orders
+        self._usage = usage
         self._output = output
         self._patience_s = {Order.RELEASE: stop_s, Order.PAUSE: pause_s, Order.CANCEL: stop_s}
         self._newest: events.Checkpoint | None = None
@@ -67,7 +70,11 @@ class Training:
         files = [tail.Tail(self._output / name) for name in names]
         try:
             async with asyncio.TaskGroup() as group:
-                helpers = [group.create_task(self._follow(files)), group.create_task(self._obey(ranks))]
+                helpers = [
+                    group.create_task(self._follow(files)),
+                    group.create_task(self._obey(ranks)),
+                    group.create_task(self._usage.watch()),
+                ]
                 saving = group.create_task(self._commit_checkpoints())
                 statuses = await ranks.wait()
                 for helper in helpers:
@@ -123,7 +130,8 @@ class Training:
                 self._pace.moved(event.phase, event.step, time.monotonic())
                 self._reporter.progress(messages.progress_to(_progress(event)), at)
             case events.Metric():
-                self._reporter.metric(pb.Metric(step=event.step, epoch=event.epoch, values=event.values), at)
+                values = {**event.values, **self._usage.figures()}
+                self._reporter.metric(pb.Metric(step=event.step, epoch=event.epoch, values=values), at)
             case events.Sample():
                 self._reporter.sample(pb.Sample(step=event.step, prompt=event.prompt, text=event.text), at)
             case events.Log():

@@ -135,11 +135,15 @@ def test_a_timeline_has_a_span_for_each_state_and_a_mark_for_each_loss() -> None
 
 def test_charts_have_a_series_for_each_metric() -> None:
     metrics = [
-        training_pb2.Metric(step=step, values={"loss": 1.0 / step, "memory_bytes": float(3 << 30)}) for step in (1, 2)
+        training_pb2.Metric(
+            step=step, values={"loss": 1.0 / step, "memory_bytes": float(3 << 30), "gpu_utilization": 0.5}
+        )
+        for step in (1, 2)
     ]
     series = charts.series_of(metrics)
     assert series["loss"] == [{"step": 1, "loss": 1.0}, {"step": 2, "loss": 0.5}]
     assert series["memory_bytes"][0]["memory_bytes"] == 3.0
+    assert series["gpu_utilization"][0]["gpu_utilization"] == 50.0
 
 
 def test_jobs_of_a_sweep_show_only_what_differs() -> None:

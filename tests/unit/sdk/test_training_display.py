@@ -38,6 +38,12 @@ def test_what_matters_is_in_one_line() -> None:
     assert "training · 3/10 · loss 0.500 · 1,234 tok/s · 1:15 left" in shown(at_step(3))
 
 
+def test_the_use_of_gpus_is_told_where_there_are_any() -> None:
+    values = {"gpu_utilization": 0.934, "gpu_memory_used_bytes": 21.3 * (1 << 30)}
+    text = shown(training_pb2.TrainingEvent(metric=training_pb2.Metric(step=3, values=values)), at_step(3))
+    assert "1,234 tok/s · GPU 93% 21.3 GiB · 1:15 left" in text
+
+
 def test_a_job_that_succeeded_has_nothing_left() -> None:
     last = shown(at_step(9), state(training_pb2.TRAINING_JOB_STATE_SUCCEEDED)).splitlines()[-1]
     assert last.startswith("succeeded · 10/10")
