@@ -14,6 +14,7 @@ import grpc
 
 from aift.client import Client
 from aift.errors import AiftError
+from aift.measurements import chart_name
 from aift.training.v1 import training_pb2
 
 _LOOK_EVERY_S = 5.0
@@ -85,15 +86,9 @@ def _scalars(event: training_pb2.TrainingEvent) -> Any:
     from tensorboard.compat.proto.summary_pb2 import Summary
 
     metric = event.metric
-    values = [Summary.Value(tag=_tag(name), simple_value=value) for name, value in sorted(metric.values.items())]
+    values = [Summary.Value(tag=chart_name(name), simple_value=value) for name, value in sorted(metric.values.items())]
     time_s = event.time.ToNanoseconds() / 1e9
     return Event(step=metric.step, wall_time=time_s, summary=Summary(value=values))
-
-
-def _tag(name: str) -> str:
-    """The names of the trainer's own files."""
-    group, _, rest = name.partition("_")
-    return f"{group}/{rest}" if group == "eval" and rest else f"train/{name}"
 
 
 def _not_installed() -> AiftError:

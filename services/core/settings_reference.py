@@ -56,17 +56,18 @@ def render() -> str:
 
 
 def _section(kind: type[BaseSettings]) -> str:
-    rows = [_row(name, field) for name, field in own_fields(kind).items()]
+    prefix = kind.model_config.get("env_prefix", "")
+    rows = [_row(f"{prefix}{name.upper()}", field) for name, field in own_fields(kind).items()]
     above = [base.__name__ for base in kind.__bases__ if issubclass(base, BaseSettings) and base is not BaseSettings]
     also = f" Also all of {' and '.join(above)}." if above else ""
-    summary = (kind.__doc__ or "").split("\n\n")[0].replace("\n", " ")
+    summary = " ".join((kind.__doc__ or "").split("\n\n")[0].split())
     return "\n".join([f"## {kind.__name__}\n", f"{summary}{also}\n", _COLUMNS, *rows, ""])
 
 
-def _row(name: str, field: FieldInfo) -> str:
+def _row(variable: str, field: FieldInfo) -> str:
     if not field.description:
-        raise ValueError(f"the setting {name} has no description")
-    cells = [f"`{ENV_PREFIX}{name.upper()}`", _type(field.annotation), _default(field), field.description]
+        raise ValueError(f"the setting {variable} has no description")
+    cells = [f"`{variable}`", _type(field.annotation), _default(field), field.description]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 

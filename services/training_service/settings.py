@@ -4,7 +4,8 @@ import socket
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.core.settings import ProcessSettings, Settings
 
@@ -102,6 +103,27 @@ class AgentSettings(ProcessSettings):
     def cache_path(self) -> Path:
         """Folder of base models and data sets by digest, shared by all processes of the machine."""
         return self.state_dir / "cache"
+
+
+class WandbSettings(BaseSettings):
+    """Weights & Biases, which has the metrics of a worker's jobs too where its key is set for the worker. The variables
+    are its own; its further ones (`WANDB_ENTITY` …) hold as well. Trainers see none of them."""
+
+    model_config = SettingsConfigDict(env_prefix="WANDB_", extra="ignore", frozen=True, env_ignore_empty=True)
+
+    api_key: SecretStr | None = Field(default=None, description="Key of the account; unset: nothing goes there.")
+    project: str = Field(default="aift", description="Project of the runs; each job is one.")
+    base_url: str | None = Field(default=None, description="URL of a server of your own; unset: wandb.ai.")
+    mode: str = Field(
+        default="online",
+        description="`offline` leaves the runs in `wandb` in the state directory for `wandb sync` and needs no key; "
+        "`disabled` turns all off.",
+    )
+
+    @property
+    def wanted(self) -> bool:
+        """Whether jobs are to be seen there."""
+        return self.mode == "offline" or (self.mode != "disabled" and self.api_key is not None)
 
 
 class WorkerSettings(AgentSettings):

@@ -21,8 +21,9 @@ from services.training_service.agent.ranks import Ranks
 from services.training_service.agent.report import Reporter
 from services.training_service.agent.training import Training
 from services.training_service.agent.transfer import upload
+from services.training_service.agent.wandb_mirror import WandbMirror
 from services.training_service.domain import Outcome, Phase, Progress
-from services.training_service.settings import AgentSettings
+from services.training_service.settings import AgentSettings, WandbSettings
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class Attempt:
         self._link = Link(settings.training_address, given.assignment)
         self._orders = Orders()
         self._reporter = Reporter(self._link, lines_per_second=settings.log_lines_per_second, obey=self._orders.take)
+        self._mirror = WandbMirror(WandbSettings(), settings.state_dir / "wandb", self._reporter.log)
         self._output = given.directory / "output"
 
     async def run(self, stop: asyncio.Event) -> int:
@@ -58,6 +60,7 @@ class Attempt:
                 ]
                 end = await self._try()
                 await self._finish(end, helpers)
+                await self._mirror.finish(failed=end.failure is not None)
                 pulse.cancel()
                 status = 0
         except* Superseded as gone:
@@ -65,6 +68,7 @@ class Attempt:
         except* CutOff as silence:
             log.error("given up: %s", silence.exceptions[0])  # noqa: TRY400 - the message says it all
         finally:
+            await self._mirror.end()
             await self._link.close()
         return status
 
@@ -121,11 +125,13 @@ class Attempt:
             gpus=devices.gpu_indices(self._handover.devices),
             locks=locks,
         )
+        await self._mirror.start(self._assignment.training_job)
         training = Training(
             link=self._link,
             reporter=self._reporter,
             orders=self._orders,
             usage=GpuUsage(devices.gpu_indices(self._handover.devices)),
+            mirror=self._mirror,
             output=self._output,
             resumed_from=fetched.checkpoint_step,
             stop_s=self._settings.stop_seconds,

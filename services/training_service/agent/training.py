@@ -21,6 +21,7 @@ from services.training_service.agent.pace import Pace
 from services.training_service.agent.ranks import Ranks
 from services.training_service.agent.report import Reporter
 from services.training_service.agent.transfer import upload
+from services.training_service.agent.wandb_mirror import WandbMirror
 from services.training_service.domain import Outcome, Phase, Progress
 from services.training_service.trainer import control, events
 
@@ -40,6 +41,7 @@ class Training:
         reporter: Reporter,
         orders: Orders,
         usage: GpuUsage,
+        mirror: WandbMirror,
         output: Path,
         resumed_from: int,
         stop_s: float,
@@ -50,6 +52,7 @@ class Training:
         self._reporter = reporter
         self._orders = orders
         self._usage = usage
+        self._mirror = mirror
         self._output = output
         self._patience_s = {Order.RELEASE: stop_s, Order.PAUSE: pause_s, Order.CANCEL: stop_s}
         self._newest: events.Checkpoint | None = None
@@ -131,7 +134,9 @@ class Training:
                 self._reporter.progress(messages.progress_to(_progress(event)), at)
             case events.Metric():
                 values = {**event.values, **self._usage.figures()}
-                self._reporter.metric(pb.Metric(step=event.step, epoch=event.epoch, values=values), at)
+                metric = pb.Metric(step=event.step, epoch=event.epoch, values=values)
+                self._reporter.metric(metric, at)
+                self._mirror.metric(metric)
             case events.Sample():
                 self._reporter.sample(pb.Sample(step=event.step, prompt=event.prompt, text=event.text), at)
             case events.Log():

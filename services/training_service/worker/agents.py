@@ -34,6 +34,8 @@ _DIED = Failure(
 )
 # The worker's own identity and whatever else looks like a secret; agents have their attempt's token instead.
 _SECRET = ("AIFT_SERVICE_TOKEN_FILE", "*TOKEN", "*SECRET*", "*PASSWORD*", "*_KEY", "*_URL")
+# Weights & Biases is told by a child of the agent; its ranks see none of these.
+_NEEDED = "WANDB_*"
 _LOCK = "agent.lock"
 
 
@@ -153,5 +155,5 @@ def _environment() -> dict[str, str]:
     return {
         name: value
         for name, value in os.environ.items()
-        if not any(fnmatch.fnmatchcase(name, pattern) for pattern in _SECRET)
+        if fnmatch.fnmatchcase(name, _NEEDED) or not any(fnmatch.fnmatchcase(name, pattern) for pattern in _SECRET)
     }

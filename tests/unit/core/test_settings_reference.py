@@ -12,7 +12,7 @@ def test_every_setting_is_told_with_its_meaning() -> None:
         assert f"## {kind.__name__}\n" in page
         for name, field in own_fields(kind).items():
             assert field.description, f"{kind.__name__}.{name} has no description"
-            assert f"| `AIFT_{name.upper()}` |" in page
+            assert f"| `{kind.model_config['env_prefix']}{name.upper()}` |" in page
 
 
 def test_services_are_found() -> None:
