@@ -1,22 +1,30 @@
 """Reading a job's events, and the figures of its steps."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import case
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.core.db import Database
 from services.training_service.domain import Job
-from services.training_service.store.tables import METRICS
 
 _AFTER = (
     "SELECT sequence, attempt, time, content FROM events "
     "WHERE tenant = %s AND job_id = %s AND sequence > %s ORDER BY sequence LIMIT %s"
 )
 _METRICS = "SELECT step, epoch, figures FROM metrics WHERE tenant = %s AND job_id = %s ORDER BY step"
+
+_RECORD = text(
+    "INSERT INTO metrics AS known (tenant, job_id, step, attempt, epoch, figures) "
+    "SELECT :tenant, :job_id, step, :attempt, epoch, figures "
+    "FROM jsonb_to_recordset(CAST(:steps AS jsonb)) AS told (step bigint, epoch float8, figures jsonb) "
+    "ON CONFLICT (tenant, job_id, step) DO UPDATE SET attempt = excluded.attempt, epoch = excluded.epoch, "
+    "figures = CASE WHEN known.attempt = excluded.attempt THEN known.figures || excluded.figures "
+    "ELSE excluded.figures END"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,26 +52,11 @@ async def record_steps(tx: AsyncConnection, job: Job, measured: Sequence[StepFig
     older one told is replaced."""
     if not measured:
         return
-    rows = [
-        {
-            "tenant": job.tenant,
-            "job_id": job.id,
-            "step": item.step,
-            "attempt": job.attempt,
-            "epoch": item.epoch,
-            "figures": dict(item.figures),
-        }
-        for item in measured
-    ]
-    statement = insert(METRICS)
-    new = statement.excluded
-    same_attempt = METRICS.c.attempt == new.attempt
-    merged = statement.on_conflict_do_update(
-        index_elements=[METRICS.c.tenant, METRICS.c.job_id, METRICS.c.step],
-        set_={
-            "attempt": new.attempt,
-            "epoch": new.epoch,
-            "figures": case((same_attempt, METRICS.c.figures.op("||")(new.figures)), else_=new.figures),
-        },
+    steps: dict[int, dict[str, Any]] = {}
+    for item in measured:
+        known = steps.get(item.step, {"figures": {}})["figures"]
+        steps[item.step] = {"step": item.step, "epoch": item.epoch, "figures": known | dict(item.figures)}
+    await tx.execute(
+        _RECORD,
+        {"tenant": job.tenant, "job_id": job.id, "attempt": job.attempt, "steps": json.dumps(list(steps.values()))},
     )
-    await tx.execute(merged, rows)
