@@ -36,6 +36,8 @@ def remedies(
         if not changes:
             continue
         smaller = replace(values, **changes)
+        if smaller.problems():
+            continue
         after = need_of(shape, smaller, lengths, processes=need.load.processes, on_gpu=need.load.on_gpu)
         saved = need.device_bytes - after.device_bytes
         if saved <= 0 or (_is_sharing(changes) and saved < need.device_bytes * _LEAST_SAVING):
@@ -85,19 +87,13 @@ def _shared_optimizer(values: Hyperparameters, load: Load) -> dict[str, object]:
 
 
 def _shared_weights(values: Hyperparameters, load: Load) -> dict[str, object]:
-    shares = replace(values, deepspeed_stage=3)
-    return {"deepspeed_stage": 3} if load.processes > 1 and values.deepspeed_stage < 3 and _holds(shares) else {}
+    return {"deepspeed_stage": 3} if load.processes > 1 and values.deepspeed_stage < 3 else {}
 
 
 def _weights_away(values: Hyperparameters, load: Load) -> dict[str, object]:
-    away = replace(values, deepspeed_stage=3, offload_param="cpu")
-    if not load.on_gpu or values.offload_param != "none" or not _holds(away):
+    if not load.on_gpu or values.offload_param != "none":
         return {}
     return {"deepspeed_stage": 3, "offload_param": "cpu"}
-
-
-def _holds(values: Hyperparameters) -> bool:
-    return not values.problems()
 
 
 def _adapters(values: Hyperparameters, _: Load) -> dict[str, object]:

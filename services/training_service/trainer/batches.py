@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from services.training_service.trainer.attention import layout
 from services.training_service.trainer.plan import Plan
+from services.training_service.trainer.ranks import Ranks
 from services.training_service.trainer.rows import AnswerRow, TokenRow, TrainingRow
 
 Batch = dict[str, Any]
@@ -130,6 +131,15 @@ def loader(batches: MicroBatches, first: int, workers: int, pin_memory: bool) ->
         pin_memory=pin_memory,
         generator=torch.Generator(),
     )
+
+
+def share_of(rows: Sequence[R], tokens: int, packing: bool, ranks: Ranks) -> list[list[R]]:
+    """This rank's groups of rows to measure. Every rank gets equally many, some without rows where they do not go round:
+    ranks that share weights out run the model equally often."""
+    groups = list(evaluation_batches(rows, tokens, packing))
+    mine = groups[ranks.rank :: ranks.world]
+    empty: list[R] = []
+    return mine + [empty] * (-(-len(groups) // ranks.world) - len(mine))
 
 
 def evaluation_batches(rows: Sequence[R], tokens: int, packing: bool) -> Iterator[list[R]]:

@@ -10,7 +10,7 @@ import torch
 
 from services.text.template import Template, prompt_ids
 from services.training_service.trainer import preference
-from services.training_service.trainer.batches import Batch, collate, evaluation_batches, on_device
+from services.training_service.trainer.batches import Batch, collate, on_device, share_of
 from services.training_service.trainer.hyperparameters import Hyperparameters
 from services.training_service.trainer.loss import summed_loss
 from services.training_service.trainer.ranks import Ranks
@@ -39,10 +39,7 @@ def measure(
     if not rows:
         return {}
     compared = hyperparameters.prefers
-    groups = list(evaluation_batches(rows, tokens, packing))
-    rounds = -(-len(groups) // ranks.world)
-    mine = groups[ranks.rank :: ranks.world]
-    mine += [[]] * (rounds - len(mine))  # ranks that share weights out run the model equally often
+    mine = share_of(rows, tokens, packing, ranks)
     totals = [0.0, 0.0, 0.0]
     training = model.training
     model.eval()

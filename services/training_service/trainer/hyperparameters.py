@@ -143,8 +143,6 @@ class Hyperparameters:
             found.append(_needs_stage(f"{path}.offload_optimizer", "1, 2 or 3", "1、2、3 のいずれか"))
         if self.offload_param != "none" and self.deepspeed_stage != 3:
             found.append(_needs_stage(f"{path}.offload_param", "3", "3"))
-        if self.deepspeed_stage == 3 and self.objective in ("dpo", "kto"):
-            found.append(_not_with_stage_3(f"{path}.deepspeed_stage", self.objective))
         if self.deepspeed_stage and not self.optim.startswith("adamw_torch"):
             found.append(_not_shared_out(f"{path}.optim", self.optim))
         return found
@@ -188,13 +186,4 @@ def _not_shared_out(name: str, optim: str) -> Problem:
         name,
         f"{name} {optim} cannot be shared out by DeepSpeed; use adamw_torch_fused, or deepspeed_stage 0",
         f"{name} の {optim} は DeepSpeed では使えません。adamw_torch_fused か deepspeed_stage 0 にしてください",
-    )
-
-
-def _not_with_stage_3(name: str, objective: str) -> Problem:
-    return Problem(
-        "NOT_WITH_DEEPSPEED_STAGE_3",
-        name,
-        f"objective {objective} measures the model before training, which stage 3 cannot do; choose stage 2, or orpo",
-        f"objective {objective} は学習前のモデルを測るため stage 3 では使えません。stage 2 か orpo を選んでください",
     )

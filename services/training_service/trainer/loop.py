@@ -70,8 +70,11 @@ class Loop(Trainer):  # type: ignore[misc]  # transformers is untyped here
         """Newest loss and held-out measurements, with those before training under "base_"."""
         self.measured_step = -1
         """The step of the newest held-out measurements of this run."""
+        self.once_laid_out: Callable[[], None] = lambda: None
+        """Called once the model can run as it is trained, with the weights from before training also where it goes on
+        from a checkpoint; set by whoever runs the loop."""
         self.before_first_step: Callable[[], None] = lambda: None
-        """Called once the model is laid out for training; set by whoever runs the loop."""
+        """Called with the weights that training goes on with; set by whoever runs the loop."""
         self._window = Window(time.monotonic())
         self._step_seconds = 0.0
         self._rate = 0.0
@@ -170,7 +173,9 @@ class Loop(Trainer):  # type: ignore[misc]  # transformers is untyped here
     def _prepare_for_training(self, *args: Any, **kwargs: Any) -> Any:
         prepared = super()._prepare_for_training(*args, **kwargs)
         torch.manual_seed(self.args.seed + self.ranks.rank)  # ranks drop out differently
+        self.once_laid_out()
         if self.resume_from is not None:
+            checkpoint.load_weights(self.resume_from, self.model)
             checkpoint.load_states(self.resume_from, self.ranks, **self._states())
         self.before_first_step()
         self._window = Window(time.monotonic())

@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional
 
 from services.training_service.trainer import head
-from services.training_service.trainer.batches import Batch, collate, evaluation_batches, on_device
+from services.training_service.trainer.batches import Batch, collate, on_device, share_of
 from services.training_service.trainer.hyperparameters import Hyperparameters
 from services.training_service.trainer.ranks import Ranks
 from services.training_service.trainer.rows import AnswerRow
@@ -62,12 +62,11 @@ def with_reference(
     if hyperparameters.objective == "orpo" or not rows:
         return list(rows)
     numbered = {id(row): number for number, row in enumerate(rows)}
-    groups = list(evaluation_batches(rows, tokens, packing))
-    mine = groups[ranks.rank :: ranks.world]
+    mine = share_of(rows, tokens, packing, ranks)
     found = [0.0] * (2 * len(rows))
     training = model.training
     model.eval()
-    with torch.inference_mode():
+    with torch.no_grad():
         for done, group in enumerate(mine, 1):
             batch = on_device(collate(group, packing, compared=True), model.device)
             sums = iter(_log_probabilities(model, batch)[0].tolist())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -121,24 +121,7 @@ def _load(job: JobFile, output_dir: Path, ranks: Ranks, reporter: Reporter, devi
     reporter.progress("loading_model", 1.0)
     reporter.progress("preparing_data", 0.0)
     data = prepare(job, tokenizer, max_length, lambda share: reporter.progress("preparing_data", share))
-    parts = Parts(job, output_dir, ranks, reporter, tokenizer, tuned, data, packing, sharing)
-    return replace(parts, data=_with_reference(parts)) if hp.prefers else parts
-
-
-def _with_reference(parts: Parts) -> Prepared:
-    """The rows with what the model thinks of their answers before it is trained."""
-    hp, data = parts.job.hyperparameters, parts.data
-    rows = [row for row in (*data.train, *data.held_out) if isinstance(row, AnswerRow)]
-    counted = preference.with_reference(
-        parts.model,
-        rows,
-        hp,
-        tokens=hp.per_device_train_batch_size * hp.max_length,
-        packing=parts.packing,
-        ranks=parts.ranks,
-        told=lambda share: parts.reporter.progress("preparing_data", 0.9 + 0.1 * share),
-    )
-    return replace(data, train=list(counted[: len(data.train)]), held_out=list(counted[len(data.train) :]))
+    return Parts(job, output_dir, ranks, reporter, tokenizer, tuned, data, packing, sharing)
 
 
 def _loop(parts: Parts, steering: Steering, device: torch.device) -> Loop:
@@ -152,7 +135,6 @@ def _loop(parts: Parts, steering: Steering, device: torch.device) -> Loop:
     place = checkpoint.read_place(resume_from, mark) if resume_from else Place(0, mark, 0, 0)
     best = Best(parts.output_dir / "best", hp.early_stopping_patience, hp.load_best_model_at_end, ranks, place.best)
     if resume_from:
-        checkpoint.load_weights(resume_from, parts.model)
         best.resume(resume_from)
         log.info("going on from step %d of %d", place.step, plan.total_steps)
     return Loop(
@@ -173,6 +155,8 @@ def _loop(parts: Parts, steering: Steering, device: torch.device) -> Loop:
 
 def _train(parts: Parts, loop: Loop, steering: Steering) -> events.Finished:
     total = loop.plan.total_steps
+    if parts.job.hyperparameters.prefers:
+        loop.once_laid_out = lambda: _count_reference(parts, loop)
     loop.before_first_step = lambda: _begin(parts, loop)
     if loop.place.step < total:
         loop.train()
@@ -192,6 +176,24 @@ def _train(parts: Parts, loop: Loop, steering: Steering) -> events.Finished:
     parts.ranks.wait()
     parts.reporter.progress("saving", 1.0, step=total, total_steps=total, note="model")
     return events.Finished(outcome="succeeded", step=step, total_steps=total, metrics=_result(loop))
+
+
+def _count_reference(parts: Parts, loop: Loop) -> None:
+    """Gives the rows what the model thinks of their answers before it is trained."""
+    hp, data, reporter = parts.job.hyperparameters, parts.data, parts.reporter
+    rows = [row for row in (*data.train, *data.held_out) if isinstance(row, AnswerRow)]
+    with loop.accelerator.autocast():
+        counted = preference.with_reference(
+            parts.model,
+            rows,
+            hp,
+            tokens=hp.per_device_train_batch_size * hp.max_length,
+            packing=parts.packing,
+            ranks=parts.ranks,
+            told=lambda share: reporter.progress("preparing_data", 0.9 + 0.1 * share),
+        )
+    # In place: the loop's batches are made of these very lists.
+    data.train[:], data.held_out[:] = counted[: len(data.train)], counted[len(data.train) :]
 
 
 def _begin(parts: Parts, loop: Loop) -> None:

@@ -16,6 +16,7 @@ from services.training_service.trainer.failures import ConfigurationError
 from services.training_service.trainer.hyperparameters import Hyperparameters
 from tests.integration.trainer.conftest import Finished, Trainer
 from tests.integration.trainer.preloaded import run_ranks
+from tests.integration.trainer.test_objectives import labeled_rows, preference_rows
 
 pytestmark = pytest.mark.xdist_group("trainer")
 
@@ -81,10 +82,19 @@ def test_the_ultra_large_preset(plain: Finished, trainer: Trainer) -> None:
     assert_goes_on(run, trainer, **ULTRA_LARGE)
 
 
-def assert_goes_on(run: Finished, trainer: Trainer, **sharing: Any) -> None:
+@pytest.mark.parametrize("objective", ["dpo", "orpo", "kto"])
+def test_answers_are_compared_by_shared_weights(objective: str, trainer: Trainer) -> None:
+    rows = labeled_rows(40) if objective == "kto" else preference_rows(40)
+    compared = {"rows": rows, "hp_objective": objective}
+    run = both(trainer, "shared", **compared, **ULTRA_LARGE)
+    assert_alike(run, both(trainer, "plain", **compared))
+    assert_goes_on(run, trainer, **compared, **ULTRA_LARGE)
+
+
+def assert_goes_on(run: Finished, trainer: Trainer, **fields: Any) -> None:
     """Resumed from its checkpoint it is bit-equal."""
     checkpoint = str(run.output_dir / "checkpoints" / "step-2")
-    resumed = both(trainer, "resumed", checkpoint=checkpoint, **sharing)
+    resumed = both(trainer, "resumed", checkpoint=checkpoint, **fields)
     assert resumed.losses == run.losses[2:]
     ours, theirs = (load_file(r.output_dir / "model" / "adapter_model.safetensors") for r in (resumed, run))
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)

@@ -231,10 +231,14 @@ def test_sharing_out_comes_before_4_bits() -> None:
     assert "12.6 GiB of the machine's memory" in made.remedies[-1].note.en
 
 
-def test_answers_that_are_compared_with_the_model_before_keep_whole_weights() -> None:
+def test_only_what_admission_takes_is_proposed() -> None:
     tiny = Machine(worker="tiny", gpus=2, available_bytes=2 * GIB)
-    made = make_plan(Hyperparameters(objective="dpo"), [tiny])
-    assert 3 not in [remedy.changes.get("deepspeed_stage") for remedy in made.remedies]
+    compared, other = (
+        [remedy.changes.get("deepspeed_stage") for remedy in make_plan(values, [tiny]).remedies]
+        for values in (Hyperparameters(objective="dpo"), Hyperparameters(optim="adafactor"))
+    )
+    assert 3 in compared
+    assert other == [None] * len(other), "DeepSpeed shares out AdamW only"
 
 
 def test_time_is_told_where_it_was_measured_on_a_machine_of_the_kind() -> None:

@@ -403,7 +403,7 @@ class Hyperparameters(google.protobuf.message.Message):
     """Optimizer steps in which the learning rate rises; overrides warmup_ratio when above 0. Default 0."""
     deepspeed_stage: builtins.int
     """What the processes share out by DeepSpeed ZeRO instead of each holding all of it: 1 the optimizer, 2 gradients too,
-    3 weights too; 0 nothing. 3 is not for DPO and KTO. Default 0.
+    3 weights too; 0 nothing. Default 0.
     """
     offload_optimizer: global___OffloadDevice.ValueType
     """Where optimizer and fp32 weights lie; CPU needs a deepspeed_stage. Default NONE."""
