@@ -4,10 +4,10 @@
 
 Runs the trainer as workers run it (a process of its own, events and all) and, in turns with it, SFTTrainer as its
 documentation shows it, with its defaults and once more without gradient checkpointing, which is on by default there and
-only costs time here. Each round has a seed of its own, the same on all sides; it starts the adapters and orders the rows,
-which no two trainers do alike, so what was learnt is to be compared over several rounds. Prints tokens of rows (padding
-not counted) per second of training, per second of processor time, which is steadier where others use the machine, and
-what was learnt: losses and gradient norms. Loading, importing, tokenising and each side's first step are not counted.
+only costs time here. In a round all sides start from the same adapters and train the same rows in the same steps, so
+that losses and gradient norms are to be the same within rounding; both are printed, with tokens of rows (padding not
+counted) per second of training, and per second of processor time, which is steadier where others use the machine.
+Loading, importing, tokenising and each side's first step are not counted.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ class Result:
     """Of the last steps of training, before clipping."""
     eval_loss: float
     """On held-out rows, measured the same way on all sides."""
+    losses: list[float]
+    """Of each step."""
 
 
 def main() -> None:
@@ -65,19 +67,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         job = job_of(options.model, options.steps, options.threads, options.batch)
-        with peer(write(job, folder / "job.json", seed=0)) as trl:
+        with peer() as trl:
             for seed in range(options.rounds):
-                ours = write(job, folder / f"job-{seed}.json", seed=seed)
-                results[OURS].append(run_ours(ours, folder / f"out-{seed}"))
-                results[DEFAULTS].append(run_peer(trl, seed=seed, checkpointing=True))
-                results[FAST].append(run_peer(trl, seed=seed, checkpointing=False))
+                path = write(job, folder / f"job-{seed}.json", seed=seed)
+                results[DEFAULTS].append(run_peer(trl, path, checkpointing=True))
+                results[FAST].append(run_peer(trl, path, checkpointing=False))
+                results[OURS].append(run_ours(path, folder / f"out-{seed}"))
                 newest = ", ".join(f"{name} {found[-1].tokens_per_second:.0f}" for name, found in results.items())
                 print(f"round {seed + 1}, tokens/s: {newest}", flush=True)
     report(results, options.model)
 
 
 def report(results: dict[str, list[Result]], model: Path) -> None:
-    """Medians over the rounds, how many times TRL's speed ours is, and how far held-out losses lie apart."""
+    """Medians over the rounds, how many times TRL's speed ours is, and how far losses lie apart."""
     middles = {name: _median(found) for name, found in results.items()}
     ours = middles[OURS]
     counts = ", ".join(f"{name} {found.tokens}" for name, found in middles.items())
@@ -93,15 +95,17 @@ def report(results: dict[str, list[Result]], model: Path) -> None:
             f"{found.loss:9.4f}{found.grad_norm:11.4f}{found.eval_loss:10.4f}"
         )
     print("ratio: ours to that line; the aim beside TRL's defaults is 2")
-    for name, found in results.items():
-        losses = [result.eval_loss for result in found]
-        print(f"held-out loss, {name}: mean {statistics.fmean(losses):.4f}, {min(losses):.4f} to {max(losses):.4f}")
+    for name in (DEFAULTS, FAST):
+        pairs = list(zip(results[OURS], results[name], strict=True))
+        steps = max(abs(a / b - 1) for one, other in pairs for a, b in zip(one.losses, other.losses, strict=True))
+        held_out = max(abs(one.eval_loss / other.eval_loss - 1) for one, other in pairs)
+        print(f"beside {name}: loss of a step differs by at most {steps:.1e}, held-out loss by {held_out:.1e}")
 
 
 def _median(found: Sequence[Result]) -> Result:
     columns = {name: [asdict(result)[name] for result in found] for name in asdict(found[0])}
-    middle = {name: statistics.median(values) for name, values in columns.items()}
-    return Result(**middle | {"tokens": found[-1].tokens})
+    middle = {name: statistics.median(values) for name, values in columns.items() if name != "losses"}
+    return Result(**middle | {"tokens": found[-1].tokens, "losses": []})
 
 
 def job_of(model: Path, steps: int, threads: int, batch: int) -> dict[str, Any]:
@@ -117,8 +121,11 @@ def job_of(model: Path, steps: int, threads: int, batch: int) -> dict[str, Any]:
 
 
 def write(job: dict[str, Any], path: Path, *, seed: int) -> Path:
-    """The job with a seed, as a file."""
-    seeded = job | {"hyperparameters": job["hyperparameters"] | {"seed": seed}}
+    """The job with a seed and a place for the adapters to start from, as a file."""
+    seeded = job | {
+        "hyperparameters": job["hyperparameters"] | {"seed": seed},
+        "adapter": str(path.with_suffix(".adapter")),
+    }
     path.write_text(json.dumps(seeded), encoding="utf-8")
     return path
 
@@ -139,6 +146,7 @@ def run_ours(job: Path, output: Path) -> Result:
         loss=statistics.fmean(v["loss"] for v in values[-LAST:]),
         grad_norm=statistics.fmean(v["grad_norm"] for v in values[-LAST:]),
         eval_loss=metrics[-1].values["eval_loss"],
+        losses=[v["loss"] for v in values],
     )
 
 
@@ -162,9 +170,9 @@ def _cpu_while_training(path: Path, process: subprocess.Popen[bytes]) -> float:
 
 
 @contextmanager
-def peer(job: Path) -> Iterator[subprocess.Popen[str]]:
+def peer() -> Iterator[subprocess.Popen[str]]:
     """TRL in a process of its own, imported and waiting."""
-    argv = [sys.executable, "-m", "benchmarks.training_bare", str(job)]
+    argv = [sys.executable, "-m", "benchmarks.training_bare"]
     process = subprocess.Popen(
         argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
@@ -176,9 +184,9 @@ def peer(job: Path) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def run_peer(process: subprocess.Popen[str], *, seed: int, checkpointing: bool) -> Result:
+def run_peer(process: subprocess.Popen[str], job: Path, *, checkpointing: bool) -> Result:
     assert process.stdin is not None
-    process.stdin.write(json.dumps({"seed": seed, "gradient_checkpointing": checkpointing}) + "\n")
+    process.stdin.write(json.dumps({"job": str(job), "gradient_checkpointing": checkpointing}) + "\n")
     process.stdin.flush()
     return Result(**json.loads(_answer(process)))
 
