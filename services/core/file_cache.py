@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
+
+from services.core.disk import is_full
+from services.core.folder_lock import FolderLock, partial_of
 
 if TYPE_CHECKING:
     import aiohttp  # loaded by the first download: most processes that can fetch never do
@@ -46,10 +48,14 @@ class FetchFailed(OSError):
 
 
 class FileCache:
-    """Folders under one root, named by the digest of the whole; a folder is there only when it is whole."""
+    """Folders under one root, named by the digest of the whole; a folder is there only when it is whole.
+
+    What was fetched is in use until `release`, or until this object or this process is gone: nobody removes it meanwhile.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._held: dict[str, FolderLock] = {}
 
     async def fetch(
         self, digest: str, files: Sequence[RemoteFile], progress: Callable[[int], None] = lambda done: None
@@ -68,33 +74,63 @@ class FileCache:
         if not digest.isalnum():
             raise ValueError(f"not a digest: {digest!r}")
         folder = self._root / digest
-        if folder.is_dir():
-            return folder
-        async with self._lock(digest):
-            if not folder.is_dir():
-                await self._fill(folder, files, progress)
+        self._root.mkdir(parents=True, exist_ok=True)
+        lock = FolderLock(folder)
+        try:
+            await lock.use(lambda: self._fill(folder, files, progress))
+        except BaseException:
+            lock.close()
+            raise
+        self._keep(folder, lock)
         return folder
 
+    def use(self, digest: str) -> bool:
+        """Whether the folder is there; it is in use then."""
+        folder = self._root / digest
+        if not folder.is_dir():
+            return False
+        lock = FolderLock(folder)
+        if not lock.share():
+            lock.close()
+            return False
+        self._keep(folder, lock)
+        return True
+
+    def missing_bytes(self, digest: str, files: Sequence[RemoteFile]) -> int:
+        """How much of the disk a fetch of a folder that is not there would take."""
+        partial = partial_of(self._root / digest)
+        return sum(_missing_bytes(file, _inside(partial, file.path), self._root) for file in files)
+
+    def release(self, digest: str) -> None:
+        """Says that a folder is no longer in use here."""
+        lock = self._held.pop(digest, None)
+        if lock is not None:
+            with suppress(FileNotFoundError):
+                os.utime(self._root / digest)
+            lock.close()
+
+    def _keep(self, folder: Path, lock: FolderLock) -> None:
+        os.utime(folder)
+        if self._held.setdefault(folder.name, lock) is not lock:
+            lock.close()
+
     async def _fill(self, folder: Path, files: Sequence[RemoteFile], progress: Callable[[int], None]) -> None:
-        partial = folder.with_name(f".partial-{folder.name}")
+        partial = partial_of(folder)
         done = 0
         for file in files:
 
             def told(size: int, before: int = done) -> None:
                 progress(before + size)
 
-            await _fetch_file(file, _inside(partial, file.path), told)
+            try:
+                await _fetch_file(file, _inside(partial, file.path), told)
+            except OSError as error:
+                if is_full(error):  # what is there keeps others from going on, and may not be asked for again
+                    shutil.rmtree(partial, ignore_errors=True)
+                raise
             done += file.size_bytes
         partial.mkdir(parents=True, exist_ok=True)
         partial.rename(folder)
-
-    @asynccontextmanager
-    async def _lock(self, digest: str) -> AsyncIterator[None]:
-        """One process fills a folder; the others wait for it."""
-        self._root.mkdir(parents=True, exist_ok=True)
-        with (self._root / f".{digest}.lock").open("w") as lock:
-            await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
-            yield
 
 
 def _inside(root: Path, path: str) -> Path:
@@ -102,6 +138,19 @@ def _inside(root: Path, path: str) -> Path:
     if relative.is_absolute() or ".." in relative.parts or "\0" in path or not relative.parts:
         raise ValueError(f"not a relative path: {path!r}")
     return root / relative
+
+
+def _missing_bytes(file: RemoteFile, target: Path, root: Path) -> int:
+    url = urlsplit(file.url)
+    with suppress(OSError):
+        if url.scheme == "file" and Path(unquote(url.path)).stat().st_dev == _existing(root).stat().st_dev:
+            return 0  # linked
+        return max(0, file.size_bytes - target.stat().st_size)
+    return file.size_bytes
+
+
+def _existing(folder: Path) -> Path:
+    return next(place for place in (folder, *folder.parents) if place.exists())
 
 
 async def _fetch_file(file: RemoteFile, target: Path, progress: Callable[[int], None]) -> None:

@@ -37,6 +37,18 @@ class ProcessSettings(BaseSettings):
     training_address: str = Field(default="127.0.0.1:50052", description="Where the training service listens.")
     registry_address: str = Field(default="127.0.0.1:50053", description="Where the registry service listens.")
     inference_address: str = Field(default="127.0.0.1:50054", description="Where the inference service listens.")
+    cache_max_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="Most that a machine keeps of base models, adapters and data sets that were fetched, in bytes; 0: as "
+        "much as the disk holds. What nobody uses goes first, the least recently used of it before the rest.",
+    )
+    cache_free_bytes: int = Field(
+        default=10 << 30,
+        ge=0,
+        description="How much of the disk a machine leaves free when it fetches, as long as there is something to remove "
+        "that nobody uses, in bytes.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="Least level that is logged. Calls that succeed are logged at DEBUG."
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import sys
 from collections.abc import Callable
@@ -10,10 +9,10 @@ from dataclasses import asdict, dataclass
 from typing import TypeAlias
 
 from services.core import lifeline
+from services.core.disk import is_full
 
 DISK_FULL = 74  # EX_IOERR of sysexits.h
 """The exit status of a child that found no room for what it writes."""
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def run(work: Callable[[str, Tell], None]) -> int:
     try:
         work(sys.argv[1], tell)
     except OSError as error:
-        if error.errno in _FULL:
+        if is_full(error):
             return DISK_FULL
         raise
     return 0

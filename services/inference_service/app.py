@@ -10,6 +10,7 @@ from aift.inference.v1 import inference_pb2_grpc
 from aift.registry.v1 import registry_pb2_grpc
 
 from services.core import context
+from services.core.cache_room import Bounds, CacheRoom
 from services.core.channels import channel
 from services.core.db import Database
 from services.core.file_cache import FileCache
@@ -39,7 +40,9 @@ async def serve(settings: InferenceSettings, stop: asyncio.Event) -> None:
     options = EngineOptions(
         module=settings.engine_module, max_rows=settings.engine_max_rows, threads=settings.engine_threads
     )
-    pool = ModelPool(sources, FileCache(settings.cache_path), Gpus(settings.locks_path), options)
+    bounds = Bounds(max_bytes=settings.cache_max_bytes, free_bytes=settings.cache_free_bytes)
+    room = CacheRoom([settings.cache_path], bounds)
+    pool = ModelPool(sources, FileCache(settings.cache_path), room, Gpus(settings.locks_path), options)
     wanted = WantedModels(database)
     servicer = InferenceServicer(Generator(sources, pool, settings.max_requests), sources, pool, wanted)
     registration = (inference_pb2_grpc.add_InferenceServiceServicer_to_server, servicer)

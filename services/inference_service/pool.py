@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from services.core.cache_room import CacheRoom
 from services.core.errors import DomainError
 from services.core.file_cache import DigestMismatch, FileCache
 from services.inference_service.domain import Loaded, LoadState, Source
@@ -39,9 +40,10 @@ class IdleSeconds:
 class ModelPool:
     """What is loaded, by tenant and name; loads on demand and starts engines that died again."""
 
-    def __init__(self, sources: Sources, cache: FileCache, gpus: Gpus, options: EngineOptions) -> None:
+    def __init__(self, sources: Sources, cache: FileCache, room: CacheRoom, gpus: Gpus, options: EngineOptions) -> None:
         self._sources = sources
         self._cache = cache
+        self._room = room
         self._gpus = gpus
         self._options = options
         self._models: dict[tuple[str, str], Loaded] = {}
@@ -137,6 +139,9 @@ class ModelPool:
 
     async def _release(self, loaded: Loaded) -> None:
         digest = loaded.source.weights_digest
+        used = {one for other in self._models.values() for one in (other.digest, other.source.weights_digest)}
+        for unused in {loaded.digest, digest} - used:
+            self._cache.release(unused)
         engine = self._engines.get(digest)
         if engine is None:
             return
@@ -174,6 +179,9 @@ class ModelPool:
             loaded.fetched_bytes = before + done
 
         try:
+            if not self._cache.use(folder.digest):
+                missing_bytes = self._cache.missing_bytes(folder.digest, folder.files)
+                await asyncio.to_thread(self._room.make, missing_bytes)
             return await self._cache.fetch(folder.digest, folder.files, progress)
         except DigestMismatch as error:
             raise ModelFilesDamaged(model=name, detail=str(error)) from error

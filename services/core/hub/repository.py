@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import re
 import time
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
 )
 from tqdm import tqdm  # type: ignore[import-untyped]
 
+from services.core.disk import is_full
 from services.core.hub.protocol import HubFile, Job, Plan, Refusal
 
 _FETCH_ATTEMPTS = 5
@@ -102,7 +102,7 @@ def _kind(error: BaseException) -> str:
         if isinstance(error, kind):
             return word
     if not isinstance(error, HfHubHTTPError):
-        return "disk" if isinstance(error, OSError) and error.errno == errno.ENOSPC else "unreachable"
+        return "disk" if is_full(error) else "unreachable"
     status = error.response.status_code
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return "busy"

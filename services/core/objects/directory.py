@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, ParamSpec, TypeVar
 
+from services.core.disk import is_full
 from services.core.errors import ContentMissing, ResourceExhausted, Unavailable
 from services.core.objects.store import CHUNK_BYTES, Content, StoredObject, Written, check_key
 
 P = ParamSpec("P")
 T = TypeVar("T")
 _WORK = ".incoming"  # no key can name it
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 _NOT_IN_KERNEL = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
 
 
@@ -250,6 +250,6 @@ async def _in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) ->
     try:
         return await asyncio.to_thread(call, *args, **kwargs)
     except OSError as error:
-        if error.errno in _FULL:
+        if is_full(error):
             raise ResourceExhausted("disk", limit="0 B") from error
         raise Unavailable("object store") from error

@@ -9,6 +9,7 @@ import aiohttp
 from aift.training.v1 import worker_pb2
 
 from services.core import devices
+from services.core.cache_room import Bounds
 from services.core.file_cache import DigestMismatch
 from services.training_service import messages
 from services.training_service.agent import ending, handover, job_file
@@ -45,6 +46,10 @@ class Attempt:
         self._orders = Orders()
         self._reporter = Reporter(self._link, lines_per_second=settings.log_lines_per_second, obey=self._orders.take)
         self._mirror = WandbMirror(WandbSettings(), settings.state_dir / "wandb", self._reporter.log)
+        bounds = Bounds(max_bytes=settings.cache_max_bytes, free_bytes=settings.cache_free_bytes)
+        self._fetcher = Fetcher(
+            self._link, settings.cache_path, given.directory / "inputs", bounds, self._tell_fetching
+        )
         self._output = given.directory / "output"
 
     async def run(self, stop: asyncio.Event) -> int:
@@ -154,11 +159,8 @@ class Attempt:
             ordered.cancel()
 
     async def _fetch(self) -> LocalInputs | Ending:
-        fetcher = Fetcher(
-            self._link, self._settings.cache_path, self._handover.directory / "inputs", self._tell_fetching
-        )
         try:
-            return await fetcher.fetch(self._assignment.inputs)
+            return await self._fetcher.fetch(self._assignment.inputs)
         except DiskFull as full:
             return ending.infrastructure(
                 "DISK_FULL", f"The disk is full: {full}.", f"ディスクの空きが足りません: {full}。"

@@ -1,5 +1,6 @@
 """Brings what an attempt reads onto this machine: once, by digest, verified, going on where it was broken off."""
 
+import asyncio
 import hashlib
 import logging
 import shutil
@@ -10,6 +11,8 @@ from pathlib import Path
 
 from aift.training.v1 import worker_pb2
 
+from services.core.cache_room import Bounds, CacheRoom
+from services.core.disk import is_full
 from services.core.file_cache import FetchFailed, FileCache, RemoteFile
 from services.training_service.agent.link import Link
 
@@ -45,11 +48,14 @@ class LocalInputs:
 class Fetcher:
     """Fetches the inputs of one attempt into the machine's cache, its checkpoint into the attempt's own folder."""
 
-    def __init__(self, link: Link, cache: Path, own: Path, progress: Callable[[int, int], None]) -> None:
+    def __init__(
+        self, link: Link, cache: Path, own: Path, bounds: Bounds, progress: Callable[[int, int], None]
+    ) -> None:
         self._link = link
         # Engines keep base models in the same folder, so that a machine has each once.
         self._models = FileCache(cache / "models")
         self._rows = FileCache(cache / "data")
+        self._room = CacheRoom([cache / "models", cache / "data"], bounds)
         self._own = FileCache(own)
         self._root = cache
         self._progress = progress
@@ -57,7 +63,8 @@ class Fetcher:
         self._total = 0
 
     async def fetch(self, inputs: worker_pb2.Inputs) -> LocalInputs:
-        """Everything. Raises DiskFull, DigestMismatch, OSError; Superseded or CutOff."""
+        """Everything; none of it goes away while this object lives. Raises DiskFull, DigestMismatch, OSError; Superseded
+        or CutOff."""
         for attempt in range(1, _FETCHES + 1):
             try:
                 return await self._fetch(inputs)
@@ -70,40 +77,75 @@ class Fetcher:
         raise AssertionError("unreachable")
 
     async def _fetch(self, inputs: worker_pb2.Inputs) -> LocalInputs:
-        base, rows = _remote(inputs.base_model), _rows(inputs.dataset)
-        held_out = _rows(inputs.eval_dataset) if inputs.HasField("eval_dataset") else []
-        start = _remote(inputs.start_from) if inputs.HasField("start_from") else []
-        checkpoint = _remote(inputs.checkpoint) if inputs.HasField("checkpoint") else []
-        every = [*base, *rows, *held_out, *start, *checkpoint]
-        self._done, self._total = 0, sum(file.size_bytes for file in every)
-        self._check_disk(inputs.base_model.digest)
+        base = _Wanted(self._models, inputs.base_model.digest, _remote(inputs.base_model))
+        rows = self._wanted_rows(inputs.dataset)
+        held_out = self._wanted_rows(inputs.eval_dataset) if inputs.HasField("eval_dataset") else None
+        start = inputs.start_from
+        going_on = _Wanted(self._models, start.digest, _remote(start)) if start.files else None
+        saved = inputs.checkpoint
+        checkpoint = _Wanted(self._own, saved.digest, _remote(saved)) if saved.files else None
+        every = [wanted for wanted in (base, rows, held_out, going_on, checkpoint) if wanted]
+        self._done, self._total = 0, sum(wanted.size_bytes for wanted in every)
+        await asyncio.to_thread(self._make_room, every)
         return LocalInputs(
-            base_model=await self._folder(self._models, inputs.base_model.digest, base),
+            base_model=await self._folder(base),
             dataset=await self._file(rows),
             eval_dataset=await self._file(held_out) if held_out else None,
-            start_from=await self._folder(self._models, inputs.start_from.digest, start) if start else None,
-            checkpoint=await self._folder(self._own, inputs.checkpoint.digest, checkpoint) if checkpoint else None,
+            start_from=await self._folder(going_on) if going_on else None,
+            checkpoint=await self._folder(checkpoint) if checkpoint else None,
             checkpoint_step=inputs.checkpoint_step,
         )
 
-    async def _file(self, files: Sequence[RemoteFile]) -> Path:
-        folder = await self._folder(self._rows, _digest(files), files)
-        return folder / files[0].path
+    def _wanted_rows(self, given: worker_pb2.InputFiles) -> "_Wanted":
+        files = _rows(given)
+        return _Wanted(self._rows, _digest(files), files)
 
-    async def _folder(self, cache: FileCache, digest: str, files: Sequence[RemoteFile]) -> Path:
+    async def _file(self, wanted: "_Wanted") -> Path:
+        return await self._folder(wanted) / wanted.files[0].path
+
+    async def _folder(self, wanted: "_Wanted") -> Path:
         before = self._done
-        folder = await cache.fetch(digest, files, lambda done: self._progress(before + done, self._total))
-        self._done += sum(file.size_bytes for file in files)
+
+        def told(done: int) -> None:
+            self._progress(before + done, self._total)
+
+        try:
+            folder = await wanted.cache.fetch(wanted.digest, wanted.files, told)
+        except OSError as error:
+            if is_full(error):
+                raise self._full(wanted.size_bytes) from error
+            raise
+        self._done += wanted.size_bytes
         self._progress(self._done, self._total)
         return folder
 
-    def _check_disk(self, base_digest: str) -> None:
+    def _make_room(self, every: Sequence["_Wanted"]) -> None:
+        """What is there already is in use before others are removed for what is not."""
         self._root.mkdir(parents=True, exist_ok=True)
-        if (self._root / "models" / base_digest).exists():
+        missing = [wanted for wanted in every if not wanted.cache.use(wanted.digest)]
+        needed = sum(wanted.cache.missing_bytes(wanted.digest, wanted.files) for wanted in missing)
+        if needed == 0:
             return
-        needed, free = self._total + _SPARE_BYTES, shutil.disk_usage(self._root).free
-        if free < needed:
-            raise DiskFull(self._root, needed=needed, free=free)
+        self._room.make(needed)
+        if shutil.disk_usage(self._root).free < needed + _SPARE_BYTES:
+            raise self._full(needed + _SPARE_BYTES)
+
+    def _full(self, needed: int) -> DiskFull:
+        return DiskFull(self._root, needed=needed, free=shutil.disk_usage(self._root).free)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A folder that the attempt reads, and the cache that it belongs into."""
+
+    cache: FileCache
+    digest: str
+    files: Sequence[RemoteFile]
+
+    @property
+    def size_bytes(self) -> int:
+        """Length of all files."""
+        return sum(file.size_bytes for file in self.files)
 
 
 def _remote(files: worker_pb2.InputFiles) -> list[RemoteFile]:

@@ -9,12 +9,15 @@ import pytest
 from aift.common.v1 import blob_pb2
 from aift.training.v1 import worker_pb2
 
+from services.core.cache_room import Bounds
 from services.core.file_cache import DigestMismatch
 from services.core.objects import ObjectStore
 from services.core.objects.s3 import S3Store
 from services.training_service.agent.fetch import DiskFull, Fetcher
 from services.training_service.agent.link import Link
 from services.training_service.agent.transfer import upload
+
+NO_BOUNDS = Bounds(max_bytes=0, free_bytes=0)
 
 
 class Service:
@@ -89,7 +92,9 @@ async def test_inputs_arrive_once_and_verified(object_store: ObjectStore, tmp_pa
     service = Service(object_store)
     inputs = await service.inputs()
     told: list[tuple[int, int]] = []
-    fetcher = Fetcher(as_link(service), tmp_path / "cache", tmp_path / "own", lambda *done: told.append(done))
+    fetcher = Fetcher(
+        as_link(service), tmp_path / "cache", tmp_path / "own", NO_BOUNDS, lambda *done: told.append(done)
+    )
     local = await fetcher.fetch(inputs)
     assert (local.base_model / "model.safetensors").stat().st_size == 3_000_000
     assert local.dataset.name == "rows.parquet"
@@ -101,7 +106,9 @@ async def test_inputs_arrive_once_and_verified(object_store: ObjectStore, tmp_pa
     assert [done for done, _ in told] == sorted(done for done, _ in told)
     for name in ("model.safetensors", "config.json"):
         await object_store.delete(f"data/{name}")
-    again = await Fetcher(as_link(service), tmp_path / "cache", tmp_path / "own", lambda *_: None).fetch(inputs)
+    again = await Fetcher(as_link(service), tmp_path / "cache", tmp_path / "own", NO_BOUNDS, lambda *_: None).fetch(
+        inputs
+    )
     assert again == local
 
 
@@ -110,7 +117,7 @@ async def test_changed_bytes_are_refused(object_store: ObjectStore, tmp_path: Pa
     inputs = await service.inputs()
     await object_store.put("data/config.json", b"[]")
     with pytest.raises(DigestMismatch):
-        await Fetcher(as_link(service), tmp_path / "cache", tmp_path / "own", lambda *_: None).fetch(inputs)
+        await Fetcher(as_link(service), tmp_path / "cache", tmp_path / "own", NO_BOUNDS, lambda *_: None).fetch(inputs)
 
 
 @pytest.mark.minio
@@ -123,14 +130,36 @@ async def test_addresses_that_ran_out_are_asked_for_again(s3_store: S3Store, tmp
             # A signature of another time: what S3 answers when one has run out.
             file.url = file.url.replace("X-Amz-Expires=600", "X-Amz-Expires=1")
     service.fresh = await service.inputs()
-    local = await Fetcher(as_link(service), tmp_path / "cache", tmp_path / "own", lambda *_: None).fetch(old)
+    local = await Fetcher(as_link(service), tmp_path / "cache", tmp_path / "own", NO_BOUNDS, lambda *_: None).fetch(old)
     assert local.dataset.read_bytes() == b"rows"
+
+
+@pytest.mark.minio
+async def test_room_is_made_by_what_no_attempt_reads(s3_store: S3Store, tmp_path: Path) -> None:
+    await s3_store.check()
+    service = Service(s3_store)
+    inputs, cache = await service.inputs(), tmp_path / "cache"
+    small = Bounds(max_bytes=1, free_bytes=0)
+    first = Fetcher(as_link(service), cache, tmp_path / "own", small, lambda *_: None)
+    local = await first.fetch(inputs)
+    other = await service.inputs()
+    other.dataset.files[1].CopyFrom((await service.files({"rows.parquet": b"other rows"}))[0])
+    second = Fetcher(as_link(service), cache, tmp_path / "own", small, lambda *_: None)
+    assert (await second.fetch(other)).base_model == local.base_model
+    assert local.dataset.exists(), "the first attempt still reads it"
+    del first
+    other.dataset.files[1].CopyFrom((await service.files({"rows.parquet": b"yet other rows"}))[0])
+    third = Fetcher(as_link(service), cache, tmp_path / "own", small, lambda *_: None)
+    assert (await third.fetch(other)).dataset.read_bytes() == b"yet other rows"
+    assert not local.dataset.exists()
+    assert (local.base_model / "config.json").exists(), "asked for again"
 
 
 async def test_a_full_disk_is_told_of_before_anything_is_fetched(object_store: ObjectStore, tmp_path: Path) -> None:
     service = Service(object_store)
     inputs = await service.inputs()
-    inputs.base_model.files[1].size_bytes = 1 << 60
+    huge = inputs.base_model.files[1]
+    huge.size_bytes, huge.url = 1 << 60, "http://127.0.0.1:1/never-asked"
     with pytest.raises(DiskFull):
-        await Fetcher(as_link(service), tmp_path / "cache", tmp_path / "own", lambda *_: None).fetch(inputs)
+        await Fetcher(as_link(service), tmp_path / "cache", tmp_path / "own", NO_BOUNDS, lambda *_: None).fetch(inputs)
     assert not list((tmp_path / "cache").iterdir())

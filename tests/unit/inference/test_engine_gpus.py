@@ -8,6 +8,8 @@ from typing import Any, cast
 import pytest
 
 from services.core import devices
+from services.core.cache_room import Bounds, CacheRoom
+from services.core.file_cache import FileCache
 from services.inference_service.domain import Loaded, LoadState, Source
 from services.inference_service.engine_process import EngineProcess
 from services.inference_service.errors import GpusBusy
@@ -103,10 +105,10 @@ class Engine:
         self._place.give_back()
 
 
-def idle_pool(gpus: Gpus, place: Place) -> tuple[ModelPool, Engine]:
+def idle_pool(gpus: Gpus, place: Place, cache: FileCache | None = None) -> tuple[ModelPool, Engine]:
     """A pool with one model that nobody uses."""
     unused: Any = None
-    pool, engine = ModelPool(unused, unused, gpus, unused), Engine(place)
+    pool, engine = ModelPool(unused, cache or FileCache(Path("unused")), unused, gpus, unused), Engine(place)
     source = Source(
         name="models/kept", weights_name="baseModels/a", weights_digest="d", adapter=False, template_json="{}"
     )
@@ -114,6 +116,23 @@ def idle_pool(gpus: Gpus, place: Place) -> tuple[ModelPool, Engine]:
     pool._models["t", source.name] = Loaded(source=source, state=LoadState.READY, last_used_time=minute_ago)
     pool._engines["d"] = cast("EngineProcess", engine)
     return pool, engine
+
+
+async def test_files_of_a_loaded_model_stay_until_it_is_unloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpus = machine(tmp_path, monkeypatch, LISTED)
+    folder = tmp_path / "cache" / "d"
+    folder.mkdir(parents=True)
+    (folder / "weights").write_bytes(bytes(1 << 16))
+    cache, room = FileCache(folder.parent), CacheRoom([folder.parent], Bounds(max_bytes=1, free_bytes=0))
+    assert cache.use("d")
+    pool, _ = idle_pool(gpus, await gpus.take(), cache)
+    room.make(0)
+    assert folder.is_dir()
+    assert await pool.unload("t", "models/kept")
+    room.make(0)
+    assert not folder.exists()
 
 
 async def test_without_gpus_the_processor_is_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
