@@ -91,6 +91,7 @@ class WandbMirror:
             return await lifeline.spawn(
                 [sys.executable, "-m", wandb_run.__name__],
                 env={**places, **own, **os.environ},
+                cwd=self._folder,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=output,
