@@ -104,6 +104,9 @@ class Artifacts:
         request: worker_pb2.FinishAttemptRequest,
     ) -> None:
         metrics = dict(request.metrics) if request.metrics else None
+        if request.log.lines:
+            told = job_events.reported("log", request.log, await database_time(tx))
+            job = await self._jobs.append(tx, job.tenant, job.id, [told])
         ended = await self._attempts.end(tx, job, outcome, failure=failure, metrics=metrics)
         if ended.state is JobState.PUBLISHING:
             await outbox.post(tx, ended, version_request(ended, request.files, request.template_json))

@@ -104,6 +104,11 @@ class Attempts:
             row = await self._leases.renew(tx, tenant=hold.tenant, id_=hold.job_id, fence=hold.fence)
         return job_of(row)
 
+    async def look(self, hold: Hold) -> Job:
+        """The job as long as the attempt has it. Raises StaleFence or NotFound."""
+        async with self._database.transaction() as tx:
+            return await self.held(tx, hold)
+
     async def held(self, tx: AsyncConnection, hold: Hold) -> Job:
         """The job, locked, so that what is written beside it is fenced. Raises StaleFence or NotFound."""
         row = await self._leases.check_fence(tx, tenant=hold.tenant, id_=hold.job_id, fence=hold.fence)

@@ -4,7 +4,7 @@ import socket
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.core.settings import ProcessSettings, Settings
@@ -150,3 +150,35 @@ class WorkerSettings(AgentSettings):
     def worker_path(self) -> Path:
         """Folder for running attempts."""
         return self.worker_dir or self.state_dir / "worker"
+
+
+class NodeSettings(AgentSettings):
+    """Settings of `python -m services.training_service agent`, which a launcher starts: on every node of an attempt
+    that runs on several, each with the same part of the job's processes."""
+
+    node_rank: int = Field(default=0, ge=0, description="Number of this node, counted from 0; node 0 leads.")
+    nodes: int = Field(default=1, ge=1, validate_default=True, description="Nodes on which the attempt runs.")
+    master_address: str = Field(default="127.0.0.1", description="Host under which all nodes reach node 0.")
+    master_port: int = Field(
+        default=0,
+        ge=0,
+        le=65535,
+        validate_default=True,
+        description="Port of node 0 at which the ranks of all nodes meet; must be set where there are several.",
+    )
+
+    @field_validator("nodes")
+    @classmethod
+    def _counts_this_one(cls, nodes: int, others: ValidationInfo) -> int:
+        rank = others.data.get("node_rank", 0)
+        if nodes <= rank:
+            raise ValueError(f"is {nodes}, but AIFT_NODE_RANK is {rank}; set it to more")
+        return nodes
+
+    @field_validator("master_port")
+    @classmethod
+    def _is_known_to_all(cls, port: int, others: ValidationInfo) -> int:
+        nodes = others.data.get("nodes", 1)
+        if nodes > 1 and port == 0:
+            raise ValueError(f"is 0, but AIFT_NODES is {nodes}; set it to a port that is free on node 0")
+        return port

@@ -80,8 +80,9 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
         return worker_pb2.ClaimJobResponse(assignment=assignment)
 
     async def Heartbeat(self, request: worker_pb2.HeartbeatRequest, _: Any) -> worker_pb2.HeartbeatResponse:
-        """Extends the lease."""
-        job = await self._attempts.renew(_hold(request.attempt))
+        """Extends the lease; a member's only looks whether the attempt has its job."""
+        hold = _hold(request.attempt)
+        job = await (self._attempts.look(hold) if request.member else self._attempts.renew(hold))
         token = self._tokens.renewed(job, context.current().claims)
         return worker_pb2.HeartbeatResponse(command=_command(job), token=token)
 

@@ -3,67 +3,62 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
 
 import aiohttp
 from aift.training.v1 import worker_pb2
 
 from services.core import devices
-from services.core.cache_room import Bounds
-from services.core.file_cache import DigestMismatch
 from services.training_service import messages
-from services.training_service.agent import ending, handover, job_file
+from services.training_service.agent import ending, handover
 from services.training_service.agent.ending import Ending
-from services.training_service.agent.fetch import DiskFull, Fetcher, LocalInputs
+from services.training_service.agent.fetch import LocalInputs
 from services.training_service.agent.gpu_usage import GpuUsage
 from services.training_service.agent.link import CutOff, Link, Superseded
-from services.training_service.agent.orders import Order, Orders
+from services.training_service.agent.orders import Orders
+from services.training_service.agent.preparation import Preparation
 from services.training_service.agent.ranks import Ranks
 from services.training_service.agent.report import Reporter
 from services.training_service.agent.training import Training
 from services.training_service.agent.transfer import upload
 from services.training_service.agent.wandb_mirror import WandbMirror
 from services.training_service.domain import Outcome, Phase, Progress
-from services.training_service.settings import AgentSettings, WandbSettings
+from services.training_service.settings import NodeSettings, WandbSettings
 
 log = logging.getLogger(__name__)
 
 _TEMPLATE = "template.json"
 _BEAT_AT_LEAST_EVERY_S = 5.0
-# Whoever looks whether a device is free holds it for a moment; ranks of a lost attempt take a few seconds to die.
-_DEVICE_WITHIN_S = 15.0
+# After ranks have broken off: the agent of another node may know the cause, tells it at once, and supersedes us.
+_MEMBERS_TELL_WITHIN_S = 5.0
 
 
 class Attempt:
-    """Runs what the worker handed over. `run` returns the exit status of the agent: 0 when the service knows the
-    end, 1 when it does not."""
+    """Runs what the worker handed over; where the attempt runs on several nodes, as the agent of the first, beside a
+    `Member` on each other. `run` returns the exit status of the agent: 0 when the service knows the end, 1 when it does
+    not."""
 
-    def __init__(self, given: handover.Handover, settings: AgentSettings) -> None:
+    def __init__(self, given: handover.Handover, settings: NodeSettings) -> None:
         self._handover = given
         self._assignment = given.assignment
         self._settings = settings
         self._link = Link(settings.training_address, given.assignment)
         self._orders = Orders()
+        self._alone = settings.nodes == 1
         self._reporter = Reporter(self._link, lines_per_second=settings.log_lines_per_second, obey=self._orders.take)
         self._mirror = WandbMirror(WandbSettings(), settings.state_dir / "wandb", self._reporter.log)
-        bounds = Bounds(max_bytes=settings.cache_max_bytes, free_bytes=settings.cache_free_bytes)
-        self._fetcher = Fetcher(
-            self._link, settings.cache_path, given.directory / "inputs", bounds, self._tell_fetching
-        )
-        self._output = given.directory / "output"
 
     async def run(self, stop: asyncio.Event) -> int:
         """Trains, tells, hands over. `stop` is SIGTERM: save and give the job back."""
         status = 1
         try:
             async with asyncio.TaskGroup() as group:
-                pulse = group.create_task(self._pulse())
+                pulse = group.create_task(handover.show_pulse(self._handover))
                 helpers = [
                     group.create_task(self._beat()),
                     group.create_task(self._reporter.run()),
-                    group.create_task(self._release(stop)),
+                    group.create_task(self._orders.release_at(stop)),
                 ]
-                end = await self._try()
+                end = await self._preparation().run(self._train)
                 await self._finish(end, helpers)
                 await self._mirror.finish(failed=end.failure is not None)
                 pulse.cancel()
@@ -86,50 +81,16 @@ class Attempt:
             self._handover.started.touch()
             await asyncio.sleep(max(every_s - (time.monotonic() - started), 0.05))
 
-    async def _pulse(self) -> None:
-        """Shows the worker that this process moves, also while the service is away."""
-        while True:
-            self._handover.pulse.touch()
-            await asyncio.sleep(handover.PULSE_S)
-
-    async def _release(self, stop: asyncio.Event) -> None:
-        await stop.wait()
-        self._orders.give(Order.RELEASE)
-
-    async def _try(self) -> Ending:
-        give_up_at = time.monotonic() + _DEVICE_WITHIN_S
-        while True:
-            try:
-                with devices.holding(self._settings.locks_path, self._handover.devices) as locks:
-                    return await self._train(locks)
-            except devices.DevicesTaken as error:
-                if time.monotonic() > give_up_at:
-                    return ending.infrastructure(
-                        "DEVICE_TAKEN",
-                        f"{error} is in use by another program.",
-                        f"{error} は他のプログラムが使用中です。",
-                    )
-            await asyncio.sleep(0.2)
-
-    async def _train(self, locks: Sequence[int]) -> Ending:
-        self._tell_fetching(0, 0)
-        fetched = await self._fetch_unless_stopped()
-        if isinstance(fetched, Ending):
-            return fetched
-        path = self._handover.directory / "job.json"
-        job_file.write(path, self._assignment, fetched)
-        self._output.mkdir(parents=True, exist_ok=True)
-        count = self._assignment.training_job.spec.processes
-        self._reporter.progress(messages.progress_to(Progress(phase=Phase.LOADING_MODEL)))
-        ranks = await Ranks.start(
-            module=self._settings.trainer_module,
-            job_file=path,
-            output=self._output,
-            logs=self._handover.directory / "logs",
-            count=count,
-            gpus=devices.gpu_indices(self._handover.devices),
-            locks=locks,
+    def _preparation(self) -> Preparation:
+        return Preparation(
+            self._handover,
+            self._settings,
+            self._link,
+            self._orders,
+            lambda progress: self._reporter.progress(messages.progress_to(progress)),
         )
+
+    async def _train(self, ranks: Ranks, inputs: LocalInputs) -> Ending:
         await self._mirror.start(self._assignment.training_job)
         training = Training(
             link=self._link,
@@ -137,44 +98,14 @@ class Attempt:
             orders=self._orders,
             usage=GpuUsage(devices.gpu_indices(self._handover.devices)),
             mirror=self._mirror,
-            output=self._output,
-            resumed_from=fetched.checkpoint_step,
+            output=self._handover.output,
+            resumed_from=inputs.checkpoint_step,
+            alone=self._alone,
             stop_s=self._settings.stop_seconds,
             pause_s=self._settings.pause_seconds,
             stall_s=self._settings.stall_seconds,
         )
-        return await training.run(ranks, count)
-
-    async def _fetch_unless_stopped(self) -> LocalInputs | Ending:
-        """Inputs on this machine; an ending where they cannot be had, or where an order came first."""
-        fetching = asyncio.create_task(self._fetch())
-        ordered = asyncio.create_task(self._orders.next())
-        try:
-            await asyncio.wait({fetching, ordered}, return_when=asyncio.FIRST_COMPLETED)
-            if self._orders.given is not None:
-                return Ending(outcome=self._orders.given.outcome)
-            return fetching.result()
-        finally:
-            fetching.cancel()
-            ordered.cancel()
-
-    async def _fetch(self) -> LocalInputs | Ending:
-        try:
-            return await self._fetcher.fetch(self._assignment.inputs)
-        except DiskFull as full:
-            return ending.infrastructure(
-                "DISK_FULL", f"The disk is full: {full}.", f"ディスクの空きが足りません: {full}。"
-            )
-        except (OSError, DigestMismatch, TimeoutError) as error:
-            log.exception("the inputs cannot be fetched")
-            what = type(error).__name__
-            return ending.infrastructure(
-                "INPUTS_UNREADABLE", f"The inputs cannot be fetched ({what}).", f"入力を取得できません ({what})。"
-            )
-
-    def _tell_fetching(self, done: int, total: int) -> None:
-        fraction = done / total if total else 0.0
-        self._reporter.progress(messages.progress_to(Progress(phase=Phase.FETCHING, phase_fraction=fraction)))
+        return await training.run(ranks)
 
     async def _finish(self, end: Ending, helpers: list["asyncio.Task[None]"]) -> None:
         """Hands the result over and tells the end. The lease is kept by heartbeats until just before."""
@@ -183,6 +114,8 @@ class Attempt:
             outcome=worker_pb2.AttemptOutcome.Value(f"ATTEMPT_OUTCOME_{end.outcome}"),
             metrics=end.metrics,
         )
+        if not self._alone and end.outcome is Outcome.INFRASTRUCTURE_FAILURE:
+            await asyncio.sleep(_MEMBERS_TELL_WITHIN_S)
         if end.outcome is Outcome.SUCCEEDED:
             end = await self._hand_over(end, request)
         if end.failure is not None:
@@ -194,7 +127,7 @@ class Attempt:
         log.info("attempt ended", extra={"attempt": self._link.attempt, "outcome": end.outcome})
 
     async def _hand_over(self, end: Ending, request: worker_pb2.FinishAttemptRequest) -> Ending:
-        model = self._output / "model"
+        model = self._handover.output / "model"
         self._reporter.progress(messages.progress_to(Progress(phase=Phase.SAVING, step=end.step, total_steps=end.step)))
         try:
             request.files.extend(await upload(self._link, model))

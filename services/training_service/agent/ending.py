@@ -1,7 +1,7 @@
 """How an attempt ended, read from what its ranks said last and how they went."""
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from services.training_service.domain import Failure, Outcome
@@ -32,9 +32,10 @@ class Ending:
 
 
 def judge(
-    finished: Finished | None, failures: Sequence[Failed], statuses: Sequence[int], first_failed: int | None
+    finished: Finished | None, failures: Sequence[Failed], statuses: Mapping[int, int], first_failed: int | None
 ) -> Ending:
-    """What came of a run of the trainer that nobody killed on purpose. `first_failed` is a rank."""
+    """What came of a run of the trainer that nobody killed on purpose: what it said last, the exit statuses by rank,
+    and the rank that failed first."""
     if failures:
         # One rank's lack of memory or bad row breaks the connection of all the others: the cause is told.
         cause = min(failures, key=lambda failed: failed.failure == "infrastructure")
@@ -46,14 +47,31 @@ def judge(
     return Ending(outcome=Outcome.INFRASTRUCTURE_FAILURE, failure=_died(statuses, first_failed))
 
 
-def _died(statuses: Sequence[int], first_failed: int | None) -> Failure:
-    rank = first_failed or 0
-    status = statuses[rank] if statuses else 0
+def _died(statuses: Mapping[int, int], first_failed: int | None) -> Failure:
+    rank = min(statuses, default=0) if first_failed is None else first_failed
+    status = statuses.get(rank, 0)
     how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
     return Failure(
         reason="RANK_DIED",
         en=f"Rank {rank} of the trainer ended without a result ({how}).",
         ja=f"トレーナーのランク {rank} が結果を残さずに終了しました ({how})。",
+    )
+
+
+def lines_of(failed: Failed) -> list[str]:
+    """A failure for the log."""
+    return [f"ERROR {failed.en}", *failed.detail.splitlines()]
+
+
+def uneven(processes: int, nodes: int) -> Ending:
+    """The processes that a job asks for cannot be dealt out to its nodes; the same would happen again."""
+    return Ending(
+        outcome=Outcome.INVALID,
+        failure=Failure(
+            reason="UNEVEN_NODES",
+            en=f"spec.processes is {processes}, which {nodes} nodes cannot share evenly; use a multiple of {nodes}.",
+            ja=f"spec.processes の値 {processes} は {nodes} ノードに等分できません。{nodes} の倍数にしてください。",
+        ),
     )
 
 

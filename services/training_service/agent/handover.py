@@ -1,5 +1,6 @@
 """What a worker gives an agent: over standard input, since arguments and environments can be read by others."""
 
+import asyncio
 import base64
 import json
 from dataclasses import dataclass
@@ -33,6 +34,11 @@ class Handover:
         """The file that the agent touches while it moves."""
         return self.directory / _PULSE
 
+    @property
+    def output(self) -> Path:
+        """The folder that the ranks write to."""
+        return self.directory / "output"
+
     def encode(self) -> bytes:
         """One line."""
         content = {
@@ -41,6 +47,13 @@ class Handover:
             "directory": str(self.directory),
         }
         return json.dumps(content).encode() + b"\n"
+
+
+async def show_pulse(given: Handover) -> None:
+    """Shows the worker that this process moves, also while the service is away."""
+    while True:
+        given.pulse.touch()
+        await asyncio.sleep(PULSE_S)
 
 
 def read(stream: BinaryIO) -> Handover:

@@ -59,9 +59,9 @@ class Link:
         """Ends the connection."""
         await self._line.close()
 
-    async def heartbeat(self) -> worker_pb2.AgentCommand.ValueType:
-        """Extends the lease and returns what to do. A fresh token is taken over."""
-        request = worker_pb2.HeartbeatRequest(attempt=self.attempt)
+    async def heartbeat(self, *, member: bool = False) -> worker_pb2.AgentCommand.ValueType:
+        """Extends the lease, but for a member, and returns what to do. A fresh token is taken over."""
+        request = worker_pb2.HeartbeatRequest(attempt=self.attempt, member=member)
         beat = await self.call(lambda stub: stub.Heartbeat, request, within_s=self._beat_within_s)
         if beat.token:
             self._token = beat.token

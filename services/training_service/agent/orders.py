@@ -45,6 +45,11 @@ class Orders:
         if order is not None:
             self.give(order)
 
+    async def release_at(self, stop: asyncio.Event) -> None:
+        """Takes SIGTERM for the order to save and give the job back."""
+        await stop.wait()
+        self.give(Order.RELEASE)
+
     async def next(self) -> Order:
         """Waits for an order that was not there at the last call."""
         await self._news.wait()

@@ -8,18 +8,20 @@ from services.core.settings import load
 from services.core.telemetry import configure_logging
 from services.training_service.agent.attempt import Attempt
 from services.training_service.agent.handover import read
-from services.training_service.settings import AgentSettings
+from services.training_service.agent.member import Member
+from services.training_service.settings import NodeSettings
 
 
 def main() -> int:
     """Runs one attempt. 0 when the service knows how it ended."""
-    settings = load(AgentSettings)
+    settings = load(NodeSettings)
     configure_logging("agent", settings.log_level)
     handover = read(sys.stdin.buffer)
     status = 1
 
     async def attempt(stop: asyncio.Event) -> None:
         nonlocal status
-        status = await Attempt(handover, settings).run(stop)
+        agent = Member(handover, settings) if settings.node_rank else Attempt(handover, settings)
+        status = await agent.run(stop)
 
     return run(attempt) or status

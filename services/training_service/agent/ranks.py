@@ -1,4 +1,4 @@
-"""The processes that train together: one for each GPU, or as many as asked for, all in one process group."""
+"""The processes of a node that train together: one for each GPU, or as many as asked for, in one process group."""
 
 import asyncio
 import fnmatch
@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from services.core import lifeline
+from services.training_service.agent.node import Node
+from services.training_service.agent.tail import last_lines
 
 # What a trainer needs of our environment. Nothing of AIFT's own, and nothing that could be a secret.
 _PASSED_ON = (
@@ -21,16 +23,18 @@ _PASSED_ON = (
 )
 # After one rank has failed: time for the others to say what they know.
 _LAST_WORDS_S = 1.0
-# After rank 0 has ended well: time for the others to end too.
+# After the first of them has ended well: time for the others to end too.
 _STRAGGLERS_S = 30.0
+_LAST_LOG_LINES = 50
 
 
 class Ranks:
     """One run of the trainer. `start`, then `wait`; `kill` leaves nothing behind."""
 
-    def __init__(self, processes: Sequence[asyncio.subprocess.Process], logs: Sequence[Path]) -> None:
+    def __init__(self, processes: Mapping[int, asyncio.subprocess.Process], logs: Mapping[int, Path]) -> None:
         self._processes = processes
         self.logs = logs
+        """By rank, what each writes to its standard streams."""
         self.first_failed: int | None = None
         """The rank that failed before we ended the others."""
 
@@ -42,21 +46,21 @@ class Ranks:
         job_file: Path,
         output: Path,
         logs: Path,
-        count: int,
+        node: Node,
         gpus: Sequence[int],
         locks: Sequence[int],
     ) -> "Ranks":
-        """Starts `count` ranks of `python -m module JOB.json OUTPUT_DIR`, which inherit the devices' locks.
+        """Starts the node's ranks of `python -m module JOB.json OUTPUT_DIR`, which inherit the devices' locks.
 
         Raises OSError.
         """
         logs.mkdir(parents=True, exist_ok=True)
         shared = {
             **_environment(os.environ),
-            "WORLD_SIZE": str(count),
-            "LOCAL_WORLD_SIZE": str(count),
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(_free_port()),
+            "WORLD_SIZE": str(node.world),
+            "LOCAL_WORLD_SIZE": str(node.processes),
+            "MASTER_ADDR": node.master_address,
+            "MASTER_PORT": str(node.master_port or _free_port()),
             # nvidia-smi's numbers, which are those of the locks.
             "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
             "CUDA_VISIBLE_DEVICES": ",".join(map(str, gpus)),
@@ -66,22 +70,21 @@ class Ranks:
             "PYTHONUNBUFFERED": "1",
         }
         argv = [sys.executable, "-m", module, str(job_file), str(output)]
-        processes: list[asyncio.subprocess.Process] = []
-        paths = [logs / f"rank-{rank}.log" for rank in range(count)]
-        for rank, path in enumerate(paths):
-            env = {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}
-            group = processes[0].pid if processes else 0
-            # A rank 0 that is gone already has no group to join; `wait` then tells why it went.
+        processes: dict[int, asyncio.subprocess.Process] = {}
+        paths = {rank: logs / f"rank-{rank}.log" for rank in node.ranks}
+        for local_rank, (rank, path) in enumerate(paths.items()):
+            env = {**shared, "RANK": str(rank), "LOCAL_RANK": str(local_rank)}
+            group = processes[node.ranks[0]].pid if processes else 0
+            # A first rank that is gone already has no group to join; `wait` then tells why it went.
             with path.open("wb") as log, suppress(PermissionError, ProcessLookupError):
-                rank_process = await lifeline.spawn(
+                processes[rank] = await lifeline.spawn(
                     argv, env=env, cwd=logs, stdout=log, stderr=log, process_group=group, pass_fds=locks
                 )
-                processes.append(rank_process)
         return cls(processes, paths)
 
-    async def wait(self) -> list[int]:
-        """The exit statuses, negative for signals. When one rank fails, the others are ended too."""
-        waiting = {asyncio.create_task(process.wait()): rank for rank, process in enumerate(self._processes)}
+    async def wait(self) -> dict[int, int]:
+        """The exit statuses by rank, negative for signals. When one rank fails, the others are ended too."""
+        waiting = {asyncio.create_task(process.wait()): rank for rank, process in self._processes.items()}
         try:
             await self._until_settled(waiting)
         finally:
@@ -89,13 +92,18 @@ class Ranks:
                 task.cancel()
         return await self.end()
 
-    async def end(self) -> list[int]:
+    async def end(self) -> dict[int, int]:
         """Kills whatever is left and returns the exit statuses."""
         self.kill()
-        return [await process.wait() for process in self._processes]
+        return {rank: await process.wait() for rank, process in self._processes.items()}
+
+    def last_words(self, statuses: Mapping[int, int]) -> list[str]:
+        """What failed ranks wrote to their standard streams: often the only trace of a crash."""
+        failed = [self.logs[rank] for rank, status in statuses.items() if status != 0]
+        return [f"{path.stem}: {line}" for path in failed for line in last_lines(path, _LAST_LOG_LINES)]
 
     async def _until_settled(self, waiting: Mapping["asyncio.Task[int]", int]) -> None:
-        """Returns when all have ended, or soon after one has failed or rank 0 has ended."""
+        """Returns when all have ended, or soon after one has failed or the first of them has ended."""
         pending, timeout = set(waiting), None
         while pending:
             done, pending = await asyncio.wait(pending, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
@@ -105,7 +113,7 @@ class Ranks:
             if failed:
                 timeout = _LAST_WORDS_S
                 self.first_failed = min(failed) if self.first_failed is None else self.first_failed
-            elif timeout is None and self._processes[0].returncode is not None:
+            elif timeout is None and self._first.returncode is not None:
                 timeout = _STRAGGLERS_S
 
     def terminate(self) -> None:
@@ -118,7 +126,11 @@ class Ranks:
 
     def _signal(self, number: int) -> None:
         if self._processes:
-            lifeline.signal_group(self._processes[0].pid, number)
+            lifeline.signal_group(self._first.pid, number)
+
+    @property
+    def _first(self) -> asyncio.subprocess.Process:
+        return next(iter(self._processes.values()))
 
 
 def _environment(ours: Mapping[str, str]) -> dict[str, str]:

@@ -119,6 +119,12 @@ class Reporter:
         return batch
 
 
+def shown(line: str) -> str:
+    """A line for the log, not too long. Text that cannot be encoded or stored is shown, not lost."""
+    short = line if len(line) <= _LINE_CHARS else line[: _LINE_CHARS - 1] + "…"
+    return short.encode("utf-8", "replace").decode().replace("\0", "␀")
+
+
 class LogBundle:
     """Lines on their way: together up to 64 KiB or a second, no more than so many a second, the overflow counted."""
 
@@ -138,11 +144,8 @@ class LogBundle:
             if self._over_limit():
                 self._dropped += 1
                 continue
-            shown = line if len(line) <= _LINE_CHARS else line[: _LINE_CHARS - 1] + "…"
-            # Text that cannot be encoded or stored is shown, not lost.
-            shown = shown.encode("utf-8", "replace").decode().replace("\0", "␀")
-            self._lines.append(shown)
-            self._bytes += len(shown.encode())
+            self._lines.append(shown(line))
+            self._bytes += len(self._lines[-1].encode())
             if self._bytes >= _BUNDLE_BYTES:
                 full += [bundle for bundle in [self.take()] if bundle is not None]
         return full

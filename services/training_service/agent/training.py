@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -28,7 +28,6 @@ from services.training_service.trainer import control, events
 log = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 0.2
-_LAST_LOG_LINES = 50
 
 
 class Training:
@@ -44,6 +43,7 @@ class Training:
         mirror: WandbMirror,
         output: Path,
         resumed_from: int,
+        alone: bool,
         stop_s: float,
         pause_s: float,
         stall_s: float,
@@ -59,18 +59,18 @@ class Training:
         self._news = asyncio.Event()
         self._ended = False
         self._committed = resumed_from
+        self._alone = alone
         self._finished: events.Finished | None = None
         self._failures: list[events.Failed] = []
         self._overdue = False
         self._pace = Pace(least_s=stall_s, now=time.monotonic())
 
-    async def run(self, ranks: Ranks, count: int) -> Ending:
+    async def run(self, ranks: Ranks) -> Ending:
         """Returns how it ended, once all checkpoints are committed. Raises Superseded or CutOff.
 
         Whatever happens, no rank is left.
         """
-        names = ["events.jsonl", *(f"events.rank-{rank}.jsonl" for rank in range(1, count))]
-        files = [tail.Tail(self._output / name) for name in names]
+        files = [tail.Tail(self._output / events.file_name(rank)) for rank in ranks.logs]
         try:
             async with asyncio.TaskGroup() as group:
                 helpers = [
@@ -88,15 +88,16 @@ class Training:
                 await saving
         finally:
             await ranks.end()
-        self._tell_last_words(ranks, statuses)
+        self._reporter.log(ranks.last_words(statuses))
         return self._ending(statuses, ranks.first_failed)
 
-    def _ending(self, statuses: Sequence[int], first_failed: int | None) -> Ending:
+    def _ending(self, statuses: Mapping[int, int], first_failed: int | None) -> Ending:
         order = self._orders.given
         if self._finished is None and not self._failures and self._overdue and order is not None:
             return Ending(outcome=order.outcome)
         end = ending.judge(self._finished, self._failures, statuses, first_failed)
-        if end.outcome is Outcome.RELEASED and order is not Order.RELEASE:
+        # Where there are other nodes, the agent of one of them may have been told to end.
+        if end.outcome is Outcome.RELEASED and order is not Order.RELEASE and self._alone:
             return ending.infrastructure(
                 "INTERRUPTED",
                 "The trainer was told to end by another program.",
@@ -148,7 +149,7 @@ class Training:
                 self._finished = event
             case events.Failed():
                 self._failures.append(event)
-                self._reporter.log([f"ERROR {event.en}", *event.detail.splitlines()])
+                self._reporter.log(ending.lines_of(event))
 
     async def _obey(self, ranks: Ranks) -> None:
         """Passes orders down; what does not stop in time is killed."""
@@ -192,12 +193,6 @@ class Training:
         await self._reporter.flush()
         await self._link.call(lambda stub: stub.CommitCheckpoint, request)
         self._committed = max(self._committed, saved.step)
-
-    def _tell_last_words(self, ranks: Ranks, statuses: Sequence[int]) -> None:
-        """What failed ranks wrote to their standard streams: often the only trace of a crash."""
-        for path, status in zip(ranks.logs, statuses, strict=False):
-            if status != 0:
-                self._reporter.log([f"{path.stem}: {line}" for line in tail.last_lines(path, _LAST_LOG_LINES)])
 
 
 def _progress(event: events.Progress) -> Progress:

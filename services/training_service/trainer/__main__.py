@@ -45,7 +45,8 @@ def _attach_to_parent() -> None:
     if "AIFT_LIFELINE_FD" in os.environ:
         from services.core import lifeline
 
-        lifeline.attach()
+        # At once: nobody would take over what a rank without its agent still saves.
+        lifeline.attach(grace_s=0)
 
 
 def _job(path: Path) -> JobFile:

@@ -16,7 +16,7 @@ from services.training_service.trainer.ranks import Ranks
 
 @dataclass
 class Best:
-    """Follows the evaluations. All ranks see the same losses; rank 0 keeps the weights."""
+    """Follows the evaluations. All ranks see the same losses; the first rank of each node keeps the weights."""
 
     folder: Path
     patience: int
@@ -44,7 +44,7 @@ class Best:
             self.standing = replace(self.standing, waited=self.standing.waited + 1)
             return
         self.standing = Standing(loss=loss, step=step, waited=0)
-        weights = checkpoint.trained(model, kept=self.ranks.rank == 0) if self.keeps_weights else {}
+        weights = checkpoint.trained(model, kept=self.ranks.first_here) if self.keeps_weights else {}
         if weights:
             self.folder.mkdir(parents=True, exist_ok=True)
             partial = self.folder / f".{BEST_FILE}.partial"
@@ -55,7 +55,7 @@ class Best:
     def resume(self, directory: Path) -> None:
         """Takes the weights back that a checkpoint carries."""
         kept = directory / BEST_FILE
-        if self.keeps_weights and self.ranks.rank == 0 and kept.exists():
+        if self.keeps_weights and self.ranks.first_here and kept.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(kept, self.folder / BEST_FILE)  # the checkpoint may lie on another disk
         self.ranks.wait()

@@ -96,17 +96,17 @@ def save(
     scaler: Any,
     best: Path | None = None,
 ) -> None:
-    """Writes a checkpoint, with the file of the best weights where there is one; every rank calls it. It is whole when
-    this returns."""
+    """Writes a checkpoint, with the file of the best weights where there is one; every rank calls it. It is whole on
+    rank 0's node when this returns."""
     partial = directory.with_name(f".{directory.name}.partial")
-    if ranks.rank == 0:
+    if ranks.first_here:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
     ranks.wait()
-    _write(partial / f"random-{ranks.rank}.pt", lambda path: torch.save(_random_state(), path))
+    _write_part(partial, "random", ranks, lambda path: torch.save(_random_state(), path))
     shared = zero.is_sharing(optimizer)
     if shared:
-        _write(partial / f"optimizer-{ranks.rank}.pt", lambda path: zero.save_states(path, optimizer, ranks))
+        _write_part(partial, "optimizer", ranks, lambda path: zero.save_states(path, optimizer, ranks))
     weights = trained(model, kept=ranks.rank == 0)
     if ranks.rank == 0:
         states = {"scheduler": scheduler.state_dict()}
@@ -124,6 +124,8 @@ def save(
         partial.replace(directory)
         _sync(directory.parent)
         _prune(directory.parent)
+    elif ranks.first_here:
+        shutil.rmtree(partial)
     ranks.wait()
 
 
@@ -201,6 +203,12 @@ def _set_random_state(state: dict[str, Any]) -> None:
     torch.set_rng_state(state["torch"])
     if state["cuda"] is not None and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"])
+
+
+def _write_part(folder: Path, name: str, ranks: Ranks, write: Callable[[Path], object]) -> None:
+    """Writes each rank's own file; rank 0's node gets all of them."""
+    _write(folder / f"{name}-{ranks.rank}.pt", write)
+    ranks.collect(lambda rank: folder / f"{name}-{rank}.pt")
 
 
 def _write(path: Path, write: Callable[[Path], object]) -> None:

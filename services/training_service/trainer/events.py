@@ -123,6 +123,11 @@ class Failed:
     """Traceback for the log; not for people."""
 
 
+def file_name(rank: int) -> str:
+    """The event file of a rank in its output directory."""
+    return "events.jsonl" if rank == 0 else f"events.rank-{rank}.jsonl"
+
+
 Event = Progress | Metric | Checkpoint | Sample | Log | Finished | Failed
 KINDS: dict[str, type[Event]] = {c.kind: c for c in (Progress, Metric, Checkpoint, Sample, Log, Finished, Failed)}
 

@@ -12,7 +12,8 @@ JOB.json holds a `JobFile`; OUTPUT_DIR gets:
 
 The process ends with exit code 0 where the last event is `finished`, else with the code of its `failed` event's kind
 (see `failures`). Several ranks are started with RANK, LOCAL_RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT set; where
-one fails the others break off as "infrastructure", so another kind among their `failed` events is the cause.
+one fails the others break off as "infrastructure", so another kind among their `failed` events is the cause. On several
+nodes (LOCAL_WORLD_SIZE below WORLD_SIZE) each has an OUTPUT_DIR of its own; checkpoints/ and model/ are in rank 0's.
 """
 
 from __future__ import annotations

@@ -16,8 +16,7 @@ class Reporter:
     """Writes events. Only rank 0 tells of progress and measurements; every rank of log lines and failures."""
 
     def __init__(self, output_dir: Path, rank: int = 0) -> None:
-        name = "events.jsonl" if rank == 0 else f"events.rank-{rank}.jsonl"
-        self.writer = events.EventWriter(output_dir / name)
+        self.writer = events.EventWriter(output_dir / events.file_name(rank))
         self.leads = rank == 0
         self._board: Any = None
         self._board_dir = output_dir / "tensorboard"

@@ -74,17 +74,17 @@ def run(job: JobFile, output_dir: Path, reporter: Reporter, flag: TerminationFla
     ranks.join(even_alone=bool(hp.deepspeed_stage))
     transformers.set_seed(hp.seed)
     transformers.utils.logging.disable_progress_bar()
-    try:
-        steering = Steering(output_dir, hp, ranks, flag)
-        parts = _load(job, output_dir, ranks, reporter, device)
-        early = steering.listen()
-        if early is Command.STOP or (early is Command.INTERRUPT and not job.checkpoint):
-            return events.Finished(outcome=_OUTCOMES[early], step=0, total_steps=0, metrics={})
+    steering = Steering(output_dir, hp, ranks, flag)
+    parts = _load(job, output_dir, ranks, reporter, device)
+    early = steering.listen()
+    if early is Command.STOP or (early is Command.INTERRUPT and not job.checkpoint):
+        finished = events.Finished(outcome=_OUTCOMES[early], step=0, total_steps=0, metrics={})
+    else:
         loop = _loop(parts, steering, device)
         steering.evaluate = lambda step: _evaluate(parts, loop, step)
-        return _train(parts, loop, steering)
-    finally:
-        ranks.leave()
+        finished = _train(parts, loop, steering)
+    ranks.leave()
+    return finished
 
 
 def _device(ranks: Ranks) -> torch.device:

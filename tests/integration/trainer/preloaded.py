@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.integration.trainer.conftest import Finished, Trainer, free_port
@@ -15,15 +15,24 @@ _PRELOADED = f"{__package__}.heavy_imports"
 
 def run_ranks(trainer: Trainer, job: Path, output: str, ranks: int = 2) -> list[Finished]:
     """As Trainer.run_two, each rank in a process of its own."""
+    places = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} if ranks > 1 else {} for rank in range(ranks)]
+    return _run(job, [trainer.folder / output] * ranks, places)
+
+
+def run_nodes(trainer: Trainer, job: Path, output: str) -> list[Finished]:
+    """One rank on each of two nodes, which share no directory."""
+    places = [{"RANK": str(node), "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"} for node in range(2)]
+    return _run(job, [trainer.folder / f"{output}-{node}" for node in range(2)], places)
+
+
+def _run(job: Path, folders: Sequence[Path], places: Sequence[Mapping[str, str]]) -> list[Finished]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([_PRELOADED])
-    folder = trainer.folder / output
-    shared = {"WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
-    environments = [shared | {"RANK": str(r), "LOCAL_RANK": str(r)} if ranks > 1 else {} for r in range(ranks)]
-    errors = [trainer.folder / f"{output}-{rank}.stderr" for rank in range(ranks)]
+    shared = {"WORLD_SIZE": str(len(places)), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+    errors = [folder.with_name(f"{folder.name}-{rank}.stderr") for rank, folder in enumerate(folders)]
     started = [
-        context.Process(target=_rank, args=(job, folder, environment, error))
-        for environment, error in zip(environments, errors, strict=True)
+        context.Process(target=_rank, args=(job, folder, shared | dict(place) if place else {}, error))
+        for folder, place, error in zip(folders, places, errors, strict=True)
     ]
     for process in started:
         process.start()
@@ -37,7 +46,7 @@ def run_ranks(trainer: Trainer, job: Path, output: str, ranks: int = 2) -> list[
     codes = [process.exitcode for process in started]
     return [
         Finished(-1 if code is None else code, folder, error.read_text(encoding="utf-8", errors="replace"))
-        for code, error in zip(codes, errors, strict=True)
+        for code, folder, error in zip(codes, folders, errors, strict=True)
     ]
 
 
@@ -47,9 +56,10 @@ def _rank(job: Path, output: Path, environment: Mapping[str, str], errors: Path)
     os.dup2(descriptor, 2)
     os.dup2(descriptor, 1)
     from services.training_service import deepspeed_config
-    from services.training_service.trainer import evaluate
+    from services.training_service.trainer import evaluate, ranks
     from services.training_service.trainer.__main__ import main
 
     deepspeed_config.PERSISTENT_NUMBERS = 0  # tiny weights are shared out as large ones are
+    ranks._PIECE_BYTES = 1000  # files of tiny models go between nodes in several pieces too
     evaluate.MAX_NEW_TOKENS = 4  # each token of a sample gathers all weights that are shared out
     sys.exit(main([str(job), str(output)]))

@@ -10,6 +10,7 @@ import sys
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,10 @@ from services.training_service.app import PACKAGE, TrainingApp
 from services.training_service.settings import TrainingSettings
 from services.training_service.store.tables import SCHEMA
 from tests.conftest import find_free_port, short_dir
-from tests.integration.training.peers import Data, Registry
+from tests.integration.training.peers import Data, Registry, file_url
 
 HERE = Path(__file__).parent
+ROOT = HERE.parents[2]
 ENDED = ("SUCCEEDED", "FAILED", "CANCELLED")
 
 
@@ -187,6 +189,22 @@ def job_request(how: Mapping[str, Any] | None = None, **spec: Any) -> training_p
     if how is not None:
         values["sample_prompts"] = [json.dumps(how)]
     return training_pb2.CreateTrainingJobRequest(training_job={"spec": values})
+
+
+def hand_out_real_inputs(peers: Peers, folder: Path) -> None:
+    """Gives jobs what the real trainer needs: the shipped model and some of its rows."""
+    model = ROOT / "samples" / "models" / "tiny-ja"
+    peers.registry.files = [file_url(path, path.name) for path in sorted(model.iterdir()) if path.is_file()]
+    rows = folder / "rows.jsonl"
+    with (ROOT / "samples" / "data" / "sample_training_data.jsonl").open(encoding="utf-8") as lines:
+        rows.write_text("".join(islice(lines, 100)), encoding="utf-8")
+    peers.data.files = [file_url(rows, "original/rows.jsonl")]
+
+
+def real_job_request(*, processes: int = 1, **hyperparameters: object) -> training_pb2.CreateTrainingJobRequest:
+    """A request for a short training of the shipped model."""
+    values = {"max_steps": 12, "save_steps": 4, "learning_rate": 2e-3, "max_length": 128, **hyperparameters}
+    return job_request(hyperparameters=values, processes=processes)
 
 
 @dataclass

@@ -31,6 +31,15 @@ def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
     assert "secret" not in ended.stderr
 
 
+def test_an_agent_that_cannot_meet_the_other_nodes_names_the_setting(tmp_path: Path) -> None:
+    ended = run("agent", tmp_path, AIFT_NODES="2", AIFT_NODE_RANK="1")
+    assert ended.returncode == 78
+    assert "AIFT_MASTER_PORT" in ended.stderr
+    ended = run("agent", tmp_path, AIFT_NODE_RANK="1")
+    assert ended.returncode == 78
+    assert "AIFT_NODES" in ended.stderr
+
+
 def test_a_second_worker_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "worker").mkdir()
     with (tmp_path / "worker" / "worker.lock").open("ab") as lock:

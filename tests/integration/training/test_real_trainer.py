@@ -1,17 +1,25 @@
 """The real trainer under the real agent: the shipped base model learns, is killed half-way, and ends as one version."""
 
 import json
-from itertools import islice
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from aift.training.v1 import training_pb2 as pb
 
-from tests.integration.training.conftest import Api, Connect, Peers, System, all_events, states, until_ready, wait_for
-from tests.integration.training.peers import file_url
+from tests.integration.training.conftest import (
+    Api,
+    Connect,
+    Peers,
+    System,
+    all_events,
+    hand_out_real_inputs,
+    real_job_request,
+    states,
+    until_ready,
+    wait_for,
+)
 
-ROOT = Path(__file__).resolve().parents[3]
 SETTINGS = {"AIFT_TRAINER_MODULE": "services.training_service.trainer", "AIFT_LEASE_SECONDS": "10"}
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
@@ -19,26 +27,14 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 @pytest_asyncio.fixture(loop_scope="module")
 async def api(system: System, connect: Connect, peers: Peers, tmp_path: Path) -> Api:
     """An editor's stubs; the peers hand out the shipped model and some of its rows."""
-    model = ROOT / "samples" / "models" / "tiny-ja"
-    peers.registry.files = [file_url(path, path.name) for path in sorted(model.iterdir()) if path.is_file()]
-    rows = tmp_path / "rows.jsonl"
-    with (ROOT / "samples" / "data" / "sample_training_data.jsonl").open(encoding="utf-8") as lines:
-        rows.write_text("".join(islice(lines, 100)), encoding="utf-8")
-    peers.data.files = [file_url(rows, "original/rows.jsonl")]
+    hand_out_real_inputs(peers, tmp_path)
     made = connect(system.address)
     await until_ready(made)
     return made
 
 
-def job(**hyperparameters: object) -> pb.CreateTrainingJobRequest:
-    """A short training of the shipped model."""
-    values = {"max_steps": 12, "save_steps": 4, "learning_rate": 2e-3, "max_length": 128, **hyperparameters}
-    spec = {"base_model": "baseModels/tiny", "dataset_version": "datasets/faq", "hyperparameters": values}
-    return pb.CreateTrainingJobRequest(training_job={"spec": spec})
-
-
 async def test_a_killed_rank_costs_time_and_nothing_else(system: System, api: Api, peers: Peers) -> None:
-    name = (await api.training.CreateTrainingJob(job())).name
+    name = (await api.training.CreateTrainingJob(real_job_request())).name
     async for event in api.training.WatchTrainingJob(pb.WatchTrainingJobRequest(name=name)):
         if event.HasField("checkpoint"):
             break
@@ -71,7 +67,7 @@ async def test_a_killed_rank_costs_time_and_nothing_else(system: System, api: Ap
 
 
 async def test_a_plan_counts_the_steps_and_rows_that_the_trainer_takes(system: System, api: Api) -> None:
-    request = job(max_steps=0, num_train_epochs=1, save_steps=0)
+    request = real_job_request(max_steps=0, num_train_epochs=1, save_steps=0)
     plan = await api.training.PlanTraining(pb.PlanTrainingRequest(spec=request.training_job.spec))
     name = (await api.training.CreateTrainingJob(request)).name
     ended = await wait_for(api, name, "SUCCEEDED", within_s=240)

@@ -368,6 +368,31 @@ async def test_a_lapsed_lease_is_renewed_unless_it_was_taken(
     assert await state_of(api, job.name) == "PROVISIONING"
 
 
+async def test_a_member_looks_at_its_attempt_without_keeping_it(
+    app: TrainingApp, api: Api, worker: Api, connect: Connect
+) -> None:
+    job = await api.training.CreateTrainingJob(job_request())
+    agent = await claim(app, connect, worker)
+    async with app.database.transaction() as tx:
+        await tx.exec_driver_sql("UPDATE jobs SET lease_expires_at = now() + interval '1 hour'")
+    look = worker_pb2.HeartbeatRequest(attempt=agent.attempt, member=True)
+    await agent.api.worker.Heartbeat(look)
+    async with app.database.transaction() as tx:
+        # A heartbeat that keeps the lease would set it to one lease time from now.
+        untouched = await tx.exec_driver_sql("SELECT lease_expires_at > now() + interval '30 minutes' FROM jobs")
+        assert untouched.scalar_one() is True
+    request = worker_pb2.FinishAttemptRequest(
+        attempt=agent.attempt,
+        outcome=worker_pb2.ATTEMPT_OUTCOME_INVALID,
+        log=pb.LogLines(lines=["rank-1: the last word"]),
+    )
+    await agent.api.worker.FinishAttempt(request)
+    await agent.api.worker.FinishAttempt(request)
+    told = [line for event in await all_events(api, job.name) for line in event.log.lines]
+    assert told == ["rank-1: the last word"]
+    assert await refused(agent.api.worker.Heartbeat(look)) == (grpc.StatusCode.ABORTED, "STALE_FENCE")
+
+
 def _objects(ground: Ground, name: str) -> list[Path]:
     """What lies in the object store for a job."""
     folder = ground.state_dir / "objects" / "training" / name.removeprefix("trainingJobs/")

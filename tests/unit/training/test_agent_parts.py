@@ -12,6 +12,7 @@ from aift.training.v1 import worker_pb2
 from services.core import devices
 from services.training_service.agent import ending, ranks
 from services.training_service.agent.handover import Handover, read
+from services.training_service.agent.node import Node
 from services.training_service.agent.orders import Order, Orders
 from services.training_service.agent.pace import Pace
 from services.training_service.agent.report import LogBundle
@@ -75,20 +76,20 @@ def failed(kind: str) -> Failed:
     ],
 )
 def test_a_good_end_is_taken_at_its_word(said: str, outcome: Outcome) -> None:
-    end = ending.judge(finished(said), [], [0, 0], None)
+    end = ending.judge(finished(said), [], {0: 0, 1: 0}, None)
     assert (end.outcome, end.step, end.metrics) == (outcome, 5, {"loss": 1.0})
 
 
 def test_of_several_failures_the_cause_counts() -> None:
-    end = ending.judge(None, [failed("infrastructure"), failed("out_of_memory")], [10, 11], 0)
+    end = ending.judge(None, [failed("infrastructure"), failed("out_of_memory")], {0: 10, 1: 11}, 0)
     assert end.outcome is Outcome.OUT_OF_MEMORY
     assert end.failure is not None
     assert end.failure.reason == "R_OUT_OF_MEMORY"
-    assert ending.judge(None, [failed("data")], [13], 0).outcome is Outcome.INVALID
+    assert ending.judge(None, [failed("data")], {0: 13}, 0).outcome is Outcome.INVALID
 
 
 def test_a_rank_that_died_without_a_word_is_named() -> None:
-    end = ending.judge(None, [], [-signal.SIGKILL, -signal.SIGKILL], 1)
+    end = ending.judge(None, [], {0: -signal.SIGKILL, 1: -signal.SIGKILL}, 1)
     assert end.outcome is Outcome.INFRASTRUCTURE_FAILURE
     assert end.failure is not None
     assert "Rank 1" in end.failure.en
@@ -96,7 +97,7 @@ def test_a_rank_that_died_without_a_word_is_named() -> None:
 
 
 def test_a_crash_after_the_last_word_takes_nothing_from_it() -> None:
-    assert ending.judge(finished(), [], [-signal.SIGSEGV, 1], 0).outcome is Outcome.SUCCEEDED
+    assert ending.judge(finished(), [], {0: -signal.SIGSEGV, 1: 1}, 0).outcome is Outcome.SUCCEEDED
 
 
 async def test_a_stronger_order_replaces_a_weaker_one() -> None:
@@ -152,11 +153,11 @@ async def test_one_failing_rank_ends_all_in_one_group(tmp_path: Path, monkeypatc
         job_file=tmp_path / "1",
         output=tmp_path,
         logs=tmp_path / "logs",
-        count=3,
+        node=Node(processes=3),
         gpus=[2, 5],
         locks=[],
     )
-    groups = {os.getpgid(process.pid) for process in started._processes}
+    groups = {os.getpgid(process.pid) for process in started._processes.values()}
     assert len(groups) == 1
     assert groups != {os.getpgrp()}
     begun = time.monotonic()
@@ -169,6 +170,27 @@ async def test_one_failing_rank_ends_all_in_one_group(tmp_path: Path, monkeypatc
     assert (told["WORLD_SIZE"], told["MASTER_ADDR"], told["CUDA_VISIBLE_DEVICES"]) == ("3", "127.0.0.1", "2,5")
     assert "secret" not in repr(told)
     assert last_lines(started.logs[1], 1) == ["hello from 1"]
+
+
+async def test_ranks_are_numbered_node_by_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sleeping_trainer.py").write_text(SCRIPT)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    node = Node(processes=2, number=1, count=3, master_address="first.example", master_port=29500)
+    started = await ranks.Ranks.start(
+        module="sleeping_trainer",
+        job_file=tmp_path / "3",
+        output=tmp_path,
+        logs=tmp_path / "logs",
+        node=node,
+        gpus=[],
+        locks=[],
+    )
+    statuses = await started.wait()
+    assert (started.first_failed, statuses) == (3, {2: -signal.SIGKILL, 3: 7})
+    assert "rank-3: hello from 3" in started.last_words(statuses)
+    told = eval((tmp_path / "env-3").read_text())
+    assert (told["RANK"], told["LOCAL_RANK"], told["WORLD_SIZE"], told["LOCAL_WORLD_SIZE"]) == ("3", "1", "6", "2")
+    assert (told["MASTER_ADDR"], told["MASTER_PORT"]) == ("first.example", "29500")
 
 
 def test_a_silence_is_told_once_and_measured_by_the_usual_pace() -> None:

@@ -29,7 +29,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61ift/training/v1/worker.proto\x12\x10\x61ift.training.v1\x1a\x19\x61ift/common/v1/auth.proto\x1a\x19\x61ift/common/v1/blob.proto\x1a\x1f\x61ift/training/v1/training.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"W\n\x13ReportWorkerRequest\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x30\n\x07machine\x18\x02 \x01(\x0b\x32\x1f.aift.training.v1.MachineStatus\")\n\x14ReportWorkerResponse\x12\x11\n\tjob_waits\x18\x01 \x01(\x08\"]\n\x0f\x43laimJobRequest\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x11\n\tfree_gpus\x18\x02 \x01(\x05\x12\'\n\x04wait\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"D\n\x10\x43laimJobResponse\x12\x30\n\nassignment\x18\x01 \x01(\x0b\x32\x1c.aift.training.v1.Assignment\"\xee\x01\n\nAssignment\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\x12\r\n\x05token\x18\x03 \x01(\t\x12(\n\x05lease\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x0ctraining_job\x18\x05 \x01(\x0b\x32\x1d.aift.training.v1.TrainingJob\x12(\n\x06inputs\x18\x06 \x01(\x0b\x32\x18.aift.training.v1.Inputs\x12(\n\x05grace\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xcd\x02\n\x06Inputs\x12\x30\n\nbase_model\x18\x01 \x01(\x0b\x32\x1c.aift.training.v1.InputFiles\x12-\n\x07\x64\x61taset\x18\x02 \x01(\x0b\x32\x1c.aift.training.v1.InputFiles\x12\x32\n\x0c\x65val_dataset\x18\x03 \x01(\x0b\x32\x1c.aift.training.v1.InputFiles\x12\x30\n\ncheckpoint\x18\x04 \x01(\x0b\x32\x1c.aift.training.v1.InputFiles\x12\x17\n\x0f\x63heckpoint_step\x18\x05 \x01(\x03\x12\x15\n\rtemplate_json\x18\x06 \x01(\t\x12\x30\n\nstart_from\x18\x07 \x01(\x0b\x32\x1c.aift.training.v1.InputFiles\x12\x1a\n\x12start_from_adapter\x18\x08 \x01(\x08\"R\n\nInputFiles\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12&\n\x05\x66iles\x18\x03 \x03(\x0b\x32\x17.aift.common.v1.FileUrl\"#\n\x10HeartbeatRequest\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\t\"S\n\x11HeartbeatResponse\x12/\n\x07\x63ommand\x18\x01 \x01(\x0e\x32\x1e.aift.training.v1.AgentCommand\x12\r\n\x05token\x18\x02 \x01(\t\"V\n\x13ReportEventsRequest\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\t\x12.\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x1e.aift.training.v1.AttemptEvent\"\xc2\x02\n\x0c\x41ttemptEvent\x12\x18\n\x10\x61ttempt_sequence\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x08progress\x18\x03 \x01(\x0b\x32\".aift.training.v1.TrainingProgressH\x00\x12*\n\x06metric\x18\x04 \x01(\x0b\x32\x18.aift.training.v1.MetricH\x00\x12*\n\x06sample\x18\x05 \x01(\x0b\x32\x18.aift.training.v1.SampleH\x00\x12)\n\x03log\x18\x06 \x01(\x0b\x32\x1a.aift.training.v1.LogLinesH\x00\x12(\n\x05stall\x18\x07 \x01(\x0b\x32\x17.aift.training.v1.StallH\x00\x42\t\n\x07\x63ontent\"f\n\x14ReportEventsResponse\x12\x1d\n\x15next_attempt_sequence\x18\x01 \x01(\x03\x12/\n\x07\x63ommand\x18\x02 \x01(\x0e\x32\x1e.aift.training.v1.AgentCommand\"P\n\x13PrepareFilesRequest\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\t\x12(\n\x05\x66iles\x18\x02 \x03(\x0b\x32\x19.aift.common.v1.FileEntry\"E\n\x14PrepareFilesResponse\x12-\n\x07targets\x18\x01 \x03(\x0b\x32\x1c.aift.training.v1.FileTarget\"4\n\nFileTarget\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x0b\n\x03url\x18\x03 \x01(\t\"L\n\x0bWrittenFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\x0b\n\x03key\x18\x04 \x01(\t\"\x8c\x01\n\x17\x43ommitCheckpointRequest\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\x03\x12,\n\x05\x66iles\x18\x03 \x03(\x0b\x32\x1d.aift.training.v1.WrittenFile\x12\x16\n\teval_loss\x18\x04 \x01(\x01H\x00\x88\x01\x01\x42\x0c\n\n_eval_loss\"\xbf\x02\n\x14\x46inishAttemptRequest\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\t\x12\x31\n\x07outcome\x18\x02 \x01(\x0e\x32 .aift.training.v1.AttemptOutcome\x12,\n\x05\x66iles\x18\x03 \x03(\x0b\x32\x1d.aift.training.v1.WrittenFile\x12\x44\n\x07metrics\x18\x04 \x03(\x0b\x32\x33.aift.training.v1.FinishAttemptRequest.MetricsEntry\x12\x15\n\rtemplate_json\x18\x05 \x01(\t\x12(\n\x07\x66\x61ilure\x18\x06 \x01(\x0b\x32\x17.aift.common.v1.Failure\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x17\n\x15\x46inishAttemptResponse\"\'\n\x14RefreshInputsRequest\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\t\"A\n\x15RefreshInputsResponse\x12(\n\x06inputs\x18\x01 \x01(\x0b\x32\x18.aift.training.v1.Inputs*`\n\x0c\x41gentCommand\x12\x1d\n\x19\x41GENT_COMMAND_UNSPECIFIED\x10\x00\x12\x17\n\x13\x41GENT_COMMAND_PAUSE\x10\x01\x12\x18\n\x14\x41GENT_COMMAND_CANCEL\x10\x02*\x95\x02\n\x0e\x41ttemptOutcome\x12\x1f\n\x1b\x41TTEMPT_OUTCOME_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x41TTEMPT_OUTCOME_SUCCEEDED\x10\x01\x12\x1a\n\x16\x41TTEMPT_OUTCOME_PAUSED\x10\x02\x12\x1d\n\x19\x41TTEMPT_OUTCOME_CANCELLED\x10\x03\x12*\n&ATTEMPT_OUTCOME_INFRASTRUCTURE_FAILURE\x10\x04\x12\x1b\n\x17\x41TTEMPT_OUTCOME_INVALID\x10\x05\x12!\n\x1d\x41TTEMPT_OUTCOME_OUT_OF_MEMORY\x10\x06\x12\x1c\n\x18\x41TTEMPT_OUTCOME_RELEASED\x10\x07\x32\xae\x06\n\rWorkerService\x12\x64\n\x0cReportWorker\x12%.aift.training.v1.ReportWorkerRequest\x1a&.aift.training.v1.ReportWorkerResponse\"\x05\x8a\xb5\x18\x01\x04\x12X\n\x08\x43laimJob\x12!.aift.training.v1.ClaimJobRequest\x1a\".aift.training.v1.ClaimJobResponse\"\x05\x8a\xb5\x18\x01\x04\x12[\n\tHeartbeat\x12\".aift.training.v1.HeartbeatRequest\x1a#.aift.training.v1.HeartbeatResponse\"\x05\x8a\xb5\x18\x01\x04\x12\x64\n\x0cReportEvents\x12%.aift.training.v1.ReportEventsRequest\x1a&.aift.training.v1.ReportEventsResponse\"\x05\x8a\xb5\x18\x01\x04\x12\x64\n\x0cPrepareFiles\x12%.aift.training.v1.PrepareFilesRequest\x1a&.aift.training.v1.PrepareFilesResponse\"\x05\x8a\xb5\x18\x01\x04\x12\x62\n\x10\x43ommitCheckpoint\x12).aift.training.v1.CommitCheckpointRequest\x1a\x1c.aift.training.v1.Checkpoint\"\x05\x8a\xb5\x18\x01\x04\x12g\n\rFinishAttempt\x12&.aift.training.v1.FinishAttemptRequest\x1a\'.aift.training.v1.FinishAttemptResponse\"\x05\x8a\xb5\x18\x01\x04\x12g\n\rRefreshInputs\x12&.aift.training.v1.RefreshInputsRequest\x1a\'.aift.training.v1.RefreshInputsResponse\"\x05\x8a\xb5\x18\x01\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61ift/training/v1/worker.proto\x12\x10\x61ift.training.v1\x1a\x19\x61ift/common/v1/auth.proto\x1a\x19\x61ift/common/v1/blob.proto\x1a\x1f\x61ift/training/v1/training.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"W\n\x13ReportWorkerRequest\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x30\n\x07machine\x18\x02 \x01(\x0b\x32\x1f.aift.training.v1.MachineStatus\")\n\x14ReportWorkerResponse\x12\x11\n\tjob_waits\x18\x01 \x01(\x08\"]\n\x0f\x43laimJobRequest\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x11\n\tfree_gpus\x18\x02 \x01(\x05\x12\'\n\x04wait\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"D\n\x10\x43laimJobResponse\x12\x30\n\nassignment\x18\x01 \x01(\x0b\x32\x1c.aift.training.v1.Assignment\"\xee\x01\n\nAssignment\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\x12\r\n\x05token\x18\x03 \x01(\t\x12(\n\x05lease\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x0ctraining_job\x18\x05 \x01(\x0b\x32\x1d.aift.training.v1.TrainingJob\x12(\n\x06inputs\x18\x06 \x01(\x0b\x32\x18.aift.training.v1.Inputs\x12(\n\x05grace\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xcd\x02\n\x06Inputs\x12\x30\n\nbase_model\x18\x01 \x01(\x0b\x32\x1c.aift.training.v1.InputFiles\x12-\n\x07\x64\x61taset\x18\x02 \x01(\x0b\x32\x1c.aift.training.v1.InputFiles\x12\x32\n\x0c\x65val_dataset\x18\x03 \x01(\x0b\x32\x1c.aift.training.v1.InputFiles\x12\x30\n\ncheckpoint\x18\x04 \x01(\x0b\x32\x1c.aift.training.v1.InputFiles\x12\x17\n\x0f\x63heckpoint_step\x18\x05 \x01(\x03\x12\x15\n\rtemplate_json\x18\x06 \x01(\t\x12\x30\n\nstart_from\x18\x07 \x01(\x0b\x32\x1c.aift.training.v1.InputFiles\x12\x1a\n\x12start_from_adapter\x18\x08 \x01(\x08\"R\n\nInputFiles\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12&\n\x05\x66iles\x18\x03 \x03(\x0b\x32\x17.aift.common.v1.FileUrl\"3\n\x10HeartbeatRequest\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\t\x12\x0e\n\x06member\x18\x02 \x01(\x08\"S\n\x11HeartbeatResponse\x12/\n\x07\x63ommand\x18\x01 \x01(\x0e\x32\x1e.aift.training.v1.AgentCommand\x12\r\n\x05token\x18\x02 \x01(\t\"V\n\x13ReportEventsRequest\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\t\x12.\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x1e.aift.training.v1.AttemptEvent\"\xc2\x02\n\x0c\x41ttemptEvent\x12\x18\n\x10\x61ttempt_sequence\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x08progress\x18\x03 \x01(\x0b\x32\".aift.training.v1.TrainingProgressH\x00\x12*\n\x06metric\x18\x04 \x01(\x0b\x32\x18.aift.training.v1.MetricH\x00\x12*\n\x06sample\x18\x05 \x01(\x0b\x32\x18.aift.training.v1.SampleH\x00\x12)\n\x03log\x18\x06 \x01(\x0b\x32\x1a.aift.training.v1.LogLinesH\x00\x12(\n\x05stall\x18\x07 \x01(\x0b\x32\x17.aift.training.v1.StallH\x00\x42\t\n\x07\x63ontent\"f\n\x14ReportEventsResponse\x12\x1d\n\x15next_attempt_sequence\x18\x01 \x01(\x03\x12/\n\x07\x63ommand\x18\x02 \x01(\x0e\x32\x1e.aift.training.v1.AgentCommand\"P\n\x13PrepareFilesRequest\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\t\x12(\n\x05\x66iles\x18\x02 \x03(\x0b\x32\x19.aift.common.v1.FileEntry\"E\n\x14PrepareFilesResponse\x12-\n\x07targets\x18\x01 \x03(\x0b\x32\x1c.aift.training.v1.FileTarget\"4\n\nFileTarget\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x0b\n\x03url\x18\x03 \x01(\t\"L\n\x0bWrittenFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\x0b\n\x03key\x18\x04 \x01(\t\"\x8c\x01\n\x17\x43ommitCheckpointRequest\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\x03\x12,\n\x05\x66iles\x18\x03 \x03(\x0b\x32\x1d.aift.training.v1.WrittenFile\x12\x16\n\teval_loss\x18\x04 \x01(\x01H\x00\x88\x01\x01\x42\x0c\n\n_eval_loss\"\xe8\x02\n\x14\x46inishAttemptRequest\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\t\x12\x31\n\x07outcome\x18\x02 \x01(\x0e\x32 .aift.training.v1.AttemptOutcome\x12,\n\x05\x66iles\x18\x03 \x03(\x0b\x32\x1d.aift.training.v1.WrittenFile\x12\x44\n\x07metrics\x18\x04 \x03(\x0b\x32\x33.aift.training.v1.FinishAttemptRequest.MetricsEntry\x12\x15\n\rtemplate_json\x18\x05 \x01(\t\x12(\n\x07\x66\x61ilure\x18\x06 \x01(\x0b\x32\x17.aift.common.v1.Failure\x12\'\n\x03log\x18\x07 \x01(\x0b\x32\x1a.aift.training.v1.LogLines\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x17\n\x15\x46inishAttemptResponse\"\'\n\x14RefreshInputsRequest\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\t\"A\n\x15RefreshInputsResponse\x12(\n\x06inputs\x18\x01 \x01(\x0b\x32\x18.aift.training.v1.Inputs*`\n\x0c\x41gentCommand\x12\x1d\n\x19\x41GENT_COMMAND_UNSPECIFIED\x10\x00\x12\x17\n\x13\x41GENT_COMMAND_PAUSE\x10\x01\x12\x18\n\x14\x41GENT_COMMAND_CANCEL\x10\x02*\x95\x02\n\x0e\x41ttemptOutcome\x12\x1f\n\x1b\x41TTEMPT_OUTCOME_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x41TTEMPT_OUTCOME_SUCCEEDED\x10\x01\x12\x1a\n\x16\x41TTEMPT_OUTCOME_PAUSED\x10\x02\x12\x1d\n\x19\x41TTEMPT_OUTCOME_CANCELLED\x10\x03\x12*\n&ATTEMPT_OUTCOME_INFRASTRUCTURE_FAILURE\x10\x04\x12\x1b\n\x17\x41TTEMPT_OUTCOME_INVALID\x10\x05\x12!\n\x1d\x41TTEMPT_OUTCOME_OUT_OF_MEMORY\x10\x06\x12\x1c\n\x18\x41TTEMPT_OUTCOME_RELEASED\x10\x07\x32\xae\x06\n\rWorkerService\x12\x64\n\x0cReportWorker\x12%.aift.training.v1.ReportWorkerRequest\x1a&.aift.training.v1.ReportWorkerResponse\"\x05\x8a\xb5\x18\x01\x04\x12X\n\x08\x43laimJob\x12!.aift.training.v1.ClaimJobRequest\x1a\".aift.training.v1.ClaimJobResponse\"\x05\x8a\xb5\x18\x01\x04\x12[\n\tHeartbeat\x12\".aift.training.v1.HeartbeatRequest\x1a#.aift.training.v1.HeartbeatResponse\"\x05\x8a\xb5\x18\x01\x04\x12\x64\n\x0cReportEvents\x12%.aift.training.v1.ReportEventsRequest\x1a&.aift.training.v1.ReportEventsResponse\"\x05\x8a\xb5\x18\x01\x04\x12\x64\n\x0cPrepareFiles\x12%.aift.training.v1.PrepareFilesRequest\x1a&.aift.training.v1.PrepareFilesResponse\"\x05\x8a\xb5\x18\x01\x04\x12\x62\n\x10\x43ommitCheckpoint\x12).aift.training.v1.CommitCheckpointRequest\x1a\x1c.aift.training.v1.Checkpoint\"\x05\x8a\xb5\x18\x01\x04\x12g\n\rFinishAttempt\x12&.aift.training.v1.FinishAttemptRequest\x1a\'.aift.training.v1.FinishAttemptResponse\"\x05\x8a\xb5\x18\x01\x04\x12g\n\rRefreshInputs\x12&.aift.training.v1.RefreshInputsRequest\x1a\'.aift.training.v1.RefreshInputsResponse\"\x05\x8a\xb5\x18\x01\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -54,10 +54,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WORKERSERVICE'].methods_by_name['FinishAttempt']._serialized_options = b'\212\265\030\001\004'
   _globals['_WORKERSERVICE'].methods_by_name['RefreshInputs']._loaded_options = None
   _globals['_WORKERSERVICE'].methods_by_name['RefreshInputs']._serialized_options = b'\212\265\030\001\004'
-  _globals['_AGENTCOMMAND']._serialized_start=2683
-  _globals['_AGENTCOMMAND']._serialized_end=2779
-  _globals['_ATTEMPTOUTCOME']._serialized_start=2782
-  _globals['_ATTEMPTOUTCOME']._serialized_end=3059
+  _globals['_AGENTCOMMAND']._serialized_start=2740
+  _globals['_AGENTCOMMAND']._serialized_end=2836
+  _globals['_ATTEMPTOUTCOME']._serialized_start=2839
+  _globals['_ATTEMPTOUTCOME']._serialized_end=3116
   _globals['_REPORTWORKERREQUEST']._serialized_start=203
   _globals['_REPORTWORKERREQUEST']._serialized_end=290
   _globals['_REPORTWORKERRESPONSE']._serialized_start=292
@@ -73,35 +73,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INPUTFILES']._serialized_start=1077
   _globals['_INPUTFILES']._serialized_end=1159
   _globals['_HEARTBEATREQUEST']._serialized_start=1161
-  _globals['_HEARTBEATREQUEST']._serialized_end=1196
-  _globals['_HEARTBEATRESPONSE']._serialized_start=1198
-  _globals['_HEARTBEATRESPONSE']._serialized_end=1281
-  _globals['_REPORTEVENTSREQUEST']._serialized_start=1283
-  _globals['_REPORTEVENTSREQUEST']._serialized_end=1369
-  _globals['_ATTEMPTEVENT']._serialized_start=1372
-  _globals['_ATTEMPTEVENT']._serialized_end=1694
-  _globals['_REPORTEVENTSRESPONSE']._serialized_start=1696
-  _globals['_REPORTEVENTSRESPONSE']._serialized_end=1798
-  _globals['_PREPAREFILESREQUEST']._serialized_start=1800
-  _globals['_PREPAREFILESREQUEST']._serialized_end=1880
-  _globals['_PREPAREFILESRESPONSE']._serialized_start=1882
-  _globals['_PREPAREFILESRESPONSE']._serialized_end=1951
-  _globals['_FILETARGET']._serialized_start=1953
-  _globals['_FILETARGET']._serialized_end=2005
-  _globals['_WRITTENFILE']._serialized_start=2007
-  _globals['_WRITTENFILE']._serialized_end=2083
-  _globals['_COMMITCHECKPOINTREQUEST']._serialized_start=2086
-  _globals['_COMMITCHECKPOINTREQUEST']._serialized_end=2226
-  _globals['_FINISHATTEMPTREQUEST']._serialized_start=2229
-  _globals['_FINISHATTEMPTREQUEST']._serialized_end=2548
-  _globals['_FINISHATTEMPTREQUEST_METRICSENTRY']._serialized_start=2502
-  _globals['_FINISHATTEMPTREQUEST_METRICSENTRY']._serialized_end=2548
-  _globals['_FINISHATTEMPTRESPONSE']._serialized_start=2550
-  _globals['_FINISHATTEMPTRESPONSE']._serialized_end=2573
-  _globals['_REFRESHINPUTSREQUEST']._serialized_start=2575
-  _globals['_REFRESHINPUTSREQUEST']._serialized_end=2614
-  _globals['_REFRESHINPUTSRESPONSE']._serialized_start=2616
-  _globals['_REFRESHINPUTSRESPONSE']._serialized_end=2681
-  _globals['_WORKERSERVICE']._serialized_start=3062
-  _globals['_WORKERSERVICE']._serialized_end=3876
+  _globals['_HEARTBEATREQUEST']._serialized_end=1212
+  _globals['_HEARTBEATRESPONSE']._serialized_start=1214
+  _globals['_HEARTBEATRESPONSE']._serialized_end=1297
+  _globals['_REPORTEVENTSREQUEST']._serialized_start=1299
+  _globals['_REPORTEVENTSREQUEST']._serialized_end=1385
+  _globals['_ATTEMPTEVENT']._serialized_start=1388
+  _globals['_ATTEMPTEVENT']._serialized_end=1710
+  _globals['_REPORTEVENTSRESPONSE']._serialized_start=1712
+  _globals['_REPORTEVENTSRESPONSE']._serialized_end=1814
+  _globals['_PREPAREFILESREQUEST']._serialized_start=1816
+  _globals['_PREPAREFILESREQUEST']._serialized_end=1896
+  _globals['_PREPAREFILESRESPONSE']._serialized_start=1898
+  _globals['_PREPAREFILESRESPONSE']._serialized_end=1967
+  _globals['_FILETARGET']._serialized_start=1969
+  _globals['_FILETARGET']._serialized_end=2021
+  _globals['_WRITTENFILE']._serialized_start=2023
+  _globals['_WRITTENFILE']._serialized_end=2099
+  _globals['_COMMITCHECKPOINTREQUEST']._serialized_start=2102
+  _globals['_COMMITCHECKPOINTREQUEST']._serialized_end=2242
+  _globals['_FINISHATTEMPTREQUEST']._serialized_start=2245
+  _globals['_FINISHATTEMPTREQUEST']._serialized_end=2605
+  _globals['_FINISHATTEMPTREQUEST_METRICSENTRY']._serialized_start=2559
+  _globals['_FINISHATTEMPTREQUEST_METRICSENTRY']._serialized_end=2605
+  _globals['_FINISHATTEMPTRESPONSE']._serialized_start=2607
+  _globals['_FINISHATTEMPTRESPONSE']._serialized_end=2630
+  _globals['_REFRESHINPUTSREQUEST']._serialized_start=2632
+  _globals['_REFRESHINPUTSREQUEST']._serialized_end=2671
+  _globals['_REFRESHINPUTSRESPONSE']._serialized_start=2673
+  _globals['_REFRESHINPUTSRESPONSE']._serialized_end=2738
+  _globals['_WORKERSERVICE']._serialized_start=3119
+  _globals['_WORKERSERVICE']._serialized_end=3933
 # @@protoc_insertion_point(module_scope)

@@ -327,14 +327,20 @@ class HeartbeatRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     ATTEMPT_FIELD_NUMBER: builtins.int
+    MEMBER_FIELD_NUMBER: builtins.int
     attempt: builtins.str
     """"trainingJobs/{job}/attempts/{n}"."""
+    member: builtins.bool
+    """Set by the agents of all nodes but the first, where an attempt runs on several: such a heartbeat extends no lease;
+    it only learns whether the attempt still has its job, and brings a fresh token in time. Default false.
+    """
     def __init__(
         self,
         *,
         attempt: builtins.str = ...,
+        member: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["attempt", b"attempt"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "member", b"member"]) -> None: ...
 
 global___HeartbeatRequest = HeartbeatRequest
 
@@ -624,6 +630,7 @@ class FinishAttemptRequest(google.protobuf.message.Message):
     METRICS_FIELD_NUMBER: builtins.int
     TEMPLATE_JSON_FIELD_NUMBER: builtins.int
     FAILURE_FIELD_NUMBER: builtins.int
+    LOG_FIELD_NUMBER: builtins.int
     attempt: builtins.str
     """"trainingJobs/{job}/attempts/{n}"."""
     outcome: global___AttemptOutcome.ValueType
@@ -642,6 +649,10 @@ class FinishAttemptRequest(google.protobuf.message.Message):
     def failure(self) -> aift.common.v1.blob_pb2.Failure:
         """Why it failed."""
 
+    @property
+    def log(self) -> aift.training.v1.training_pb2.LogLines:
+        """Last lines for the job's log, of an agent that reports no events: one of a node other than the first."""
+
     def __init__(
         self,
         *,
@@ -651,9 +662,10 @@ class FinishAttemptRequest(google.protobuf.message.Message):
         metrics: collections.abc.Mapping[builtins.str, builtins.float] | None = ...,
         template_json: builtins.str = ...,
         failure: aift.common.v1.blob_pb2.Failure | None = ...,
+        log: aift.training.v1.training_pb2.LogLines | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["failure", b"failure"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "failure", b"failure", "files", b"files", "metrics", b"metrics", "outcome", b"outcome", "template_json", b"template_json"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["failure", b"failure", "log", b"log"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "failure", b"failure", "files", b"files", "log", b"log", "metrics", b"metrics", "outcome", b"outcome", "template_json", b"template_json"]) -> None: ...
 
 global___FinishAttemptRequest = FinishAttemptRequest
 
