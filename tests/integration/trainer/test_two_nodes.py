@@ -14,7 +14,12 @@ from tests.integration.trainer.preloaded import run_nodes, run_ranks
 
 pytestmark = pytest.mark.xdist_group("trainer")
 
-SMALL: dict[str, Any] = {"hp_max_steps": 4, "hp_per_device_train_batch_size": 2, "hp_save_steps": 2}
+SMALL: dict[str, Any] = {
+    "hp_max_steps": 4,
+    "hp_per_device_train_batch_size": 2,
+    "hp_save_steps": 2,
+    "sample_prompts": ["東京の本社はどこですか？"],
+}
 # The best weights are those of an early step: every node must have them at the end.
 BEST: dict[str, Any] = {
     "hp_method": "full",
