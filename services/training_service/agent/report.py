@@ -16,7 +16,7 @@ from services.training_service import messages
 from services.training_service.agent.link import Link
 from services.training_service.agent.pace import Stall
 
-_EVERY_S = 0.5
+_EVERY_S = 1.0
 _MOST_AT_ONCE = 1000
 _BYTES_AT_ONCE = 512 * 1024
 _BUNDLE_BYTES = 64 * 1024
