@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from services.training_service.trainer import events
+from services.training_service.trainer import control, events
 from tests.integration.trainer.conftest import Finished, Trainer
 from tests.integration.trainer.preloaded import run_nodes, run_ranks
 
@@ -67,3 +67,13 @@ def test_two_nodes_train_what_one_node_trains(how: dict[str, Any], trainer: Trai
     if how is BEST:
         said = [line for log in resumed.of(events.Log) for line in log.lines]
         assert any("are the result" in line for line in said), said
+
+
+def test_both_nodes_pause_at_the_same_step(trainer: Trainer) -> None:
+    output = trainer.folder / "nodes-0"
+    output.mkdir()
+    control.send(output, "pause")
+    first = ended(run_nodes(trainer, trainer.job(**{**SMALL, "hp_max_steps": 1000}), "nodes"))
+    assert (first.result.outcome, first.result.step) == ("paused", 1)
+    saved = {path.name for path in (output / "checkpoints" / "step-1").iterdir()}
+    assert {"random-0.pt", "random-1.pt"} <= saved

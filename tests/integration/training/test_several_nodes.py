@@ -167,16 +167,17 @@ async def test_a_lost_leader_takes_the_member_along(api: Api, launcher: Launcher
     assert recovery.cause.reason == "WORKER_LOST"
 
 
-async def test_a_member_that_is_told_to_end_gives_the_job_back(api: Api, launcher: Launcher) -> None:
+@pytest.mark.parametrize("node", [0, 1], ids=["leader", "member"])
+async def test_an_agent_that_is_told_to_end_gives_the_job_back(api: Api, launcher: Launcher, node: int) -> None:
     name = await create(api, max_steps=500, save_steps=100)
-    leader, member = await launcher.attempt()
+    agents = await launcher.attempt()
     async for event in api.training.WatchTrainingJob(pb.WatchTrainingJobRequest(name=name)):
         if event.metric.step:
             break
-    member.send_signal(signal.SIGTERM)
+    agents[node].send_signal(signal.SIGTERM)
     await wait_for(api, name, "QUEUED")
     await launcher.nothing_left()
-    assert (leader.returncode, member.returncode) == (0, 0)
+    assert [agent.returncode for agent in agents] == [0, 0]
     [saved] = (await api.training.ListCheckpoints(pb.ListCheckpointsRequest(name=name))).checkpoints
     assert 0 < saved.step < 100
     await api.training.CancelTrainingJob(pb.CancelTrainingJobRequest(name=name))
