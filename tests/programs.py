@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-_MARK = "NOT INSTALLED:"
+MARK = "NOT INSTALLED:"
 
 
 def find(name: str) -> str | None:
@@ -23,7 +23,7 @@ def need(name: str) -> str:
     """Where a program is; without it the test is skipped."""
     found = find(name)
     if found is None:
-        pytest.skip(f"{_MARK} {name}")
+        pytest.skip(f"{MARK} {name}")
     return found
 
 
@@ -37,7 +37,7 @@ def check_required() -> None:
 def summarise(reporter: pytest.TerminalReporter) -> None:
     """Says which tests did not run for want of a program."""
     skipped = [str(report.longrepr) for report in reporter.getreports("skipped")]
-    lacking = [reason.partition(_MARK)[2].strip(" ')") for reason in skipped if _MARK in reason]
+    lacking = [reason.partition(MARK)[2].strip(" ')") for reason in skipped if MARK in reason]
     if lacking:
         reporter.section("NOT TESTED", sep="!", red=True, bold=True)
         for name in sorted(set(lacking)):

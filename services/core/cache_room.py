@@ -57,15 +57,15 @@ class CacheRoom:
         folders = sorted(self._folders(), key=lambda folder: folder.used_s)
         held = sum(folder.size_bytes for folder in folders)
         for folder in folders:
-            if self._fits(held + needed_bytes, needed_bytes):
+            free_bytes = shutil.disk_usage(folder.whole.parent).free
+            if self._fits(held + needed_bytes) and free_bytes >= needed_bytes + self._bounds.free_bytes:
                 return
             # Links to files that the object store holds too take nothing, so that removing them gives nothing.
             if folder.size_bytes and folder.remove():
                 held -= folder.size_bytes
 
-    def _fits(self, held_bytes: int, needed_bytes: int) -> bool:
-        within = not self._bounds.max_bytes or held_bytes <= self._bounds.max_bytes
-        return within and shutil.disk_usage(self._roots[0]).free >= needed_bytes + self._bounds.free_bytes
+    def _fits(self, held_bytes: int) -> bool:
+        return not self._bounds.max_bytes or held_bytes <= self._bounds.max_bytes
 
     def _folders(self) -> Iterator[_Folder]:
         for root in self._roots:

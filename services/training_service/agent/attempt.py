@@ -19,7 +19,7 @@ from services.training_service.agent.preparation import Preparation
 from services.training_service.agent.ranks import Ranks
 from services.training_service.agent.report import Reporter
 from services.training_service.agent.training import Training
-from services.training_service.agent.transfer import upload
+from services.training_service.agent.transfer import StoreFull, upload
 from services.training_service.agent.wandb_mirror import WandbMirror
 from services.training_service.domain import Outcome, Phase, Progress
 from services.training_service.settings import NodeSettings, WandbSettings
@@ -132,12 +132,13 @@ class Attempt:
         try:
             request.files.extend(await upload(self._link, model))
             request.template_json = (model / _TEMPLATE).read_text(encoding="utf-8")
-        except (OSError, aiohttp.ClientError, TimeoutError):
+        except (OSError, aiohttp.ClientError, TimeoutError) as error:
             log.exception("the result cannot be handed over")
-            failed = ending.infrastructure(
-                "RESULT_NOT_SAVED", "The result could not be written.", "学習結果を書き込めませんでした。"
-            )
             request.ClearField("files")
             request.outcome = worker_pb2.ATTEMPT_OUTCOME_INFRASTRUCTURE_FAILURE
-            return failed
+            if isinstance(error, StoreFull):
+                return ending.store_full()
+            return ending.infrastructure(
+                "RESULT_NOT_SAVED", "The result could not be written.", "学習結果を書き込めませんでした。"
+            )
         return end

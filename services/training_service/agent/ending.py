@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from services.training_service.domain import Failure, Outcome
 from services.training_service.trainer.events import Failed, Finished
+from services.training_service.trainer.failures import DISK_FULL
 
 _OUTCOMES = {
     "infrastructure": Outcome.INFRASTRUCTURE_FAILURE,
@@ -19,6 +20,16 @@ _FINISHED = {
     "stopped": Outcome.CANCELLED,
     "interrupted": Outcome.RELEASED,
 }
+_DISK_FULL = Failure(
+    reason="DISK_FULL",
+    en="The worker's disk is full; free some space there.",
+    ja="ワーカーのディスクに空きがありません。空きを作ってください。",
+)
+_STORE_FULL = Failure(
+    reason="DISK_FULL",
+    en="The object store is full; free some space there.",
+    ja="オブジェクトストアに空きがありません。空きを作ってください。",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +61,8 @@ def judge(
 def _died(statuses: Mapping[int, int], first_failed: int | None) -> Failure:
     rank = min(statuses, default=0) if first_failed is None else first_failed
     status = statuses.get(rank, 0)
+    if status == DISK_FULL:
+        return _DISK_FULL
     how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
     return Failure(
         reason="RANK_DIED",
@@ -73,6 +86,16 @@ def uneven(processes: int, nodes: int) -> Ending:
             ja=f"spec.processes の値 {processes} は {nodes} ノードに等分できません。{nodes} の倍数にしてください。",
         ),
     )
+
+
+def disk_full() -> Ending:
+    """The agent found no room for what it writes."""
+    return Ending(outcome=Outcome.INFRASTRUCTURE_FAILURE, failure=_DISK_FULL)
+
+
+def store_full() -> Ending:
+    """The object store found none for the result."""
+    return Ending(outcome=Outcome.INFRASTRUCTURE_FAILURE, failure=_STORE_FULL)
 
 
 def infrastructure(reason: str, en: str, ja: str) -> Ending:

@@ -5,7 +5,7 @@ import hashlib
 import logging
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
 
@@ -55,7 +55,8 @@ class Fetcher:
         # Engines keep base models in the same folder, so that a machine has each once.
         self._models = FileCache(cache / "models")
         self._rows = FileCache(cache / "data")
-        self._room = CacheRoom([cache / "models", cache / "data"], bounds)
+        spared = replace(bounds, free_bytes=max(bounds.free_bytes, _SPARE_BYTES))
+        self._room = CacheRoom([cache / "models", cache / "data"], spared)
         self._own = FileCache(own)
         self._root = cache
         self._progress = progress

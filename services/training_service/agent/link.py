@@ -73,15 +73,17 @@ class Link:
         request: Request,
         *,
         within_s: float = _CALL_WITHIN_S,
+        refusals: frozenset[grpc.StatusCode] = frozenset(),
     ) -> Response:
-        """One call, repeated while the service is away. Raises Superseded, CutOff, or AioRpcError for a refusal."""
+        """One call, repeated while the service is away. Raises Superseded, CutOff, or AioRpcError for a refusal, which
+        `refusals` are too."""
         tries = 0
         while True:
             stub = self._line.stub
             try:
                 answer = await method(stub)(request, timeout=within_s)
             except grpc.aio.AioRpcError as error:
-                self._judge(error)
+                self._judge(error, refusals)
                 if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                     self._line.gave_no_answer(stub)
                 tries += 1
@@ -90,13 +92,13 @@ class Link:
                 self._heard = time.monotonic()
                 return answer
 
-    def _judge(self, error: grpc.aio.AioRpcError) -> None:
+    def _judge(self, error: grpc.aio.AioRpcError, refusals: frozenset[grpc.StatusCode]) -> None:
         """Returns where it is worth another try."""
         if error.code() is grpc.StatusCode.ABORTED and reason_of(error) == "STALE_FENCE":
             raise Superseded(self.attempt) from error
         if error.code() is grpc.StatusCode.NOT_FOUND:
             raise Superseded(f"{self.attempt} is gone") from error
-        if error.code() not in _TRY_AGAIN:
+        if error.code() not in _TRY_AGAIN - refusals:
             raise error
         silent_s = time.monotonic() - self._heard
         if silent_s > self._grace_s:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from services.core import devices
 from services.core.cache_room import Bounds
+from services.core.disk import is_full
 from services.core.file_cache import DigestMismatch
 from services.training_service.agent import ending, job_file
 from services.training_service.agent.ending import Ending
@@ -52,6 +53,10 @@ class Preparation:
             try:
                 with devices.holding(self._settings.locks_path, self._handover.devices) as locks:
                     return await self._run(locks, train)
+            except OSError as error:
+                if not is_full(error):
+                    raise
+                return ending.disk_full()
             except devices.DevicesTaken as error:
                 if time.monotonic() > give_up_at:
                     return ending.infrastructure(

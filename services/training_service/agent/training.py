@@ -20,7 +20,7 @@ from services.training_service.agent.orders import Order, Orders
 from services.training_service.agent.pace import Pace
 from services.training_service.agent.ranks import Ranks
 from services.training_service.agent.report import Reporter
-from services.training_service.agent.transfer import upload
+from services.training_service.agent.transfer import StoreFull, upload
 from services.training_service.agent.wandb_mirror import WandbMirror
 from services.training_service.domain import Outcome, Phase, Progress
 from services.training_service.trainer import control, events
@@ -184,7 +184,8 @@ class Training:
             files = await upload(self._link, self._output / saved.path)
         except (OSError, aiohttp.ClientError, TimeoutError) as error:
             log.exception("checkpoint %d was not saved", saved.step)
-            self._reporter.log([f"WARNING checkpoint {saved.step} was not saved: {type(error).__name__}"])
+            why = error if isinstance(error, StoreFull) else type(error).__name__
+            self._reporter.log([f"WARNING checkpoint {saved.step} was not saved: {why}; training goes on"])
             return
         request = worker_pb2.CommitCheckpointRequest(
             attempt=self._link.attempt, step=saved.step, files=files, eval_loss=saved.eval_loss

@@ -5,13 +5,17 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import shutil
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+from services.core.disk import is_full
 from services.text.problems import Problem, ProblemError
 from services.training_service.trainer import control, events
-from services.training_service.trainer.failures import EXIT_CODES, ConfigurationError, Kind, TrainingError
+from services.training_service.trainer.failures import DISK_FULL, EXIT_CODES, ConfigurationError, Kind, TrainingError
 from services.training_service.trainer.imports import leave_out_unused, settle_threads
 from services.training_service.trainer.job import JobFile, load
 from services.training_service.trainer.reporter import Reporter
@@ -33,11 +37,15 @@ def main(arguments: list[str] | None = None) -> int:
         reporter.tell(_run(_job(given.job), given.output_dir, reporter, flag))
     except BaseException as error:  # noqa: BLE001 - the last event must be written whatever happened
         failed = describe(error)
-        reporter.failed(failed)
-        traceback.print_exc()
-        return EXIT_CODES[failed.failure]
+        if failed.reason == "DISK_FULL":
+            _remove_unfinished(given.output_dir)
+        with suppress(OSError):  # the exit code says it too
+            reporter.failed(failed)
+            traceback.print_exc()
+        return exit_code_of(failed)
     finally:
-        reporter.close()
+        with suppress(OSError):
+            reporter.close()
     return 0
 
 
@@ -68,6 +76,20 @@ def _run(job: JobFile, output_dir: Path, reporter: Reporter, flag: control.Termi
     return run(job, output_dir, reporter, flag)
 
 
+def _remove_unfinished(output_dir: Path) -> None:
+    """So that there is room to say why."""
+    for partial in list(output_dir.glob("**/.*.partial")):
+        if partial.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
+            partial.unlink(missing_ok=True)
+
+
+def exit_code_of(failed: events.Failed) -> int:
+    """What the process ends with."""
+    return DISK_FULL if failed.reason == "DISK_FULL" else EXIT_CODES[failed.failure]
+
+
 def describe(error: BaseException) -> events.Failed:
     """The failure's kind and words; what nobody foresaw is infrastructure, which is tried again, with its traceback."""
     detail = "".join(traceback.format_exception(error))[-20_000:]
@@ -84,6 +106,12 @@ def describe(error: BaseException) -> events.Failed:
 
 def _foreign(error: BaseException) -> tuple[Kind, Problem]:
     text = f"{type(error).__name__}: {error}"
+    if any(_means_full_disk(cause) for cause in _causes(error)):
+        en, ja = (
+            "the worker's disk is full; free some space there",
+            "ワーカーのディスクに空きがありません。空きを作ってください",
+        )
+        return "infrastructure", Problem("DISK_FULL", "", en, ja)
     if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text:
         en = (
             "memory was not enough; a smaller batch with more accumulation steps, or gradient checkpointing, needs less"
@@ -92,6 +120,18 @@ def _foreign(error: BaseException) -> tuple[Kind, Problem]:
         return "out_of_memory", Problem("OUT_OF_MEMORY", "hyperparameters.per_device_train_batch_size", en, ja)
     en, ja = f"the training broke off: {text[:500]}", f"学習が中断しました: {text[:500]}"
     return "infrastructure", Problem("TRAINER_BROKE_OFF", "", en, ja)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _means_full_disk(error: BaseException) -> bool:
+    # safetensors tells the number in words; torch.save only that less was written than it gave.
+    text = str(error)
+    return is_full(error) or "(os error 28)" in text or ("inline_container" in text and "unexpected pos" in text)
 
 
 if __name__ == "__main__":

@@ -169,12 +169,21 @@ class EventWriter:
         self._seq = _end_of_whole_lines(path, self._file.fileno())
 
     def write(self, event: Event) -> None:
-        """Appends one event as a whole line."""
+        """Appends one event as a whole line, or nothing of it. Raises OSError where there is no room."""
         with self._lock:
             head = {"seq": self._seq + 1, "time": datetime.now(UTC).isoformat(), "kind": event.kind}
             line = json.dumps(head | asdict(event), ensure_ascii=False, allow_nan=False, default=str) + "\n"
-            self._file.write(line.encode("utf-8"))
+            self._append(line.encode("utf-8"))
             self._seq += 1
+
+    def _append(self, line: bytes) -> None:
+        end = os.fstat(self._file.fileno()).st_size
+        try:
+            while line:
+                line = line[self._file.write(line) :]
+        except OSError:
+            os.ftruncate(self._file.fileno(), end)  # the part that fitted would spoil the next line
+            raise
 
     def close(self) -> None:
         """Flushes to the disk and closes."""

@@ -11,6 +11,9 @@ Kind = Literal["infrastructure", "out_of_memory", "configuration", "data"]
 EXIT_CODES: dict[Kind, int] = {"infrastructure": 10, "out_of_memory": 11, "configuration": 12, "data": 13}
 """infrastructure may succeed when tried again; out_of_memory with smaller batches; the others never."""
 
+DISK_FULL = 74  # EX_IOERR of sysexits.h
+"""The exit code of an infrastructure failure for want of room, which cannot always be written down any more."""
+
 
 class TrainingError(ProblemError):
     """Ends the training with a failure of a kind; carries the problems that people are shown."""

@@ -12,6 +12,7 @@ The first sample prompt is a JSON object that says how it goes:
     gates               a folder: where it holds no file "load", "train" or "finish", the trainer says "….reached" there
                         and waits before its first step, before the step `train_at`, and before it writes its result
     weights             bytes of a checkpoint
+    result              bytes of the result
 """
 
 import json
@@ -19,11 +20,13 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from services.core import lifeline
 from services.training_service.trainer import control, events, failures
+from services.training_service.trainer.__main__ import describe, exit_code_of
 from services.training_service.trainer.job import JobFile, load
 
 
@@ -34,7 +37,11 @@ def main() -> int:
     how = json.loads(job.sample_prompts[0]) if job.sample_prompts else {}
     if int(os.environ["RANK"]) != 0:
         return _follow(how, output)
-    return Trainer(job, how, output).run()
+    trainer = Trainer(job, how, output)
+    try:
+        return trainer.run()
+    except OSError as error:
+        return trainer.fail(error)
 
 
 def _follow(how: dict[str, Any], output: Path) -> int:
@@ -81,6 +88,13 @@ class Trainer:
         self._finish()
         (self._output / "over").touch()
         return 0
+
+    def fail(self, error: OSError) -> int:
+        """As the real trainer ends."""
+        failed = describe(error)
+        with suppress(OSError):
+            self._events.write(failed)
+        return exit_code_of(failed)
 
     def _gate(self, name: str) -> None:
         if "gates" not in self._how:
@@ -170,7 +184,8 @@ class Trainer:
         model = self._output / "model"
         model.mkdir(parents=True, exist_ok=True)
         (model / "adapter_config.json").write_text("{}")
-        (model / "adapter_model.safetensors").write_bytes(b"weights " + str(self._steps).encode())
+        weights = b"weights " + str(self._steps).encode() + bytes(int(self._how.get("result", 0)))
+        (model / "adapter_model.safetensors").write_bytes(weights)
         (model / "template.json").write_text(json.dumps(self._job.template))
         self._events.write(events.Sample(step=self._steps, prompt="質問", text="回答です"))
         self._events.write(

@@ -1,21 +1,26 @@
 """Bytes between an agent and the object store, by the addresses that the service gives: a folder's and S3's."""
 
 import hashlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import grpc
 import pytest
 from aift.common.v1 import blob_pb2
 from aift.training.v1 import worker_pb2
+from aiohttp import web
 
 from services.core.cache_room import Bounds
 from services.core.file_cache import DigestMismatch
 from services.core.objects import ObjectStore
+from services.core.objects.directory import DirectoryStore
 from services.core.objects.s3 import S3Store
+from services.training_service.agent import transfer
 from services.training_service.agent.fetch import DiskFull, Fetcher
 from services.training_service.agent.link import Link
-from services.training_service.agent.transfer import upload
+from services.training_service.agent.transfer import StoreFull, upload
 
 NO_BOUNDS = Bounds(max_bytes=0, free_bytes=0)
 
@@ -30,7 +35,7 @@ class Service:
         self.keys: list[str] = []
         self.fresh: worker_pb2.Inputs | None = None
 
-    async def call(self, method: Any, request: Any) -> Any:
+    async def call(self, method: Any, request: Any, **_: Any) -> Any:
         return await method(self.stub)(request)
 
     async def prepare(self, request: worker_pb2.PrepareFilesRequest) -> worker_pb2.PrepareFilesResponse:
@@ -86,6 +91,57 @@ async def test_a_folder_arrives_whole(object_store: ObjectStore, tmp_path: Path)
         stored = b"".join([piece async for piece in object_store.open(file.key)])
         assert stored == contents[file.path]
         assert (file.size_bytes, file.sha256) == (len(stored), hashlib.sha256(stored).hexdigest())
+
+
+class FullService(Service):
+    """A service whose store is full until it has been asked `times` times: its own disk, or that behind the addresses."""
+
+    def __init__(self, store: ObjectStore, times: int, address: str = "") -> None:
+        super().__init__(store)
+        self.times, self.address = times, address
+
+    async def prepare(self, request: worker_pb2.PrepareFilesRequest) -> worker_pb2.PrepareFilesResponse:
+        self.times -= 1
+        answer = await super().prepare(request)
+        if self.times < 0:
+            return answer
+        if not self.address:
+            raise grpc.aio.AioRpcError(grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.aio.Metadata(), grpc.aio.Metadata())
+        for target in answer.targets:
+            target.url = self.address
+        return answer
+
+
+@pytest.fixture
+async def full_address() -> AsyncIterator[str]:
+    """Where an S3 server answers as one whose disk is full."""
+
+    async def refuse(request: web.Request) -> web.Response:
+        await request.read()
+        return web.Response(status=507)
+
+    application = web.Application()
+    application.router.add_put("/object", refuse)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}/object"
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize("behind", [False, True])
+async def test_a_full_store_is_asked_again_and_then_named(
+    tmp_path: Path, full_address: str, behind: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfer, "_TRIES", 2)
+    store, address = DirectoryStore(tmp_path / "store"), full_address if behind else ""
+    made = tmp_path / "model"
+    made.mkdir()
+    (made / "weights").write_bytes(b"weights")
+    with pytest.raises(StoreFull):
+        await upload(as_link(FullService(store, 2, address)), made)
+    [written] = await upload(as_link(FullService(store, 1, address)), made)
+    assert await store.stat(written.key) == 7
 
 
 async def test_inputs_arrive_once_and_verified(object_store: ObjectStore, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 
 from services.core.file_cache import DigestMismatch, FileCache, RemoteFile
+from tests.small_disk import small_disk
 
 CONTENT = bytes(range(256)) * 4096
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -84,6 +85,13 @@ async def test_two_at_once_fetch_once(tmp_path: Path, stored: str) -> None:
     one, two = FileCache(tmp_path / "cache"), FileCache(tmp_path / "cache")
     folders = await asyncio.gather(one.fetch("d1", [remote(stored)]), two.fetch("d1", [remote(stored)]))
     assert folders[0] == folders[1]
+
+
+async def test_what_finds_no_room_leaves_the_room_to_others(tmp_path: Path, stored: str) -> None:
+    with small_disk(tmp_path / "cache", len(CONTENT) // 2) as root:
+        with pytest.raises(OSError, match="No space"):
+            await FileCache(root).fetch("d1", [remote(stored)])
+        assert [path.name for path in root.iterdir()] == [".d1.lock"]
 
 
 @pytest.mark.parametrize("path", ["../out", "/etc/passwd", "a/../../out", "nul\0", ""])
