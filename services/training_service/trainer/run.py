@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -242,7 +243,9 @@ def _measure(parts: Parts, loop: Loop, step: int) -> None:
 
 
 def _sample(parts: Parts, template: Template, step: int) -> None:
-    texts = evaluate.answer(parts.model, parts.tokenizer, template, parts.data.prompts)
+    # An adapter that was trained before answers otherwise than its base model from the start.
+    with parts.model.disable_adapter() if step == 0 and parts.job.adapter else nullcontext():
+        texts = evaluate.answer(parts.model, parts.tokenizer, template, parts.data.prompts)
     for prompt, text in zip(parts.data.prompts, texts, strict=True):
         parts.reporter.tell(events.Sample(step=step, prompt=prompt, text=text))
 

@@ -217,7 +217,7 @@ def test_noise_on_embeddings_trains_without_packing(trainer: Trainer) -> None:
 
 
 def test_an_adapter_is_trained_on(trainer: Trainer) -> None:
-    fast = {"hp_method": "qlora", "hp_learning_rate": 5e-3, "hp_max_steps": 12}
+    fast = {"hp_method": "qlora", "hp_learning_rate": 5e-3, "hp_max_steps": 12, "sample_prompts": ["東京の本社は？"]}
     first = run(trainer, trainer.job(**fast), "first")
     assert first.code == 0, first.stderr
     adapter = str(first.output_dir / "model")
@@ -230,6 +230,9 @@ def test_an_adapter_is_trained_on(trainer: Trainer) -> None:
     assert facts["start_from"] == "models/a/versions/1"
     one, two = (load_file(done.output_dir / "model" / "adapter_model.safetensors") for done in (first, second))
     assert one.keys() == two.keys()
+    before, after = ({sample.step: sample.text for sample in done.of(events.Sample)} for done in (first, second))
+    assert before[0] != before[12]
+    assert after[0] == before[0], "the base model's answer, not that of the adapter from before"
 
 
 def test_a_folder_without_adapter_is_refused(base_model: Path, model: Any) -> None:
