@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -13,13 +13,14 @@ import pytest
 from tests.programs import MARK
 
 _PIECE_BYTES = 1 << 20
+_FILES = 2000
 
 
 @contextmanager
 def small_disk(folder: Path, size_bytes: int) -> Iterator[Path]:
-    """A file system of that size in a folder."""
+    """A file system of that size in a folder, for 2,000 files and folders."""
     folder.mkdir(parents=True, exist_ok=True)
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes},nr_inodes={_FILES}", "tmpfs", str(folder)]
     if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode != 0:
         pytest.skip(f"{MARK} a right to mount")
     try:
@@ -44,3 +45,17 @@ def filled(folder: Path, *, but_bytes: int = 0) -> Iterator[None]:
         yield
     finally:
         filler.unlink()
+
+
+@contextmanager
+def crowded(folder: Path) -> Iterator[None]:
+    """No further file or folder can be made while the block runs."""
+    fillers = folder / "fillers"
+    fillers.mkdir()
+    with suppress(OSError):
+        for number in range(_FILES):
+            (fillers / str(number)).touch()
+    try:
+        yield
+    finally:
+        shutil.rmtree(fillers)

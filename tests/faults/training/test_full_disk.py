@@ -5,7 +5,8 @@ The job fails with the reason, after so many tries, or goes on once there is roo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from tests.integration.training.conftest import (
     until_ready,
     wait_for,
 )
-from tests.small_disk import filled, small_disk
+from tests.small_disk import crowded, filled, small_disk
 
 pytestmark = [
     pytest.mark.slow,
@@ -186,8 +187,12 @@ async def test_a_store_that_is_full_takes_no_checkpoint_and_training_goes_on(
     await nothing_left(system, disks)
 
 
-async def test_a_store_that_is_full_takes_no_result(system: System, api: Api, disks: Disks) -> None:
-    with filled(disks.store):
+@pytest.mark.parametrize("full", [filled, crowded])
+async def test_a_store_that_is_full_takes_no_result(
+    system: System, api: Api, disks: Disks, full: Callable[[Path], AbstractContextManager[None]]
+) -> None:
+    """Neither where the agent finds no room itself nor where the service answers RESOURCE_EXHAUSTED."""
+    with full(disks.store):
         name = await create(api, {"steps": 2, "save_every": 0, "result": _MIB})
         job = await wait_for(api, name, "RUNNING")
         async for event in api.training.WatchTrainingJob(pb.WatchTrainingJobRequest(name=job.name)):
