@@ -90,12 +90,15 @@ def _zero(hyperparameters: Hyperparameters, shape: Shape) -> dict[str, Any]:
         return section
     if hyperparameters.offload_param != "none":
         section["offload_param"] = _place(hyperparameters.offload_param, stage, shape)
+    # What is kept whole or fetched ahead keeps one of the few buffers through which weights come from a disk.
+    from_disk = section.get("offload_param", {}).get("device") == "nvme"
+    live = 0 if from_disk else LIVE_NUMBERS
     return section | {
         "sub_group_size": _SUB_GROUP_NUMBERS,
-        "stage3_prefetch_bucket_size": _PREFETCH_NUMBERS,
+        "stage3_prefetch_bucket_size": 0 if from_disk else _PREFETCH_NUMBERS,
         "stage3_param_persistence_threshold": PERSISTENT_NUMBERS,
-        "stage3_max_live_parameters": LIVE_NUMBERS,
-        "stage3_max_reuse_distance": LIVE_NUMBERS,
+        "stage3_max_live_parameters": live,
+        "stage3_max_reuse_distance": live,
         "stage3_gather_16bit_weights_on_model_save": True,
     }
 

@@ -50,6 +50,8 @@ def test_the_ultra_large_preset_is_zero_3_with_all_in_memory_or_on_disk() -> Non
     disk = deepspeed_config(values, Shape(processes=2, micro_batches=8, nvme_path="/fast"))["zero_optimization"]
     assert {disk[name]["device"] for name in ("offload_optimizer", "offload_param")} == {"nvme"}
     assert disk["offload_param"]["nvme_path"] == "/fast"
+    kept = ("stage3_max_live_parameters", "stage3_max_reuse_distance", "stage3_prefetch_bucket_size")
+    assert [(zero[name] > 0, disk[name]) for name in kept] == [(True, 0)] * 3
 
 
 def test_numbers_are_the_trainings_and_none_is_left_to_be_guessed() -> None:
