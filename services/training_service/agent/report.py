@@ -20,7 +20,6 @@ _EVERY_S = 1.0
 _MOST_AT_ONCE = 1000
 _BYTES_AT_ONCE = 512 * 1024
 _BUNDLE_BYTES = 64 * 1024
-_BUNDLE_S = 1.0
 _LINE_CHARS = 4000
 _PROGRESS_EVERY_S = 1.0
 _PROGRESS_AT_LEAST_EVERY_S = 15.0
@@ -41,6 +40,7 @@ class Reporter:
         self._progress: pb.TrainingProgress | None = None
         self._progress_at = 0.0
         self._sending = asyncio.Lock()
+        self._news = asyncio.Event()
 
     def progress(self, message: pb.TrainingProgress, at: datetime | None = None) -> None:
         """How far the attempt is. Left out where it says nearly the same as the last one."""
@@ -66,15 +66,15 @@ class Reporter:
         """Lines for people."""
         for bundle in self._log.add(lines):
             self._add(worker_pb2.AttemptEvent(log=bundle), None)
+        self._news.set()
 
     async def run(self) -> None:
-        """Sends until cancelled. Raises Superseded or CutOff."""
+        """Sends until cancelled: at once after a silence, else what a second brought. Raises Superseded or CutOff."""
         while True:
+            await self._news.wait()
+            self._news.clear()
+            await self.flush()
             await asyncio.sleep(_EVERY_S)
-            bundle = self._log.due()
-            if bundle is not None:
-                self._add(worker_pb2.AttemptEvent(log=bundle), None)
-            await self._send()
 
     async def flush(self) -> None:
         """Returns when everything has arrived."""
@@ -97,6 +97,7 @@ class Reporter:
         time_of.FromDatetime(at or datetime.now(UTC))
         event.time.CopyFrom(time_of)
         self._waiting.append(event)
+        self._news.set()
 
     async def _send(self) -> None:
         async with self._sending:
@@ -126,14 +127,13 @@ def shown(line: str) -> str:
 
 
 class LogBundle:
-    """Lines on their way: together up to 64 KiB or a second, no more than so many a second, the overflow counted."""
+    """Lines on their way: together up to 64 KiB, no more than so many a second, the overflow counted."""
 
     def __init__(self, lines_per_second: int) -> None:
         self._limit = lines_per_second
         self._lines: list[str] = []
         self._bytes = 0
         self._dropped = 0
-        self._since = time.monotonic()
         self._second = 0.0
         self._in_second = 0
 
@@ -150,13 +150,8 @@ class LogBundle:
                 full += [bundle for bundle in [self.take()] if bundle is not None]
         return full
 
-    def due(self) -> pb.LogLines | None:
-        """The bundle, once it is a second old."""
-        return self.take() if time.monotonic() - self._since >= _BUNDLE_S else None
-
     def take(self) -> pb.LogLines | None:
         """The bundle as it is; None where there is nothing to tell."""
-        self._since = time.monotonic()
         if not self._lines and not self._dropped:
             return None
         bundle = pb.LogLines(lines=self._lines, dropped_lines=self._dropped)

@@ -25,6 +25,7 @@ from services.training_service.trainer import (
     preference,
     zero,
 )
+from services.training_service.trainer.arguments import arguments
 from services.training_service.trainer.batches import MicroBatches
 from services.training_service.trainer.best import Best
 from services.training_service.trainer.checkpoint import Place
@@ -33,7 +34,7 @@ from services.training_service.trainer.data import Prepared, prepare
 from services.training_service.trainer.export import export
 from services.training_service.trainer.imports import check_bitsandbytes
 from services.training_service.trainer.job import JobFile
-from services.training_service.trainer.loop import Loop, arguments
+from services.training_service.trainer.loop import Loop
 from services.training_service.trainer.loss import loss_of
 from services.training_service.trainer.plan import Plan
 from services.training_service.trainer.ranks import Ranks
