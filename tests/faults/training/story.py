@@ -11,11 +11,12 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import grpc
+import psycopg
 from aift.training.v1 import training_pb2 as pb
 
 from services.core import devices
 from tests.faults.training.conftest import Rig
-from tests.integration.training.conftest import Api, all_events, job_request, states, wait_for
+from tests.integration.training.conftest import Api, Ground, all_events, job_request, states, wait_for
 
 STEPS, SAVE_EVERY = 12, 4
 PHASES = ("queued", "provisioning", "model load", "training", "checkpoint upload", "finish", "hand over", "publishing")
@@ -107,6 +108,17 @@ async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(_PATIENCE_S):
         while not holds():  # noqa: ASYNC110 - other processes' doing
             await asyncio.sleep(0.05)
+
+
+def files(ground: Ground, where: str = "true") -> list[str]:
+    """Keys of the objects that the training service knows."""
+    with psycopg.connect(ground.environment["AIFT_DATABASE_URL"]) as connection:
+        return [row[0] for row in connection.execute(f"SELECT key FROM training.files WHERE {where}")]
+
+
+def passing_files(ground: Ground) -> list[str]:
+    """Those that are collected some time after their attempt: all but checkpoints."""
+    return files(ground, "role <> 'CHECKPOINT'")
 
 
 async def _within(work: Awaitable[None]) -> None:

@@ -176,6 +176,7 @@ async def test_a_disk_on_which_not_even_an_event_fits(system: System, api: Api, 
 async def test_a_store_that_is_full_takes_no_checkpoint_and_training_goes_on(
     system: System, api: Api, disks: Disks
 ) -> None:
+    await story.until(lambda: not story.passing_files(system.ground))
     with filled(disks.store, but_bytes=_MIB):
         name = await create(api, {"steps": 6, "save_every": 4, "weights": 2.5 * _MIB})
         events = await all_events(api, name)
@@ -192,6 +193,8 @@ async def test_a_store_that_is_full_takes_no_result(
     system: System, api: Api, disks: Disks, full: Callable[[Path], AbstractContextManager[None]]
 ) -> None:
     """Neither where the agent finds no room itself nor where the service answers RESOURCE_EXHAUSTED."""
+    # What is collected meanwhile would make room.
+    await story.until(lambda: not story.passing_files(system.ground))
     with full(disks.store):
         name = await create(api, {"steps": 2, "save_every": 0, "result": _MIB})
         job = await wait_for(api, name, "RUNNING")

@@ -6,7 +6,6 @@ Whatever happens, the job ends once, with one model version, nothing told twice,
 import asyncio
 import signal
 
-import psycopg
 import pytest
 import pytest_asyncio
 from aift.training.v1 import training_pb2 as pb
@@ -111,12 +110,6 @@ async def test_a_line_that_is_slow_cut_one_sided_and_dies_without_a_word(rig: Ri
 
 async def test_zz_no_object_is_unknown(rig: Rig, api: Api, postgres: Postgres) -> None:
     """Last: of all these jobs only checkpoints are kept, and the store holds nothing that the database does not name."""
-    ground = rig.system.ground
-    await story.until(lambda: not _rows(ground.environment["AIFT_DATABASE_URL"], "role <> 'CHECKPOINT'"))
+    await story.until(lambda: not story.passing_files(rig.system.ground))
     stored = {found.key async for found in rig.peers.registry.objects.list("training/")}
-    assert stored == set(_rows(ground.environment["AIFT_DATABASE_URL"], "true"))
-
-
-def _rows(url: str, where: str) -> list[str]:
-    with psycopg.connect(url) as connection:
-        return [row[0] for row in connection.execute(f"SELECT key FROM training.files WHERE {where}")]
+    assert stored == set(story.files(rig.system.ground))
