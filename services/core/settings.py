@@ -10,6 +10,8 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 from yaml import YAMLError
 
+from services.core.cache_room import Bounds
+
 ENV_PREFIX = "AIFT_"
 CONFIG_FILE_ENV = "AIFT_CONFIG_FILE"
 BAD_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
@@ -37,18 +39,6 @@ class ProcessSettings(BaseSettings):
     training_address: str = Field(default="127.0.0.1:50052", description="Where the training service listens.")
     registry_address: str = Field(default="127.0.0.1:50053", description="Where the registry service listens.")
     inference_address: str = Field(default="127.0.0.1:50054", description="Where the inference service listens.")
-    cache_max_bytes: int = Field(
-        default=0,
-        ge=0,
-        description="Most that a machine keeps of base models, adapters and data sets that were fetched, in bytes; 0: as "
-        "much as the disk holds. What nobody uses goes first, the least recently used of it before the rest.",
-    )
-    cache_free_bytes: int = Field(
-        default=10 << 30,
-        ge=0,
-        description="How much of the disk a machine leaves free when it fetches, as long as there is something to remove "
-        "that nobody uses, in bytes.",
-    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="Least level that is logged. Calls that succeed are logged at DEBUG."
     )
@@ -75,6 +65,28 @@ class ProcessSettings(BaseSettings):
         if not Path(name).is_file():
             raise FileNotFoundError(f"{CONFIG_FILE_ENV} names {name}, which is not a file")
         return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=name)
+
+
+class CacheSettings(ProcessSettings):
+    """What processes have in common that fetch base models, adapters and data sets into a cache of their machine."""
+
+    cache_max_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="Most that a machine keeps of base models, adapters and data sets that were fetched, in bytes; 0: as "
+        "much as the disk holds. What nobody uses goes first, the least recently used of it before the rest.",
+    )
+    cache_free_bytes: int = Field(
+        default=10 << 30,
+        ge=0,
+        description="How much of the disk a machine leaves free when it fetches, as long as there is something to remove "
+        "that nobody uses, in bytes.",
+    )
+
+    @property
+    def cache_bounds(self) -> Bounds:
+        """How much the machine's caches may hold."""
+        return Bounds(max_bytes=self.cache_max_bytes, free_bytes=self.cache_free_bytes)
 
 
 class Settings(ProcessSettings):

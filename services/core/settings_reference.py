@@ -17,7 +17,7 @@ from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
 import services
-from services.core.settings import CONFIG_FILE_ENV, ENV_PREFIX, ProcessSettings, Settings
+from services.core.settings import CONFIG_FILE_ENV, ENV_PREFIX, CacheSettings, ProcessSettings, Settings
 
 _HEAD = f"""# Settings
 
@@ -32,6 +32,7 @@ def classes() -> Iterator[type[BaseSettings]]:
     """The settings classes of all packages, in order of their names, the shared ones first."""
     yield ProcessSettings
     yield Settings
+    yield CacheSettings
     for module in sorted(pkgutil.iter_modules(services.__path__), key=lambda found: found.name):
         name = f"{services.__name__}.{module.name}.settings"
         if module.name != "core" and find_spec(name) is not None:

@@ -10,7 +10,7 @@ from aift.inference.v1 import inference_pb2_grpc
 from aift.registry.v1 import registry_pb2_grpc
 
 from services.core import context
-from services.core.cache_room import Bounds, CacheRoom
+from services.core.cache_room import CacheRoom
 from services.core.channels import channel
 from services.core.db import Database
 from services.core.file_cache import FileCache
@@ -40,8 +40,7 @@ async def serve(settings: InferenceSettings, stop: asyncio.Event) -> None:
     options = EngineOptions(
         module=settings.engine_module, max_rows=settings.engine_max_rows, threads=settings.engine_threads
     )
-    bounds = Bounds(max_bytes=settings.cache_max_bytes, free_bytes=settings.cache_free_bytes)
-    room = CacheRoom([settings.cache_path], bounds)
+    room = CacheRoom([settings.cache_path], settings.cache_bounds)
     pool = ModelPool(sources, FileCache(settings.cache_path), room, Gpus(settings.locks_path), options)
     wanted = WantedModels(database)
     servicer = InferenceServicer(Generator(sources, pool, settings.max_requests), sources, pool, wanted)

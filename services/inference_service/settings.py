@@ -7,10 +7,10 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from services.core.settings import Settings
+from services.core.settings import CacheSettings, Settings
 
 
-class InferenceSettings(Settings):
+class InferenceSettings(Settings, CacheSettings):
     """Settings of the inference service."""
 
     SERVICE: ClassVar[str] = "inference"

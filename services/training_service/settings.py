@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from services.core.settings import ProcessSettings, Settings
+from services.core.settings import CacheSettings, Settings
 
 
 class TrainingSettings(Settings):
@@ -71,7 +71,7 @@ class TrainingSettings(Settings):
         return self.attempt_key_file or self.state_dir / "keys" / "attempt.pem"
 
 
-class AgentSettings(ProcessSettings):
+class AgentSettings(CacheSettings):
     """What agents are told; their workers pass it on to them."""
 
     trainer_module: str = Field(

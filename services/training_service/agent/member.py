@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 from aift.training.v1 import training_pb2 as pb
 from aift.training.v1 import worker_pb2
@@ -15,6 +16,7 @@ from services.training_service.agent.orders import Orders
 from services.training_service.agent.preparation import Preparation
 from services.training_service.agent.ranks import Ranks
 from services.training_service.agent.report import shown
+from services.training_service.agent.tail import Tail
 from services.training_service.domain import Outcome, Progress
 from services.training_service.settings import NodeSettings
 from services.training_service.trainer import events
@@ -38,6 +40,7 @@ class Member:
         self._link = Link(settings.training_address, given.assignment)
         self._orders = Orders()
         self._ran = False
+        self._failures: list[events.Failed] = []
         self._lines: list[str] = []
 
     async def run(self, stop: asyncio.Event) -> int:
@@ -71,15 +74,17 @@ class Member:
 
     async def _train(self, ranks: Ranks, _: LocalInputs) -> Ending:
         self._ran = True
+        said = [Tail(self._handover.output / events.file_name(rank)) for rank in ranks.logs]
         obeying = asyncio.create_task(self._obey(ranks))
-        listening = asyncio.create_task(self._end_failed(ranks))
+        listening = asyncio.create_task(self._end_failed(ranks, said))
         try:
             statuses = await ranks.wait()
         finally:
             obeying.cancel()
             listening.cancel()
             await ranks.end()
-        failures = self._failures(ranks)
+        self._listen(said)
+        failures = self._failures
         for failed in failures:
             self._lines += ending.lines_of(failed)
         self._lines += ranks.last_words(statuses)
@@ -98,16 +103,17 @@ class Member:
         log.warning("the trainer did not stop within %.0f s and is killed", self._settings.stop_seconds)
         ranks.kill()
 
-    async def _end_failed(self, ranks: Ranks) -> None:
+    async def _end_failed(self, ranks: Ranks, said: Sequence[Tail]) -> None:
         """Ends the ranks once one has told what failed, since a process may take seconds to go."""
-        while not self._failures(ranks):  # noqa: ASYNC110 - other processes write them
+        while not self._failures:
             await asyncio.sleep(_LISTEN_EVERY_S)
+            self._listen(said)
         ranks.kill()
 
-    def _failures(self, ranks: Ranks) -> list[events.Failed]:
-        files = [self._handover.output / events.file_name(rank) for rank in ranks.logs]
-        said = [line.event for file in files for line in events.read(file)]
-        return [event for event in said if isinstance(event, events.Failed)]
+    def _listen(self, said: Sequence[Tail]) -> None:
+        """Takes in what failed since the last call."""
+        told = [events.decode(line).event for file in said for line in file.lines()]
+        self._failures += [event for event in told if isinstance(event, events.Failed)]
 
     async def _tell(self, end: Ending) -> None:
         """Ends the attempt unless the first agent does."""

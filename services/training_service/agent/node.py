@@ -21,11 +21,6 @@ class Node:
     """Its port there; 0: a free one, which ranks of other nodes cannot know."""
 
     @property
-    def alone(self) -> bool:
-        """Whether there is no other node."""
-        return self.count == 1
-
-    @property
     def ranks(self) -> range:
         """The numbers of this node's ranks."""
         first = self.number * self.processes

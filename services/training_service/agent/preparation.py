@@ -6,7 +6,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from services.core import devices
-from services.core.cache_room import Bounds
 from services.core.disk import is_full
 from services.core.file_cache import DigestMismatch
 from services.training_service.agent import ending, job_file
@@ -40,8 +39,9 @@ class Preparation:
         self._link = link
         self._orders = orders
         self._told = told
-        bounds = Bounds(max_bytes=settings.cache_max_bytes, free_bytes=settings.cache_free_bytes)
-        self._fetcher = Fetcher(link, settings.cache_path, given.directory / "inputs", bounds, self._tell_fetching)
+        self._fetcher = Fetcher(
+            link, settings.cache_path, given.directory / "inputs", settings.cache_bounds, self._tell_fetching
+        )
 
     async def run(self, train: Train) -> Ending:
         """Prepares, and trains while it holds the devices. What cannot be prepared is an ending too.

@@ -160,8 +160,7 @@ def _train(parts: Parts, loop: Loop, steering: Steering) -> events.Finished:
     if parts.job.hyperparameters.prefers:
         loop.once_laid_out = lambda: _count_reference(parts, loop)
     loop.before_first_step = lambda: _begin(parts, loop)
-    if loop.place.step < total:
-        loop.train()
+    loop.train()  # no checkpoint is made of the last step, so there is always one to go
     if steering.command is not Command.GO_ON:
         outcome = _OUTCOMES[steering.command]
         return events.Finished(outcome=outcome, step=loop.place.step, total_steps=total, metrics=_result(loop))
