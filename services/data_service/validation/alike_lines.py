@@ -60,7 +60,7 @@ class AlikeReader:
         marks = mark_strings(block)
         if marks is None or not block:
             return None
-        kinds = _Kinds(block, marks)
+        kinds = _Kinds(marks)
         json: list[bytes] = [b""] * len(kinds.left)
         lengths = np.zeros(len(json), np.int64)
         said: list[tuple[Numbers, Spans]] = []
@@ -69,10 +69,11 @@ class AlikeReader:
             if skeleton is None:
                 return None
             rows, opened = kinds.take(skeleton)
-            spans = self._said(Spans(marks, marks.quotes[opened] + 1, marks.quotes[opened + 1]), skeleton)
+            texts = Spans(marks, marks.quotes[opened] + 1, marks.quotes[opened + 1])
+            spans = self._said(texts, skeleton)
             if spans is None:
                 return None
-            written = skeleton.write(_slices(block, marks.quote_bytes[opened] + 1, marks.quote_bytes[opened + 1]))
+            written = skeleton.write(_slices(block, texts.starts, texts.ends))
             if len(rows) == len(json):
                 json = written
             else:
@@ -80,7 +81,7 @@ class AlikeReader:
                     json[row] = line
             lengths[rows] = spans.characters() + skeleton.joining
             said.append((rows, spans))
-        return AlikeLines(json, marks.line_bytes[:-1], int(np.diff(marks.line_bytes).max()) - 1, lengths, said)
+        return AlikeLines(json, marks.line_starts[:-1], int(np.diff(marks.line_starts).max()) - 1, lengths, said)
 
     def _said(self, texts: Spans, skeleton: Skeleton) -> Spans | None:
         """The texts of the examples; None where one of them may be wrong."""
@@ -95,12 +96,12 @@ class AlikeReader:
 class _Kinds:
     """The lines that belong to no kind yet."""
 
-    def __init__(self, block: bytes, marks: StringMarks) -> None:
-        self._block = block
-        self._values = np.frombuffer(block, np.uint8)
-        self._starts = marks.line_bytes[:-1]
-        self._ends = marks.line_bytes[1:] - 1
-        self._quotes = marks.quote_bytes
+    def __init__(self, marks: StringMarks) -> None:
+        self._block = marks.block
+        self._values = marks.values
+        self._starts = marks.line_starts[:-1]
+        self._ends = marks.line_starts[1:] - 1
+        self._quotes = marks.quotes
         self._first_quotes = np.searchsorted(self._quotes, self._starts)
         self._counts = np.diff(self._first_quotes, append=len(self._quotes))
         self.left = np.arange(len(self._starts))

@@ -15,14 +15,17 @@ from services.data_service.validation.quick_rows import Contents
 from services.data_service.validation.string_marks import BACKSLASH, StringMarks, escaped
 from services.text.markers import Markers
 
-_BLANK_UP_TO = 0x3001
-_OPENS_BLANK = np.array([chr(point).isspace() or point == BACKSLASH for point in range(_BLANK_UP_TO + 1)])
-"""Whether a text that begins with this character may be nothing but white space; as the last one, so are others."""
+_OPENS_BLANK = np.isin(
+    np.arange(256), [BACKSLASH, *{chr(point).encode()[0] for point in range(0x3000) if chr(point).isspace()}]
+)
+"""Whether a text whose first byte is this may be nothing but white space."""
+_WIDE_SPACE = "\u3000".encode()
+"""Begins like most of Japanese."""
 
 
 @dataclass(frozen=True)
 class Spans:
-    """[rows, texts], where the texts of rows begin and end, in characters of their block."""
+    """[rows, texts], where the texts of rows begin and end in their block."""
 
     marks: StringMarks
     starts: Numbers
@@ -35,14 +38,16 @@ class Spans:
     def characters(self) -> Numbers:
         """[rows], how long the texts are together; an escape is one character."""
         escapes = np.searchsorted(self.marks.escapes, self.ends) - np.searchsorted(self.marks.escapes, self.starts)
-        sums: Numbers = (self.ends - self.starts - escapes).sum(axis=1)
+        within = self.marks.continuations.between(self.starts, self.ends)
+        sums: Numbers = (self.ends - self.starts - escapes - within).sum(axis=1)
         return sums
 
     def any_blank(self) -> bool:
         """Whether any text is empty or nothing but white space."""
         if not (self.starts < self.ends).all():
             return True
-        doubtful = np.take(_OPENS_BLANK, self.marks.codes[self.starts], mode="clip")
+        values = self.marks.values
+        doubtful = _OPENS_BLANK[values[self.starts]] | self._begins(_WIDE_SPACE)
         places = zip(self.starts[doubtful].tolist(), self.ends[doubtful].tolist(), strict=True)
         return any(self._text(start, end).isspace() for start, end in places)
 
@@ -57,19 +62,31 @@ class Spans:
         places = zip(self.starts[rows].tolist(), self.ends[rows].tolist(), strict=True)
         return [tuple(map(self._text, starts, ends)) for starts, ends in places]
 
+    def _begins(self, text: bytes) -> npt.NDArray[np.bool_]:
+        """[rows, texts], which begin with some bytes."""
+        begins = np.ones(self.starts.shape, np.bool_)
+        for place, byte in enumerate(text):
+            begins &= self.marks.values[self.starts + place] == byte  # a quote and a brace follow each text
+        return begins
+
     def _text(self, start: int, end: int) -> str:
-        text = self.marks.text[start:end]
-        return text if "\\" not in text else str(orjson.loads(f'"{text}"'))
+        text = self.marks.block[start:end]
+        return text.decode() if b"\\" not in text else str(orjson.loads(b'"%b"' % text))
 
 
 def split_at_markers(texts: Spans, markers: Markers) -> Spans | None:
     """Prompts and completions of rows of one text each; None where a text lacks the markers."""
-    opening, middle = _written(markers.prompt), _written(markers.completion)
-    codes = texts.marks.codes
+    opening, middle = (orjson.dumps(text)[1:-1] for text in (markers.prompt, markers.completion))
     starts, ends = texts.starts[:, 0] + len(opening), texts.ends[:, 0]
-    if not len(middle) or (starts + len(middle) > ends).any():
+    if not middle or (starts + len(middle) > ends).any():
         return None
-    if len(opening) and not (sliding_window_view(codes, len(opening))[texts.starts[:, 0]] == opening).all():
+    if (
+        opening
+        and not (
+            sliding_window_view(texts.marks.values, len(opening))[texts.starts[:, 0]]
+            == np.frombuffer(opening, np.uint8)
+        ).all()
+    ):
         return None
     places = _places(texts.marks, middle)
     following = np.searchsorted(places, starts)
@@ -81,15 +98,10 @@ def split_at_markers(texts: Spans, markers: Markers) -> Spans | None:
     return Spans(texts.marks, np.column_stack((starts, at + len(middle))), np.column_stack((at, ends)))
 
 
-def _written(text: str) -> npt.NDArray[np.uint32]:
-    """The code points of a text in JSON."""
-    return np.frombuffer(orjson.dumps(text).decode()[1:-1].encode("utf-32-le"), "<u4")
-
-
-def _places(marks: StringMarks, wanted: npt.NDArray[np.uint32]) -> Numbers:
-    """Where some characters follow each other, as characters of the text and not as half of an escape."""
-    codes = marks.codes
-    places = np.flatnonzero(codes[: len(codes) - len(wanted) + 1] == wanted[0])
-    for number, code in enumerate(wanted[1:].tolist(), 1):
-        places = places[codes[places + number] == code]
+def _places(marks: StringMarks, wanted: bytes) -> Numbers:
+    """Where some bytes follow each other, as characters of the text and not as half of an escape."""
+    values = marks.values
+    places = np.flatnonzero(values[: len(values) - len(wanted) + 1] == wanted[0])
+    for number, byte in enumerate(wanted[1:], 1):
+        places = places[values[places + number] == byte]
     return places[~escaped(places, marks.escapes)]

@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from services.data_service.validation.blocks import Numbers
-from services.data_service.validation.scripts import code_points
+from services.data_service.validation.utf8 import PICKY, Continuations, take_second
 
-CodePoints: TypeAlias = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
 BACKSLASH = ord("\\")
-_QUOTE, _LINE_FEED, _RETURN, _SPACE, _DELETE, _REPLACEMENT = map(ord, '"\n\r \x7f\ufffd')
-_C1 = 0xA0 - _DELETE  # controls from U+007F to U+009F
-_ESCAPED = np.isin(np.arange(128), list(b'"\\nrt'))
+_QUOTE, _LINE_FEED, _RETURN, _DELETE = map(ord, '"\n\r\x7f')
+_C1 = 0xC2
+"""Begins the controls from U+0080 to U+009F, and other characters."""
+_REPLACEMENT = "\ufffd".encode()
+_ESCAPED = np.isin(np.arange(256), list(b'"\\nrt'))
 """What follows the backslash in escapes that the canonical form has too."""
+_NOTABLE = bytes(
+    byte in (_QUOTE, BACKSLASH, _DELETE, _C1, _REPLACEMENT[0]) or byte < ord(" ") or byte in PICKY
+    for byte in range(256)
+)
+"""For every byte whether it is worth a look."""
 
 
 class StringMarks(NamedTuple):
-    """Places in a block of lines, in bytes and in characters."""
+    """Places in a block of lines."""
 
-    text: str
-    codes: CodePoints
-    """Its code points."""
-    line_bytes: Numbers
+    block: bytes
+    values: npt.NDArray[np.uint8]
+    """Its bytes."""
+    line_starts: Numbers
     """[lines + 1], where each line begins; the last is where one more would."""
-    quote_bytes: Numbers
-    """[quotes], where there are quotes that begin or end a string."""
     quotes: Numbers
-    """The same in characters."""
+    """[quotes], where there are quotes that begin or end a string."""
     escapes: Numbers
-    """[escapes], where there is a backslash that begins an escape, in characters."""
+    """[escapes], where there is a backslash that begins an escape."""
+    continuations: Continuations
 
 
 def mark_strings(block: bytes) -> StringMarks | None:
@@ -40,29 +45,24 @@ def mark_strings(block: bytes) -> StringMarks | None:
     None where that is not UTF-8, where a control character or U+FFFD is anywhere, or an escape that the canonical form
     writes otherwise: such lines need another look.
     """
-    try:
-        text = block.decode()
-    except UnicodeDecodeError:
+    values = np.frombuffer(block, np.uint8)
+    continuations = Continuations(values)
+    notable = np.flatnonzero(np.frombuffer(block.translate(_NOTABLE), np.bool_))
+    found = values[notable]
+    feeds, quotes, backslashes = (notable[found == byte] for byte in (_LINE_FEED, _QUOTE, BACKSLASH))
+    rest = notable[(found != _LINE_FEED) & (found != _QUOTE) & (found != BACKSLASH)]
+    if not continuations.well_placed() or not _are_harmless(values, rest):
         return None
-    codes = code_points(text)
-    feeds = np.flatnonzero(codes == _LINE_FEED)
-    returns = np.count_nonzero(codes[feeds[feeds > 0] - 1] == _RETURN)
-    if np.count_nonzero(codes < _SPACE) != len(feeds) + returns or _has_suspects(codes):
-        return None
-    escapes = _escapes(codes)
+    escapes = _escapes(values, backslashes)
     if escapes is None:
         return None
-    values = np.frombuffer(block, np.uint8)
-    quotes = np.flatnonzero(codes == _QUOTE)
-    quote_bytes = np.flatnonzero(values == _QUOTE)
-    free = ~escaped(quotes, escapes)
     return StringMarks(
-        text=text,
-        codes=codes,
-        line_bytes=_line_starts(values),
-        quote_bytes=quote_bytes[free],
-        quotes=quotes[free],
+        block=block,
+        values=values,
+        line_starts=_line_starts(len(values), feeds),
+        quotes=quotes[~escaped(quotes, escapes)],
         escapes=escapes,
+        continuations=continuations,
     )
 
 
@@ -75,25 +75,32 @@ def escaped(places: Numbers, escapes: Numbers) -> npt.NDArray[np.bool_]:
     return same
 
 
-def _has_suspects(codes: CodePoints) -> bool:
-    return bool(((codes - codes.dtype.type(_DELETE)) < _C1).any() or (codes == _REPLACEMENT).any())
+def _are_harmless(values: npt.NDArray[np.uint8], places: Numbers) -> bool:
+    """Whether notable bytes begin characters that there are, neither controls nor U+FFFD, or are a CR before LF."""
+    first, second, third = (values[(places + ahead).clip(max=len(values) - 1)] for ahead in range(3))
+    line_ends = (first == _RETURN) & (second == _LINE_FEED) & (places + 1 < len(values))
+    if (((first < ord(" ")) & ~line_ends) | (first == _DELETE) | ((first == _C1) & (second < 0xA0))).any():
+        return False
+    lead = first >= 0x80
+    return (
+        take_second(first[lead], second[lead])
+        and not ((first == _REPLACEMENT[0]) & (second == _REPLACEMENT[1]) & (third == _REPLACEMENT[2])).any()
+    )
 
 
-def _escapes(codes: CodePoints) -> Numbers | None:
+def _escapes(values: npt.NDArray[np.uint8], backslashes: Numbers) -> Numbers | None:
     """Where an escape begins: every other one of backslashes in a row; None where one is not of those we know."""
-    found = np.flatnonzero(codes == BACKSLASH)
-    if not len(found):
-        return found
-    numbers = np.arange(len(found))
-    opens = np.diff(found, prepend=-2) != 1
-    escapes = found[(numbers - np.maximum.accumulate(np.where(opens, numbers, 0))) % 2 == 0]
-    if escapes[-1] + 1 == len(codes):
+    if not len(backslashes):
+        return backslashes
+    numbers = np.arange(len(backslashes))
+    opens = np.diff(backslashes, prepend=-2) != 1
+    escapes = backslashes[(numbers - np.maximum.accumulate(np.where(opens, numbers, 0))) % 2 == 0]
+    if escapes[-1] + 1 == len(values):
         return None
-    following = codes[escapes + 1]
-    return escapes if (following < len(_ESCAPED)).all() and _ESCAPED[following].all() else None
+    return escapes if _ESCAPED[values[escapes + 1]].all() else None
 
 
-def _line_starts(values: npt.NDArray[np.uint8]) -> Numbers:
+def _line_starts(size: int, feeds: Numbers) -> Numbers:
     """Where lines begin, and where one more would if the last of them ended with a line feed."""
-    starts = np.concatenate(([0], np.flatnonzero(values == _LINE_FEED) + 1)).astype(np.int64)
-    return starts if starts[-1] == len(values) else np.append(starts, len(values) + 1)
+    starts = np.concatenate(([0], feeds + 1)).astype(np.int64)
+    return starts if starts[-1] == size else np.append(starts, size + 1)

@@ -1,0 +1,61 @@
+"""UTF-8 looked at as bytes, many at once, without making text of it: whether it is, and how many characters it has."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from services.data_service.validation.blocks import Numbers
+
+_TWO, _THREE, _FOUR = 0xC0, 0xE0, 0xF0
+"""The least bytes that begin characters of so many."""
+_SECOND = np.tile(np.array([0x80, 0xC0], np.uint8), (256, 1))
+"""[first byte, 2]: from where to where the second byte may be, of those first bytes that do not take every one."""
+for _first, _from, _to in (
+    (0xC0, 0, 0),  # these would be longer than need be
+    (0xC1, 0, 0),
+    (0xE0, 0xA0, 0xC0),
+    (0xF0, 0x90, 0xC0),
+    (0xED, 0x80, 0xA0),  # surrogates are no characters
+    (0xF4, 0x80, 0x90),  # the last is U+10FFFF
+    *((first, 0, 0) for first in range(0xF5, 0x100)),
+):
+    _SECOND[_first] = _from, _to
+PICKY = bytes(sorted({0xC0, 0xC1, 0xE0, 0xED, 0xF0, 0xF4, *range(0xF5, 0x100)}))
+"""First bytes that do not take every second one."""
+
+
+class Continuations:
+    """Which bytes go on with a character that began before."""
+
+    def __init__(self, values: npt.NDArray[np.uint8]) -> None:
+        self._values = values
+        self._marks = values.view(np.int8) < -0x40
+        words = np.packbits(self._marks, bitorder="little")
+        self._words = np.pad(words, (0, -len(words) % 8 + 8)).view("<u8")
+        counts = np.bitwise_count(self._words)
+        self._before = np.cumsum(counts, dtype=np.int64) - counts
+
+    def well_placed(self) -> bool:
+        """Whether every character has as many bytes as its first one says; which those may be is not looked at."""
+        wanted = np.zeros(len(self._values) + 3, np.bool_)
+        for distance, least in enumerate((_TWO, _THREE, _FOUR), 1):
+            wanted[distance : distance + len(self._values)] |= self._values >= least
+        return not wanted[len(self._values) :].any() and bool((wanted[: len(self._values)] == self._marks).all())
+
+    def between(self, starts: Numbers, ends: Numbers) -> Numbers:
+        """How many there are from places to others."""
+        counts: Numbers = self._up_to(ends) - self._up_to(starts)
+        return counts
+
+    def _up_to(self, places: Numbers) -> Numbers:
+        words, bits = places >> 6, (places & 63).astype(np.uint64)
+        part = self._words[words] & ((np.uint64(1) << bits) - np.uint64(1))
+        counts: Numbers = self._before[words] + np.bitwise_count(part)
+        return counts
+
+
+def take_second(firsts: npt.NDArray[np.uint8], seconds: npt.NDArray[np.uint8]) -> bool:
+    """Whether first bytes of characters may be followed by these; others than PICKY take every one that goes on."""
+    bounds = _SECOND[firsts]
+    return bool(((bounds[:, 0] <= seconds) & (seconds < bounds[:, 1])).all())
