@@ -16,9 +16,6 @@ MAX_CHUNK_BYTES = 1 << 20
 MAX_LINE_BYTES = 1 << 20
 """The longest line of a data set: two of its kind fit into one message."""
 
-INDEX_STRIDE = 128
-"""The row index holds the places of every 128 rows."""
-
 ORIGINAL_FOLDER = "original"
 ROWS_PATH = "rows.parquet"
 SET_ASIDE_PATH = "set-aside.jsonl"

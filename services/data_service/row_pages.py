@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from services.core.errors import ContentMissing
 from services.core.objects import ObjectStore
-from services.data_service.domain import INDEX_PATH, INDEX_STRIDE, ROWS_PATH, RowForm, Template, TrainOn, Version
-from services.data_service.parquet_pages import PLACE_BYTES, Place, unpack_page, unpack_places
+from services.data_service.domain import INDEX_PATH, ROWS_PATH, RowForm, Template, TrainOn, Version, VersionFile
+from services.data_service.parquet_pages import Place, Stretch, chapters_of, contents_of, places_of, unpack_page
 from services.text.markers import Markers
 from services.text.rows import Form, Preference, parse
 
@@ -42,30 +42,36 @@ class RowPages:
         limit = min(limit, version.statistics.rows - offset)
         if limit <= 0:
             return []
-        first, last = offset // INDEX_STRIDE, (offset + limit - 1) // INDEX_STRIDE
-        index = await self._read(version, INDEX_PATH, first * PLACE_BYTES, (last - first + 1) * PLACE_BYTES)
-        pages = await asyncio.gather(*(self._page(version, place) for place in unpack_places(index)))
-        return await asyncio.to_thread(_views, version.template, pages, offset, limit)
+        index, rows = _file(version, INDEX_PATH), _file(version, ROWS_PATH)
+        last = offset + limit - 1
+        contents = await self._read(index, contents_of(index.size_bytes))
+        places = places_of(await self._read(index, chapters_of(index.size_bytes, contents, offset, last)), offset, last)
+        pages = await asyncio.gather(*(self._page(rows, place) for place in places))
+        return await asyncio.to_thread(_views, version.template, pages, offset, offset - places[0].first_row, limit)
 
-    async def _page(self, version: Version, place: Place) -> tuple[bytes, bytes]:
-        json = self._read(version, ROWS_PATH, place.json_offset, place.json_bytes)
-        return await json, await self._read(version, ROWS_PATH, place.line_offset, place.line_bytes)
+    async def _page(self, rows: VersionFile, place: Place) -> tuple[bytes, bytes]:
+        json = self._read(rows, Stretch(place.json_offset, place.json_bytes))
+        return await json, await self._read(rows, Stretch(place.line_offset, place.line_bytes))
 
-    async def _read(self, version: Version, path: str, offset: int, length: int) -> bytes:
-        file = version.file(path)
-        if file is None:
-            raise ContentMissing(f"{version.name}: {path}")
-        return b"".join([piece async for piece in self._objects.open(file.key, offset, length)])
+    async def _read(self, file: VersionFile, stretch: Stretch) -> bytes:
+        return b"".join([piece async for piece in self._objects.open(file.key, *stretch)])
 
 
-def _views(template: Template, pages: list[tuple[bytes, bytes]], offset: int, limit: int) -> list[RowView]:
+def _file(version: Version, path: str) -> VersionFile:
+    file = version.file(path)
+    if file is None:
+        raise ContentMissing(f"{version.name}: {path}")
+    return file
+
+
+def _views(template: Template, pages: list[tuple[bytes, bytes]], offset: int, skip: int, limit: int) -> list[RowView]:
     form = Form[template.form.name]
     whole = template.form is RowForm.TEXT and template.train_on is TrainOn.ALL
     marked = bool(template.prompt_marker) and not whole
     markers = Markers(template.prompt_marker, template.completion_marker) if marked else None
     views: list[RowView] = []
     size = 0
-    for line, data in _rows(pages, offset % INDEX_STRIDE):
+    for line, data in _rows(pages, skip):
         size += 2 * len(data)  # once as JSON, once as prompt and completion
         if len(views) == limit or (views and size > MAX_PAGE_BYTES):
             break

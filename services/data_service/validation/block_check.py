@@ -12,6 +12,7 @@ import orjson
 
 from services.data_service.validation.alike_lines import AlikeLines, AlikeReader
 from services.data_service.validation.blocks import Aside, Block, Lines, Numbers, Rows, Span
+from services.data_service.validation.canonical import PackedRows, Packer
 from services.data_service.validation.characters import is_clean
 from services.data_service.validation.findings import Findings
 from services.data_service.validation.quick_rows import Contents, QuickRows
@@ -35,7 +36,7 @@ class Checked:
     count: FormCount
     findings: Findings
     measures: Measures
-    rows: Rows
+    rows: Rows | PackedRows
     """Those without an error."""
     offsets: Numbers
     """Of those, in the file."""
@@ -48,10 +49,14 @@ class Checked:
 
 
 class BlockCheck:
-    """Checks blocks under the rules of their file. With `quick` off every row gets the long look."""
+    """Checks blocks under the rules of their file, and packs their rows where there is a packer.
 
-    def __init__(self, rules: Rules, *, quick: bool = True) -> None:
+    With `quick` off every row gets the long look.
+    """
+
+    def __init__(self, rules: Rules, *, quick: bool = True, packer: Packer | None = None) -> None:
         self._rules = rules
+        self._packer = packer
         self._quick = QuickRows(rules) if quick else None
         self._alike = AlikeReader(rules) if quick else None
 
@@ -60,9 +65,9 @@ class BlockCheck:
         if isinstance(block, Span) and (checked := self._alike_lines(block)) is not None:
             return checked
         lines = block.load(self._rules.max_line_bytes)
-        work = _Work(self._rules, lines)
+        work = _Work(self._rules, lines, self._packer)
         if not self._pass(lines.texts, work):
-            work = _Work(self._rules, lines)
+            work = _Work(self._rules, lines, self._packer)
             contents, rows = self._glance(lines.texts)
             work.sort_out(_without_suspects(contents), rows)
         return work.result(block.end)
@@ -72,7 +77,8 @@ class BlockCheck:
         lines = self._alike.read(span.read()) if self._alike else None
         if lines is None or lines.longest > self._rules.max_line_bytes:
             return None
-        work = _Work(self._rules, span.lines([], span.start + lines.starts, self._rules.max_line_bytes))
+        at = span.lines([], span.start + lines.starts, self._rules.max_line_bytes)
+        work = _Work(self._rules, at, self._packer)
         work.accept_alike(lines)
         return work.result(span.end)
 
@@ -105,9 +111,10 @@ class BlockCheck:
 class _Work:
     """The rows of one block on their way."""
 
-    def __init__(self, rules: Rules, lines: Lines) -> None:
+    def __init__(self, rules: Rules, lines: Lines, packer: Packer | None) -> None:
         self._rules = rules
         self._lines = lines
+        self._packer = packer
         self._findings = Findings()
         self._count = FormCount()
         self._aside: list[Aside] = []
@@ -158,7 +165,7 @@ class _Work:
         prefixes = _split(lengths.astype("<u4").tobytes(), _PREFIX_BYTES)
         data = b"".join(chain.from_iterable(zip(prefixes, self._written, strict=True)))
         ends = np.cumsum(lengths + _PREFIX_BYTES, dtype=np.int32)
-        numbers, digests = self._lines.numbers[indexes], b"".join(self._digests)
+        rows = Rows(self._lines.numbers[indexes], b"".join(self._digests), ends, data)
         taken = self._records.taken
         self._count.rows = self._seen
         self._findings.row.clear()
@@ -166,8 +173,8 @@ class _Work:
             seen=self._seen,
             count=self._count,
             findings=self._findings,
-            measures=measure(self._texts, numbers, digests),
-            rows=Rows(numbers, digests, ends, data),
+            measures=measure(self._texts, rows.lines, rows.digests),
+            rows=self._packer.pack(rows) if self._packer else rows,
             offsets=self._lines.offsets[indexes],
             end=max(end, taken[-1].end) if taken else end,
             next_line=taken[-1].number + 1 if taken else 0,

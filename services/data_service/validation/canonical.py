@@ -2,26 +2,57 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
-from services.data_service.domain import INDEX_PATH, INDEX_STRIDE, ROWS_PATH
-from services.data_service.parquet_pages import Place
-from services.data_service.validation.blocks import Rows
-from services.data_service.validation.parquet_file import Column, Kind, ParquetFile
+from services.data_service.domain import INDEX_PATH, ROWS_PATH
+from services.data_service.parquet_pages import IndexWriter, Place
+from services.data_service.validation.blocks import Numbers, Rows
+from services.data_service.validation.parquet_file import Column, Kind, Page, PageWriter, ParquetFile
 
+PAGE_ROWS = 256
+_PAGE_BYTES = 256 << 10
+"""A page has no more than so many rows and, if it has more than one, bytes: less is read of it than is needed."""
 _GROUP_BYTES = 1 << 20
-"""A row group is at least this long, but for the last one."""
-_COLUMNS = (
-    Column("index", Kind.INT64),
-    Column("line", Kind.INT64),
-    Column("digest", Kind.FIXED_LEN_BYTE_ARRAY, width=32, compressed=False),
-    Column("json", Kind.BYTE_ARRAY, text=True),
-)
+"""Rows that come in smaller numbers are put together to row groups of this length."""
+_INDEX = Column("index", Kind.INT64)
+_LINE = Column("line", Kind.INT64)
+_DIGEST = Column("digest", Kind.FIXED_LEN_BYTE_ARRAY, width=32, compressed=False)
+_JSON = Column("json", Kind.BYTE_ARRAY, text=True)
+
+
+class PackedRows(NamedTuple):
+    """Rows that follow each other in a version, ready to be written as a row group."""
+
+    lines: Numbers
+    digests: bytes
+    line_pages: list[Page]
+    json_pages: list[Page]
+
+
+class Packer:
+    """Makes pages of rows, which is most of the work; several processes can share it."""
+
+    def __init__(self) -> None:
+        self._pages = PageWriter()
+
+    def pack(self, rows: Rows) -> PackedRows:
+        """A row group."""
+        lines, data = memoryview(rows.lines.astype("<i8").tobytes()), memoryview(rows.data)
+        line_pages, json_pages = [], []
+        row, at = 0, 0
+        for last in _page_ends(rows.ends.tolist()):
+            end = int(rows.ends[last - 1])
+            line_pages.append(self._pages.page(_LINE, lines[8 * row : 8 * last], last - row))
+            json_pages.append(self._pages.page(_JSON, data[at:end], last - row))
+            row, at = last, end
+        return PackedRows(rows.lines, rows.digests, line_pages, json_pages)
 
 
 class CanonicalWriter:
@@ -29,22 +60,32 @@ class CanonicalWriter:
 
     def __init__(self, folder: Path) -> None:
         self._table = _Table(folder)
+        self._packer = Packer()
         self._thread = ThreadPoolExecutor(1)
         self._busy: Future[None] | None = None
         self._waiting: list[Rows] = []
 
-    def write(self, rows: Rows) -> None:
+    def write(self, rows: Rows | PackedRows) -> None:
         """Appends rows. Many at a time are written while the next are brought; few wait for more."""
-        if len(rows.lines):
-            self._waiting.append(rows)
+        if not len(rows.lines):
+            return
+        if isinstance(rows, PackedRows):
+            self._begin()
+            self._settle()
+            self._table.write(rows)
+            return
+        self._waiting.append(rows)
         if sum(len(waiting.data) for waiting in self._waiting) >= _GROUP_BYTES:
             self._begin()
 
     def _begin(self) -> None:
         self._settle()
         if self._waiting:
-            self._busy = self._thread.submit(self._table.write, _joined(self._waiting))
+            self._busy = self._thread.submit(self._pack, self._waiting)
             self._waiting = []
+
+    def _pack(self, rows: list[Rows]) -> None:
+        self._table.write(self._packer.pack(_joined(rows)))
 
     def _settle(self) -> None:
         if self._busy is not None:
@@ -69,61 +110,42 @@ class _Table:
     """rows.parquet, and rows.index beside it."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = ParquetFile(folder / ROWS_PATH, _COLUMNS)
-        self._index = (folder / INDEX_PATH).open("wb")
+        self._file = ParquetFile(folder / ROWS_PATH, (_INDEX, _LINE, _DIGEST, _JSON))
+        self._index = IndexWriter(folder / INDEX_PATH)
+        self._pages = PageWriter()
         self._rows = 0
-        self._rest = _NOTHING
 
-    def write(self, rows: Rows) -> None:
-        """A row group of whole pages; the rest waits for more."""
-        rows = _joined([self._rest, rows]) if len(self._rest.lines) else rows
-        whole = len(rows.lines) // INDEX_STRIDE * INDEX_STRIDE
-        self._rest = _slice(rows, whole, len(rows.lines))
-        if whole:
-            self._group(_slice(rows, 0, whole))
-
-    def close(self) -> None:
-        """The rest of the rows, and what tells of them all."""
-        with self._index:
-            try:
-                if len(self._rest.lines):
-                    self._group(self._rest)
-            finally:
-                self._file.close()
-
-    def _group(self, rows: Rows) -> None:
+    def write(self, rows: PackedRows) -> None:
+        """A row group."""
         count = len(rows.lines)
-        index = np.arange(self._rows, self._rows + count, dtype="<i8")
-        ends = [*range(INDEX_STRIDE, count, INDEX_STRIDE), count]
-        places = rows.ends[np.array(ends) - 1].tolist()
-        pages = np.diff(ends, prepend=0).tolist()
-        whole = [count]  # nobody looks for a page of these
+        index = np.arange(self._rows, self._rows + count, dtype="<i8").tobytes()
         _, line, _, json = self._file.write(
             [
-                ([index.tobytes()], whole),
-                (_pages(rows.lines.astype("<i8").tobytes(), [8 * end for end in ends]), pages),
-                ([rows.digests], whole),
-                (_pages(rows.data, places), pages),
+                [self._pages.page(_INDEX, index, count)],
+                rows.line_pages,
+                [self._pages.page(_DIGEST, rows.digests, count)],
+                rows.json_pages,
             ]
         )
-        self._index.writelines(Place(*a, *b).pack() for a, b in zip(json, line, strict=True))
-        self._rows += count
+        for page, json_place, line_place in zip(rows.json_pages, json, line, strict=True):
+            self._index.append(Place(self._rows, *json_place, *line_place))
+            self._rows += page.rows
+
+    def close(self) -> None:
+        """What tells of all rows."""
+        try:
+            self._index.close()
+        finally:
+            self._file.close()
 
 
-def _pages(data: bytes | memoryview, ends: list[int]) -> list[memoryview]:
-    view = memoryview(data)
-    return [view[start:end] for start, end in zip([0, *ends], ends, strict=False)]
-
-
-_NOTHING = Rows(np.zeros(0, np.int64), b"", np.zeros(0, np.int32), b"")
-
-
-def _slice(rows: Rows, first: int, last: int) -> Rows:
-    start = int(rows.ends[first - 1]) if first else 0
-    end = int(rows.ends[last - 1]) if last else 0
-    digests = rows.digests[32 * first : 32 * last]
-    data = memoryview(rows.data)[start:end]
-    return Rows(rows.lines[first:last], digests, rows.ends[first:last] - np.int32(start), data)
+def _page_ends(ends: list[int]) -> Iterator[int]:
+    """Behind which rows pages end, by where each row ends."""
+    row = 0
+    while row < len(ends):
+        fit = bisect_right(ends, (ends[row - 1] if row else 0) + _PAGE_BYTES)
+        row = max(row + 1, min(row + PAGE_ROWS, fit))
+        yield row
 
 
 def _joined(parts: list[Rows]) -> Rows:

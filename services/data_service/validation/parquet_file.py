@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
@@ -44,21 +44,41 @@ class Column:
 
 
 class Page(NamedTuple):
-    """Where the compressed body of a page lies."""
+    """Some values of a column, ready to be written."""
+
+    rows: int
+    header: bytes
+    body: bytes | memoryview
+    plain_bytes: int
+    """Of header and body before it was compressed."""
+
+
+class PageWriter:
+    """Makes pages."""
+
+    def __init__(self) -> None:
+        self._compress = zstandard.ZstdCompressor(level=_LEVEL).compress
+
+    def page(self, column: Column, values: bytes | memoryview, rows: int) -> Page:
+        """A page of plain values."""
+        body = self._compress(values) if column.compressed else values
+        header = encode(
+            {
+                1: Int(0),  # a data page
+                2: Int(len(values)),
+                3: Int(len(body)),
+                4: Int(struct.unpack("<i", struct.pack("<I", zlib.crc32(body)))[0]),
+                5: {1: Int(rows), 2: Int(_PLAIN), 3: Int(_RLE), 4: Int(_RLE)},
+            }
+        )
+        return Page(rows, header, body, len(header) + len(values))
+
+
+class Place(NamedTuple):
+    """Where the body of a page lies."""
 
     offset: int
     size: int
-
-
-@dataclass
-class _Chunk:
-    """A column of a row group, as far as it is written."""
-
-    offset: int
-    values: int = 0
-    plain: int = 0
-    stored: int = 0
-    pages: list[Page] = field(default_factory=list)
 
 
 class ParquetFile:
@@ -69,19 +89,21 @@ class ParquetFile:
         self._file = path.open("wb")
         self._file.write(_MAGIC)
         self._at = len(_MAGIC)
-        self._compress = zstandard.ZstdCompressor(level=_LEVEL).compress
         self._groups: list[Struct] = []
         self._rows = 0
 
-    def write(self, columns: Sequence[tuple[Sequence[bytes | memoryview], Sequence[int]]]) -> list[list[Page]]:
-        """Appends a row group: of each column the plain values of its pages, and how many rows each has."""
-        chunks = [self._chunk(column, *pages) for column, pages in zip(self._columns, columns, strict=True)]
-        rows = chunks[0].values
-        described = [_chunk(column, chunk) for column, chunk in zip(self._columns, chunks, strict=True)]
-        size = sum(chunk.plain for chunk in chunks)
-        self._groups.append({1: Items(described), 2: Int(size, wide=True), 3: Int(rows, wide=True)})
+    def write(self, columns: Sequence[Sequence[Page]]) -> list[list[Place]]:
+        """Appends a row group: the pages of each column. Tells where they are."""
+        chunks = []
+        places = []
+        for column, pages in zip(self._columns, columns, strict=True):
+            chunks.append(_chunk(column, self._at, pages))
+            places.append([self._append(page) for page in pages])
+        rows = sum(page.rows for page in columns[0])
+        size = sum(page.plain_bytes for pages in columns for page in pages)
+        self._groups.append({1: Items(chunks), 2: Int(size, wide=True), 3: Int(rows, wide=True)})
         self._rows += rows
-        return [chunk.pages for chunk in chunks]
+        return places
 
     def close(self) -> None:
         """Ends the file."""
@@ -98,27 +120,11 @@ class ParquetFile:
             )
             self._file.write(footer + struct.pack("<I", len(footer)) + _MAGIC)
 
-    def _chunk(self, column: Column, pages: Sequence[bytes | memoryview], rows: Sequence[int]) -> _Chunk:
-        chunk = _Chunk(self._at)
-        for page, count in zip(pages, rows, strict=True):
-            body = self._compress(page) if column.compressed else page
-            header = encode(
-                {
-                    1: Int(0),  # a data page
-                    2: Int(len(page)),
-                    3: Int(len(body)),
-                    4: Int(struct.unpack("<i", struct.pack("<I", zlib.crc32(body)))[0]),
-                    5: {1: Int(count), 2: Int(_PLAIN), 3: Int(_RLE), 4: Int(_RLE)},
-                }
-            )
-            self._file.write(header)
-            self._file.write(body)
-            chunk.pages.append(Page(self._at + len(header), len(body)))
-            chunk.values += count
-            chunk.plain += len(header) + len(page)
-            chunk.stored += len(header) + len(body)
-            self._at += len(header) + len(body)
-        return chunk
+    def _append(self, page: Page) -> Place:
+        self._file.write(page.header)
+        self._file.write(page.body)
+        self._at += len(page.header) + len(page.body)
+        return Place(self._at - len(page.body), len(page.body))
 
 
 def _element(column: Column) -> Struct:
@@ -130,18 +136,18 @@ def _element(column: Column) -> Struct:
     return element | {6: Int(_UTF8), 10: {1: {}}} if column.text else element
 
 
-def _chunk(column: Column, chunk: _Chunk) -> Struct:
+def _chunk(column: Column, offset: int, pages: Sequence[Page]) -> Struct:
     """A column of a row group in the footer."""
     return {
-        2: Int(chunk.offset, wide=True),
+        2: Int(offset, wide=True),
         3: {
             1: Int(column.kind),
             2: Items([Int(_PLAIN)]),
             3: Items([Binary(column.name.encode())]),
             4: Int(6 if column.compressed else 0),  # zstd or none
-            5: Int(chunk.values, wide=True),
-            6: Int(chunk.plain, wide=True),
-            7: Int(chunk.stored, wide=True),
-            9: Int(chunk.offset, wide=True),
+            5: Int(sum(page.rows for page in pages), wide=True),
+            6: Int(sum(page.plain_bytes for page in pages), wide=True),
+            7: Int(sum(len(page.header) + len(page.body) for page in pages), wide=True),
+            9: Int(offset, wide=True),
         },
     }

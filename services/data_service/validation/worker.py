@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from services.core import lifeline
 from services.data_service.validation.block_check import BlockCheck
+from services.data_service.validation.canonical import Packer
 
 
 def main() -> None:
@@ -20,7 +21,7 @@ def main() -> None:
     gc.disable()  # nothing here makes cycles, and to look for them among thousands of rows takes time
     source, target = sys.stdin.buffer, sys.stdout.buffer
     with suppress(EOFError):
-        check = BlockCheck(pickle.load(source))  # noqa: S301 - written by our parent
+        check = BlockCheck(pickle.load(source), packer=Packer())  # noqa: S301 - written by our parent
         while True:
             block = pickle.load(source)  # noqa: S301 - written by our parent
             pickle.dump(check.check(block), target, protocol=5)

@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +15,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.data_service.domain import INDEX_STRIDE
-from services.data_service.parquet_pages import unpack_page, unpack_places
+from services.data_service.parquet_pages import (
+    IndexWriter,
+    Place,
+    Stretch,
+    chapters_of,
+    contents_of,
+    places_of,
+    unpack_page,
+)
 from services.data_service.validation import duplicates
 from services.data_service.validation.blocks import Rows
-from services.data_service.validation.canonical import CanonicalWriter
+from services.data_service.validation.canonical import PAGE_ROWS, CanonicalWriter, Packer
 from services.data_service.validation.canonical_schema import SCHEMA
 from services.data_service.validation.duplicates import Duplicates, Repeat
 from services.data_service.validation.encoding import CP932, EUC_JP, binary_kind, guess
@@ -148,7 +155,8 @@ def test_canonical_files(tmp_path: Path) -> None:
             part = texts[start : start + 700]
             data = [struct.pack("<I", len(text)) + text for text in part]
             ends = np.cumsum([len(each) for each in data], dtype=np.int32)
-            writer.write(Rows(lines[start : start + 700], bytes(32 * len(part)), ends, b"".join(data)))
+            rows = Rows(lines[start : start + 700], bytes(32 * len(part)), ends, b"".join(data))
+            writer.write(Packer().pack(rows) if start == 2100 else rows)
     with pq.ParquetFile(tmp_path / "rows.parquet", page_checksum_verification=True) as file:
         assert file.schema_arrow == SCHEMA
         assert file.metadata.num_row_groups == 3
@@ -158,9 +166,53 @@ def test_canonical_files(tmp_path: Path) -> None:
     assert table["line"].to_pylist() == lines.tolist()
     assert table["json"].to_pylist() == [text.decode() for text in texts]
     data = (tmp_path / "rows.parquet").read_bytes()
-    places = unpack_places((tmp_path / "rows.index").read_bytes())
-    bodies = [(data[p.json_offset :][: p.json_bytes], data[p.line_offset :][: p.line_bytes]) for p in places]
-    pages = [list(unpack_page(*pair)) for pair in bodies]
-    assert [len(page) for page in pages] == [INDEX_STRIDE] * (9000 // INDEX_STRIDE) + [9000 % INDEX_STRIDE]
-    assert [row for page in pages for row in page] == list(zip(lines.tolist(), texts, strict=True))
-    assert list(unpack_page(*bodies[0], skip=60)) == pages[0][60:]
+    index = (tmp_path / "rows.index").read_bytes()
+
+    def page(place: Place, skip: int = 0) -> list[tuple[int, bytes]]:
+        json, line = data[place.json_offset :][: place.json_bytes], data[place.line_offset :][: place.line_bytes]
+        return list(unpack_page(json, line, skip))
+
+    wanted = list(zip(lines.tolist(), texts, strict=True))
+    places = pages_with(index, 0, 8999)
+    assert [row for place in places for row in page(place)] == wanted
+    assert max(len(page(place)) for place in places) == PAGE_ROWS
+    for first, last in ((0, 0), (255, 256), (4321, 5000), (8999, 8999)):
+        places = pages_with(index, first, last)
+        assert len(places) <= (last - first) // PAGE_ROWS + 3
+        found = [row for place in places for row in page(place)]
+        assert found[first - places[0].first_row :][: last - first + 1] == wanted[first : last + 1]
+    assert page(places[0], 60) == page(places[0])[60:]
+
+
+def pages_with(index: bytes, first: int, last: int) -> Sequence[Place]:
+    """As a reader finds them that reads no more of the index than it needs."""
+    contents = read(index, contents_of(len(index)))
+    return places_of(read(index, chapters_of(len(index), contents, first, last)), first, last)
+
+
+def read(data: bytes, stretch: Stretch) -> bytes:
+    assert stretch.offset >= 0
+    return data[stretch.offset :][: stretch.size]
+
+
+@pytest.mark.parametrize("pages", [1, 511, 512, 513, 1024, 1300])
+def test_any_page_is_found_by_a_part_of_the_index(tmp_path: Path, pages: int) -> None:
+    writer = IndexWriter(tmp_path / "rows.index")
+    written = [Place(3 * number, number, 1, 2 * number, 2) for number in range(pages)]
+    for place in written:
+        writer.append(place)
+    writer.close()
+    index = (tmp_path / "rows.index").read_bytes()
+    for first, last in ((0, 1), (1500, 1540), (1535, 1536), (3 * pages - 4, 3 * pages - 1)):
+        first, last = max(0, min(first, 3 * pages - 1)), min(last, 3 * pages - 1)
+        assert list(pages_with(index, first, last)) == written[first // 3 : last // 3 + 1]
+
+
+def test_pages_of_long_rows_are_short(tmp_path: Path) -> None:
+    text = b'{"text":"' + b"a" * 100_000 + b'"}'
+    data = (struct.pack("<I", len(text)) + text) * 30
+    ends = np.arange(1, 31, dtype=np.int32) * (len(data) // 30)
+    with CanonicalWriter(tmp_path) as writer:
+        writer.write(Rows(np.arange(30) + 1, bytes(32 * 30), ends, data))
+    places = pages_with((tmp_path / "rows.index").read_bytes(), 0, 29)
+    assert [place.first_row for place in places] == list(range(0, 30, 2))
