@@ -134,10 +134,10 @@ class Lines:
 def spans(path: Path, max_line_bytes: int, block_bytes: int = BLOCK_BYTES) -> Iterator[Span]:
     """The lines of a file in blocks. Only the beginning of a line that is too long is in its block."""
     longest = max_line_bytes + len(BOM) + 2
-    buffer = bytearray(max(block_bytes, longest))
-    view = memoryview(buffer)
     with path.open("rb", buffering=0) as stream:
         file_bytes = os.fstat(stream.fileno()).st_size
+        buffer = bytearray(min(max(block_bytes, longest), file_bytes))
+        view = memoryview(buffer)
         start, line = 0, 1
         while start < file_bytes:
             stream.seek(start)

@@ -64,6 +64,7 @@ class CanonicalWriter:
         self._thread = ThreadPoolExecutor(1)
         self._busy: Future[None] | None = None
         self._waiting: list[Rows] = []
+        self._waiting_bytes = 0
 
     def write(self, rows: Rows | PackedRows) -> None:
         """Appends rows. Many at a time are written while the next are brought; few wait for more."""
@@ -75,14 +76,15 @@ class CanonicalWriter:
             self._table.write(rows)
             return
         self._waiting.append(rows)
-        if sum(len(waiting.data) for waiting in self._waiting) >= _GROUP_BYTES:
+        self._waiting_bytes += len(rows.data)
+        if self._waiting_bytes >= _GROUP_BYTES:
             self._begin()
 
     def _begin(self) -> None:
         self._settle()
         if self._waiting:
             self._busy = self._thread.submit(self._pack, self._waiting)
-            self._waiting = []
+            self._waiting, self._waiting_bytes = [], 0
 
     def _pack(self, rows: list[Rows]) -> None:
         self._table.write(self._packer.pack(_joined(rows)))

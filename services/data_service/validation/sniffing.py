@@ -15,10 +15,10 @@ from services.data_service.validation.excerpt import excerpt_bytes
 from services.data_service.validation.findings import Findings
 from services.data_service.validation.lines import BOM
 from services.data_service.validation.request import ValidationRequest
-from services.data_service.validation.sources.parquet import is_parquet
 from services.text.detection import form_of_fields
 
 HEAD_BYTES = 64 << 10
+_PARQUET = b"PAR1"
 _ARRAY = re.compile(rb"\[\s*(?:[{\]]|\Z)")
 _SUFFIXES = {
     ".jsonl": FileFormat.JSONL,
@@ -45,7 +45,8 @@ class Sniffed:
 def sniff(head: bytes, filename: str, request: ValidationRequest, findings: Findings) -> Sniffed | None:
     """The format of a file; None, and a finding, when it holds no rows that can be read. `head` is its beginning."""
     asked = request.read.format
-    kind = None if is_parquet(head) and asked in (FileFormat.DETECT, FileFormat.PARQUET) else binary_kind(head)
+    is_parquet = head.startswith(_PARQUET)
+    kind = None if is_parquet and asked in (FileFormat.DETECT, FileFormat.PARQUET) else binary_kind(head)
     if kind is not None:
         at = Example(line=1, column=1, byte_offset=0, field="", excerpt=excerpt_bytes(head, "ascii"))
         kind_ja = reasons.BINARY_JA if kind == reasons.BINARY else kind
@@ -53,7 +54,7 @@ def sniff(head: bytes, filename: str, request: ValidationRequest, findings: Find
         return None
     if asked is not FileFormat.DETECT:
         return Sniffed(asked, "chosen by the user", "ユーザー指定")
-    if is_parquet(head):
+    if is_parquet:
         return Sniffed(FileFormat.PARQUET, "begins with PAR1", "先頭が PAR1")
     text = head.removeprefix(BOM).lstrip()
     if _ARRAY.match(text):

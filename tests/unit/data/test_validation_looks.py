@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from services.data_service.domain import BadRows, ReadOptions, RowForm, ToolTurns, TrainOn
 from services.data_service.report import Report
-from services.data_service.validation import blocks, opening, validator
+from services.data_service.validation import block_check, blocks, opening, validator
 from services.data_service.validation.alike_lines import AlikeReader
 from services.data_service.validation.request import ValidationRequest
 from services.data_service.validation.row_checks import canonical
@@ -112,9 +112,11 @@ def outcome(data: bytes, request: dict[str, Any], **options: Any) -> tuple[Repor
 
 
 @settings(max_examples=150, deadline=None)
-@given(FILES, REQUESTS)
-def test_the_quick_look_agrees_with_the_long_one(data: bytes, request: dict[str, Any]) -> None:
-    assert outcome(data, request) == outcome(data, request, quick=False)
+@given(FILES, REQUESTS, st.booleans())
+def test_the_quick_look_agrees_with_the_long_one(data: bytes, request: dict[str, Any], at_once: bool) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(block_check, "_ENOUGH_BYTES", 0 if at_once else 1 << 20)
+        assert outcome(data, request) == outcome(data, request, quick=False)
 
 
 @settings(max_examples=400, deadline=None)
@@ -171,6 +173,7 @@ def test_blocks_of_any_size_agree(data: bytes, request: dict[str, Any], size: in
     whole = outcome(data, request)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(opening, "spans", lambda path, limit: blocks.spans(path, limit, size))
+        patch.setattr(block_check, "_ENOUGH_BYTES", 0)
         small = outcome(data, request)
     assert small == whole
 
@@ -183,6 +186,6 @@ def test_processes_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     data = "\n".join(rows).encode()
     request = {"read": ReadOptions(bad_rows=BadRows.SET_ASIDE)}
     alone = outcome(data, request, crew_size=0)
-    monkeypatch.setattr(opening, "spans", lambda path, limit: blocks.spans(path, limit, 10_000))
+    monkeypatch.setattr(opening, "spans", lambda path, limit: blocks.spans(path, limit, 20_000))
     assert outcome(data, request)[0] == alone[0]
     assert alone[0].set_aside_rows >= 2

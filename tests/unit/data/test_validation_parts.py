@@ -6,6 +6,8 @@ import hashlib
 import io
 import json
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -153,9 +155,9 @@ def test_canonical_files(tmp_path: Path) -> None:
     with CanonicalWriter(tmp_path) as writer:
         for start in range(0, 9000, 700):
             part = texts[start : start + 700]
-            data = [struct.pack("<I", len(text)) + text for text in part]
-            ends = np.cumsum([len(each) for each in data], dtype=np.int32)
-            rows = Rows(lines[start : start + 700], bytes(32 * len(part)), ends, b"".join(data))
+            pieces = [struct.pack("<I", len(text)) + text for text in part]
+            ends = np.cumsum([len(each) for each in pieces], dtype=np.int32)
+            rows = Rows(lines[start : start + 700], bytes(32 * len(part)), ends, b"".join(pieces))
             writer.write(Packer().pack(rows) if start == 2100 else rows)
     with pq.ParquetFile(tmp_path / "rows.parquet", page_checksum_verification=True) as file:
         assert file.schema_arrow == SCHEMA
@@ -216,3 +218,8 @@ def test_pages_of_long_rows_are_short(tmp_path: Path) -> None:
         writer.write(Rows(np.arange(30) + 1, bytes(32 * 30), ends, data))
     places = pages_with((tmp_path / "rows.index").read_bytes(), 0, 29)
     assert [place.first_row for place in places] == list(range(0, 30, 2))
+
+
+def test_no_format_but_parquet_needs_pyarrow() -> None:
+    code = "import sys, services.data_service.validation.validator; print('pyarrow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout == b"False\n"

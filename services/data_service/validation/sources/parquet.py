@@ -75,8 +75,3 @@ def _is_binary(kind: pa.DataType) -> bool:
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
         return True
     return any(_is_binary(kind.field(index).type) for index in range(kind.num_fields))
-
-
-def is_parquet(head: bytes) -> bool:
-    """Whether a file is one, from its first bytes."""
-    return head.startswith(b"PAR1")
