@@ -86,7 +86,8 @@ def bare(folder: Path, base_model: Path, template: Template) -> tuple[int, float
 
     tokenizer, fixed = bound(str(base_model), template.to_json())
     values = pq.read_table(folder / "rows.parquet", columns=["json"]).column(0).to_pylist()
-    texts = [part.text for row in values for part in parts_of(example_of(row, fixed), fixed, tokenizer)]
+    groups = parts_of([example_of(row, fixed) for row in values], fixed, tokenizer)
+    texts = [part.text for group in groups for part in group]
     fresh = load(base_model)
     started = time.perf_counter()
     tokens = 0

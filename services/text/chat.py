@@ -1,7 +1,8 @@
 """Conversations rendered by a model's chat template, and where the assistant's turns lie in the text.
 
 Spans come from {% generation %} marks, else, for families that we know, from what the template itself puts around
-the contents; never from a search in text that a user wrote. transformers is imported where something is rendered.
+the contents; never from a search in text that a user wrote. The template runs once for all conversations with the same
+roles where it does not look at what they say, else for each. transformers is imported where something is rendered.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.text.problems import Problem, ProblemError
-from services.text.rows import Message
-from services.text.special_tokens import SpecialTokens, special_tokens
+from services.text.rows import Message, Role
+from services.text.shapes import Answer, Piece, Shape, Span, Turn, headed, marked, turns_in, written
+from services.text.special_tokens import special_tokens
 
-Span = tuple[int, int]
 _GENERATION_MARK = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
 _LEFT_OUT = {
@@ -60,93 +61,129 @@ FAMILIES = (
 )
 
 
-def render(messages: Sequence[Message], chat_template: str, tokenizer: Any, *, generation: bool = False) -> str:
-    """The conversation's text; with `generation` up to where the assistant's next turn begins."""
-    return _render(messages, chat_template, tokenizer, add_generation_prompt=generation)[0]
+class Chat:
+    """A chat template with its tokenizer, for one batch of conversations: what it remembers of them may rest on the day."""
 
+    def __init__(self, template: str, tokenizer: Any) -> None:
+        self._template = template
+        # Those that the template may ask for: each given one is copied for every conversation.
+        self._tokens = {name: token for name, token in tokenizer.special_tokens_map.items() if name in template}
+        self._special = special_tokens(tokenizer)
+        self._marked = _GENERATION_MARK.search(template) is not None
+        self._family = next((f for f in FAMILIES if all(part in template for part in f.signature)), None)
+        self._shapes: dict[tuple[Role, ...], Shape | None] = {}
 
-def render_spans(messages: Sequence[Message], chat_template: str, tokenizer: Any) -> tuple[str, list[Span]]:
-    """The conversation's text and the assistant's turns in it, each with its stop token where one follows.
+    def render(self, messages: Sequence[Message], *, generation: bool = False) -> str:
+        """The conversation's text; with `generation` up to where the assistant's next turn begins."""
+        return self._render(messages, add_generation_prompt=generation)[0]
 
-    Raises ProblemError where the template is neither marked nor of a known family, or leaves something out that the
-    answers rest on.
-    """
-    if _GENERATION_MARK.search(chat_template):
-        text, spans = _render(messages, chat_template, tokenizer, return_assistant_tokens_mask=True)
-        _check_shown(messages, [message.content.strip() for message in messages], text)
-    else:
-        text, spans = _known_spans(messages, chat_template, tokenizer)
-    special = special_tokens(tokenizer)
-    return text, [(start, _with_stop(text, start, end, special)) for start, end in spans]
+    def render_spans(self, messages: Sequence[Message]) -> tuple[str, list[Span]]:
+        """The conversation's text and the assistant's turns in it, each with its stop token where one follows.
 
+        Raises ProblemError where the template is neither marked nor of a known family, or leaves something out that the
+        answers rest on.
+        """
+        contents = [message.content for message in messages]
+        shape = self._shape(tuple([message.role for message in messages]))
+        if shape is not None and all(content and not content.isspace() for content in contents):
+            text, spans = shape.filled(contents)
+        elif self._marked:
+            text, spans = self._render(messages, return_assistant_tokens_mask=True)
+            _check_shown(messages, [content.strip() for content in contents], text)
+        else:
+            text, spans = self._known_spans(messages)
+        return text, [(start, self._with_stop(text, start, end)) for start, end in spans]
 
-def _with_stop(text: str, start: int, end: int, special: SpecialTokens) -> int:
-    """The span's end, moved past a stop token that follows directly and is not in the span yet."""
-    inside = [match.end() for match in special.any.finditer(text, start, end)]
-    if inside and not text[inside[-1] : end].strip():
-        return inside[-1]
-    following = special.end_of_text.match(text, end) or special.any.match(text, end)
-    return following.end() if following else end
+    def _with_stop(self, text: str, start: int, end: int) -> int:
+        """The span's end, moved past a stop token that follows directly and is not in the span yet."""
+        inside = [match.end() for match in self._special.any.finditer(text, start, end)]
+        if inside and not text[inside[-1] : end].strip():
+            return inside[-1]
+        following = self._special.end_of_text.match(text, end) or self._special.any.match(text, end)
+        return following.end() if following else end
 
+    def _render(self, messages: Sequence[Message], **options: bool) -> tuple[str, list[Span]]:
+        from jinja2.exceptions import TemplateError
+        from transformers.utils.chat_template_utils import render_jinja_template
 
-def _render(messages: Sequence[Message], chat_template: str, tokenizer: Any, **options: bool) -> tuple[str, list[Span]]:
-    from jinja2.exceptions import TemplateError
-    from transformers.utils.chat_template_utils import render_jinja_template
+        turns = [{"role": message.role, "content": message.content} for message in messages]
+        try:
+            texts, spans = render_jinja_template([turns], chat_template=self._template, **options, **self._tokens)
+        except TemplateError as error:
+            raise ProblemError(
+                Problem(
+                    "TEMPLATE_REFUSED_ROW",
+                    "messages",
+                    f"the model's chat template refuses the conversation: {error}",
+                    f"モデルのチャットテンプレートがこの会話を受け付けません: {error}",
+                )
+            ) from error
+        return texts[0], [(start, end) for start, end in spans[0]] if spans else []
 
-    turns = [{"role": message.role, "content": message.content} for message in messages]
-    tokens = _tokens(tokenizer, chat_template)
-    try:
-        texts, spans = render_jinja_template([turns], chat_template=chat_template, **options, **tokens)
-    except TemplateError as error:
+    def _shape(self, roles: tuple[Role, ...]) -> Shape | None:
+        """The shape of conversations with these roles; None where the template is to run for each."""
+        if roles not in self._shapes:
+            self._shapes[roles] = self._marked_shape(roles) if self._marked else self._known_shape(roles)
+        return self._shapes[roles]
+
+    def _marked_shape(self, roles: tuple[Role, ...]) -> Shape | None:
+        pieces = written(self._template, roles, self._tokens)
+        if pieces is None or _left_out(roles, pieces):
+            return None
+        return marked(pieces)
+
+    def _known_shape(self, roles: tuple[Role, ...]) -> Shape | None:
+        pieces = written(self._template, roles, self._tokens)
+        opening = written(self._template, roles, self._tokens, generation=True)
+        if self._family is None or pieces is None or opening is None:
+            return None
+        text, opened = ("".join(map(str, one)) for one in (pieces, opening))
+        return headed(pieces, roles, _headers(text, opened, self._family))
+
+    def _known_spans(self, messages: Sequence[Message]) -> tuple[str, list[Span]]:
+        if self._family is None:
+            raise ProblemError(_unknown_template())
+        text = self.render(messages)
+        contents, frame = self._frame(messages, text)
+        pieces = [piece for index, before in enumerate(frame) for piece in (before, Turn(index))][:-1]
+        headers = _headers(text, self.render(messages, generation=True), self._family)
+        shape = headed(pieces, [message.role for message in messages], headers)
+        if shape is None:
+            raise ProblemError(_unknown_template())
+        return shape.filled(contents)
+
+    def _frame(self, messages: Sequence[Message], text: str) -> tuple[list[str], list[str]]:
+        """The contents as the template shows them, and the pieces of its own text around them."""
+        stand_ins = [f"\uf8ff{index}\uf8ff" for index in range(len(messages))]
+        probe = self.render([Message(m.role, mark) for m, mark in zip(messages, stand_ins, strict=True)])
+        _check_shown(messages, stand_ins, probe)
+        frame = re.split("\uf8ff\\d+\uf8ff", probe)
+        for contents in ([m.content for m in messages], [m.content.strip() for m in messages]):
+            pieces = [piece for pair in zip(frame, [*contents, ""], strict=False) for piece in pair]
+            if len(frame) == len(messages) + 1 and "".join(pieces) == text:
+                return contents, frame
         raise ProblemError(
             Problem(
-                "TEMPLATE_REFUSED_ROW",
+                "TEMPLATE_NOT_MARKED",
                 "messages",
-                f"the model's chat template refuses the conversation: {error}",
-                f"モデルのチャットテンプレートがこの会話を受け付けません: {error}",
+                "the model's chat template changes the contents, so that answers cannot be told apart; add"
+                " {% generation %} marks around the assistant's turns to its chat_template",
+                "モデルのチャットテンプレートが本文を書き換えるため、応答の範囲を特定できません。chat_template の"
+                "応答部分を {% generation %} で囲んでください",
             )
-        ) from error
-    return texts[0], [(start, end) for start, end in spans[0]] if spans else []
-
-
-def _tokens(tokenizer: Any, chat_template: str) -> dict[str, Any]:
-    """Those that the template may ask for: each given one is copied for every conversation."""
-    return {name: token for name, token in tokenizer.special_tokens_map.items() if name in chat_template}
-
-
-def _known_spans(messages: Sequence[Message], chat_template: str, tokenizer: Any) -> tuple[str, list[Span]]:
-    family = next((f for f in FAMILIES if all(part in chat_template for part in f.signature)), None)
-    if family is None:
-        raise ProblemError(_unknown_template())
-    text = render(messages, chat_template, tokenizer)
-    contents, frame = _frame(messages, chat_template, tokenizer, text)
-    opening = render(messages, chat_template, tokenizer, generation=True)
-    headers = (opening.removeprefix(text) if opening.startswith(text) else "", family.header)
-    return text, _spans(messages, contents, frame, [header for header in headers if header])
-
-
-def _frame(messages: Sequence[Message], chat_template: str, tokenizer: Any, text: str) -> tuple[list[str], list[str]]:
-    """The contents as the template shows them, and the pieces of its own text around them."""
-    stand_ins = [f"\uf8ff{index}\uf8ff" for index in range(len(messages))]
-    probe = render(
-        [Message(m.role, mark) for m, mark in zip(messages, stand_ins, strict=True)], chat_template, tokenizer
-    )
-    _check_shown(messages, stand_ins, probe)
-    frame = re.split("\uf8ff\\d+\uf8ff", probe)
-    for contents in ([m.content for m in messages], [m.content.strip() for m in messages]):
-        pieces = [piece for pair in zip(frame, [*contents, ""], strict=False) for piece in pair]
-        if len(frame) == len(messages) + 1 and "".join(pieces) == text:
-            return contents, frame
-    raise ProblemError(
-        Problem(
-            "TEMPLATE_NOT_MARKED",
-            "messages",
-            "the model's chat template changes the contents, so that answers cannot be told apart; add"
-            " {% generation %} marks around the assistant's turns to its chat_template",
-            "モデルのチャットテンプレートが本文を書き換えるため、応答の範囲を特定できません。chat_template の"
-            "応答部分を {% generation %} で囲んでください",
         )
-    )
+
+
+def _left_out(roles: Sequence[Role], pieces: Sequence[Piece | Answer]) -> bool:
+    """Whether the template does not write a turn that the answers rest on."""
+    shown = turns_in(pieces)
+    return any(role in _LEFT_OUT and index not in shown for index, role in enumerate(roles))
+
+
+def _headers(text: str, opening: str, family: Family) -> list[str]:
+    """What may open an answer; `opening` is the text up to where the next one begins."""
+    headers = (opening.removeprefix(text) if opening.startswith(text) else "", family.header)
+    return [header for header in headers if header]
 
 
 def _check_shown(messages: Sequence[Message], contents: Sequence[str], text: str) -> None:
@@ -157,21 +194,6 @@ def _check_shown(messages: Sequence[Message], contents: Sequence[str], text: str
             en = f"the model's chat template leaves {what} out, so that the row would be trained without it; {remedy}"
             ja = f"モデルのチャットテンプレートが{what_ja}を無視するため、その内容なしで学習されてしまいます。{remedy_ja}"
             raise ProblemError(Problem(reason, f"messages[{index}]", en, ja))
-
-
-def _spans(messages: Sequence[Message], contents: list[str], frame: list[str], headers: Sequence[str]) -> list[Span]:
-    spans: list[Span] = []
-    position = 0
-    for message, content, before in zip(messages, contents, frame, strict=False):
-        position += len(before)
-        if message.role == "assistant":
-            header = next((header for header in headers if header in before), None)
-            if header is None:
-                raise ProblemError(_unknown_template())
-            opened = position - len(before) + before.rfind(header) + len(header)
-            spans.append((opened, position + len(content)))
-        position += len(content)
-    return spans
 
 
 def _unknown_template() -> Problem:

@@ -6,14 +6,15 @@ trained. The stop token is trained. Spans come from the template, never from a s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from services.text import chat
+from services.text.chat import Chat
 from services.text.encoding import Encoded, encode, encodings_of, leading_ids
 from services.text.problems import Problem, ProblemError
 from services.text.rows import Conversation, Example, Labeled, Message, Pair, Plain, Preference
+from services.text.shapes import Span
 from services.text.template import Template, marker_turns, prompt_ids
 
 
@@ -48,7 +49,7 @@ class _Segment:
     """A text that is encoded at once, what of it is learnt, and whether the stop token is put behind."""
 
     text: str
-    spans: list[chat.Span]
+    spans: list[Span]
     stop: bool
     learnt_stop: bool = True
 
@@ -61,7 +62,7 @@ def render(example: Example, template: Template, tokenizer: Any, max_length: int
 
 def render_all(examples: Sequence[Example], template: Template, tokenizer: Any, max_length: int) -> list[Rendered]:
     """The same for many; tokenised together, which is faster."""
-    segments = [_segments(example, template, tokenizer) for example in examples]
+    segments = parts_of(examples, template, tokenizer)
     special = template.kind == "chat"
     texts = [segment.text for group in segments for segment in group]
     encoded = iter(encode(texts, tokenizer, special=special))
@@ -79,12 +80,14 @@ class Count:
 
 def count_all(examples: Sequence[Example], template: Template, tokenizer: Any) -> list[Count]:
     """What `render_all` would make, counted only: at about the speed of the tokenizer itself."""
-    return count_parts([parts_of(example, template, tokenizer) for example in examples], template, tokenizer)
+    return count_parts(parts_of(examples, template, tokenizer), template, tokenizer)
 
 
-def parts_of(example: Example, template: Template, tokenizer: Any) -> list[_Segment]:
-    """An example up to where the tokenizer is needed. Raises ProblemError where the template refuses it."""
-    return _segments(example, template, tokenizer)
+def parts_of(examples: Iterable[Example], template: Template, tokenizer: Any) -> list[list[_Segment]]:
+    """Examples up to where the tokenizer is needed. Raises ProblemError where the template refuses one."""
+    chat = Chat(template.chat_template, tokenizer) if template.kind == "chat" else None
+    end = str(tokenizer.eos_token)
+    return [_segments(example, template, chat, end) for example in examples]
 
 
 def count_parts(groups: Sequence[list[_Segment]], template: Template, tokenizer: Any) -> list[Count]:
@@ -110,13 +113,12 @@ def differs_when_served(example: Example, template: Template, tokenizer: Any) ->
     return whole.input_ids[: len(start)] != start
 
 
-def _segments(example: Example, template: Template, tokenizer: Any) -> list[_Segment]:
+def _segments(example: Example, template: Template, chat: Chat | None, end: str) -> list[_Segment]:
     if isinstance(example, (Preference, Labeled)):
         raise ProblemError(_other_objective(example))
     only_last = isinstance(example, Conversation) and example.only_last
-    if template.kind == "chat":
-        return [_chat_segment(_turns(example), template, tokenizer, only_last=only_last)]
-    end = str(tokenizer.eos_token)
+    if chat is not None:
+        return [_chat_segment(_turns(example), template, chat, only_last=only_last)]
     if isinstance(example, Plain) or template.markers is None:
         text = example.completion.removesuffix(end)
         return [_Segment(text, [(0, len(text))], stop=True)]
@@ -140,8 +142,8 @@ def _turns(example: Conversation | Pair | Plain) -> list[Message]:
     return [*prompt, Message("assistant", example.completion)]
 
 
-def _chat_segment(turns: Sequence[Message], template: Template, tokenizer: Any, *, only_last: bool = False) -> _Segment:
-    text, spans = chat.render_spans(turns, template.chat_template, tokenizer)
+def _chat_segment(turns: Sequence[Message], template: Template, chat: Chat, *, only_last: bool) -> _Segment:
+    text, spans = chat.render_spans(turns)
     ended = any(text[slice(*spans[-1])].endswith(stop) for stop in template.stop) if spans else True
     open_end = not ended and not text[spans[-1][1] :].strip()
     if open_end:  # the template writes no stop token; serving needs one
@@ -186,17 +188,32 @@ def _count(segments: Sequence[_Segment], encodings: Iterator[Any], leading: int)
 
 def _learnt(encoding: Any, tokens: int, segment: _Segment) -> tuple[int, bool]:
     """How many tokens of a segment are learnt, and whether the first is one of them."""
-    if len(segment.spans) == 1 and segment.spans[0][1] == len(segment.text):
-        start = segment.spans[0][0]
-        # Up to the end of the text it is enough to know where it begins.
-        at = 0 if start == 0 else encoding.char_to_token(start)
-        if at is not None:
-            return tokens - at, at == 0
-    touching = _touching(encoding.offsets, segment.spans)
-    return sum(touching), touching[:1] == [True]
+    learnt, upto, first = 0, 0, False
+    for span in segment.spans:
+        touched = _touched(encoding, tokens, span, len(segment.text))
+        if touched is None or touched.start < upto:
+            touching = _touching(encoding.offsets, segment.spans)
+            return sum(touching), touching[:1] == [True]
+        learnt, upto, first = learnt + len(touched), touched.stop, first or touched.start == 0
+    return learnt, first
 
 
-def _touching(offsets: Sequence[tuple[int, int]], spans: Sequence[chat.Span]) -> list[bool]:
+def _touched(encoding: Any, tokens: int, span: Span, characters: int) -> range | None:
+    """The tokens that share a character with a span, from its ends alone: all offsets take as long as the tokenizer.
+    None where the ends do not tell."""
+    start, end = span
+    first = 0 if start == 0 else encoding.char_to_token(start)
+    after = tokens if end == characters else encoding.char_to_token(end)
+    if first is None or after is None or first >= after:
+        return None
+    if after < tokens:
+        after += encoding.token_to_chars(after)[0] < end  # it straddles the end
+        if encoding.token_to_chars(after - 1)[0] >= end:  # a token without characters
+            return None
+    return range(first, after)
+
+
+def _touching(offsets: Sequence[tuple[int, int]], spans: Sequence[Span]) -> list[bool]:
     """For each token whether it shares a character with a span; one without characters, whether it lies in one."""
     return [any(max(start, s) < min(max(end, start + 1), e) for s, e in spans) for start, end in offsets]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from services.text import chat
+from services.text.chat import Chat
 from services.text.encoding import encode, leading_ids
 from services.text.markers import Markers, find_markers
 from services.text.problems import Problem, ProblemError
@@ -111,7 +111,7 @@ def bind(template: Template, tokenizer: Any) -> Template:
         return replace(template, stop=(_end_of_text(tokenizer),))
     jinja = template.chat_template or str(tokenizer.chat_template)
     try:
-        text, spans = chat.render_spans([Message("user", "問"), Message("assistant", "答")], jinja, tokenizer)
+        text, spans = Chat(jinja, tokenizer).render_spans([Message("user", "問"), Message("assistant", "答")])
     except ProblemError as error:
         raise TemplateError(*error.problems) from error
     tail = text[slice(*spans[-1])].rstrip() if spans else ""
@@ -181,7 +181,7 @@ def _unwrapped(prompt: str, markers: Markers) -> str:
 
 def _chat_prompt(turns: Sequence[Message], jinja: str, tokenizer: Any) -> str:
     try:
-        return chat.render(turns, jinja, tokenizer, generation=True)
+        return Chat(jinja, tokenizer).render(turns, generation=True)
     except ProblemError as error:
         raise TemplateError(*error.problems) from error
 

@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import accumulate
 from pathlib import Path
 from time import monotonic
@@ -79,11 +79,11 @@ def count(request: CountRequest, tell: child.Tell) -> CountResult:
             coming = ahead.submit(next, batches, None)
             while (batch := coming.result()) is not None:
                 coming = ahead.submit(next, batches, None)
-                counts = iter(count_parts([text for texts in batch for text in texts], template, tokenizer))
-                for texts in batch:
-                    row = [next(counts) for _ in texts]
+                counts = iter(count_parts(batch.parts, template, tokenizer))
+                for texts in batch.texts:
+                    row = [next(counts) for _ in range(texts)]
                     lengths.add(sum(one.tokens for one in row), sum(one.trained for one in row))
-                rows += len(batch)
+                rows += len(batch.texts)
                 if monotonic() > told_at:
                     told_at = monotonic() + _PROGRESS_EVERY_S
                     tell(child.Progress(size * rows // file.metadata.num_rows, rows))
@@ -92,7 +92,15 @@ def count(request: CountRequest, tell: child.Tell) -> CountResult:
     return CountResult(statistics=lengths.statistics())
 
 
-def _batches(file: pq.ParquetFile, template: Any, tokenizer: Any) -> Iterator[list[list[Any]]]:
+@dataclass(frozen=True)
+class _Batch:
+    texts: list[int]
+    """How many texts each row has."""
+    parts: list[Any]
+    """All texts up to where the tokenizer is needed."""
+
+
+def _batches(file: pq.ParquetFile, template: Any, tokenizer: Any) -> Iterator[_Batch]:
     """The texts of rows up to where the tokenizer is needed, thousands of rows at a time. Raises ProblemError."""
     from services.data_service.supervision.rendering import example_of
     from services.text.answers import texts_of
@@ -101,8 +109,9 @@ def _batches(file: pq.ParquetFile, template: Any, tokenizer: Any) -> Iterator[li
     for group in range(file.num_row_groups):
         for batch in file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=["json"]):
             rows = batch.column(0).to_pylist()
-            examples = (texts_of(example_of(row, template)) for row in rows)
-            yield [[parts_of(text.example, template, tokenizer) for text in texts] for texts in examples]
+            texts = [texts_of(example_of(row, template)) for row in rows]
+            parts = parts_of([text.example for row in texts for text in row], template, tokenizer)
+            yield _Batch([len(row) for row in texts], parts)
 
 
 def _work(line: str, tell: child.Tell) -> None:
