@@ -64,16 +64,20 @@ HELP: Final[Mapping[str, tuple[str, str]]] = {
         "DeepSpeed ZeRO。1: オプティマイザ、2: 勾配も、3: 重みも分割。0 は無効(0)。",
     ),
     "offload_optimizer": (
-        "none or cpu: where the optimizer lies under DeepSpeed (none).",
-        "DeepSpeed でのオプティマイザの置き場所: none、cpu(none)。",
+        "none, cpu or nvme: where the optimizer lies under DeepSpeed; nvme needs stage 3 (none).",
+        "DeepSpeed でのオプティマイザの置き場所: none、cpu、nvme(stage 3 のみ)(none)。",
     ),
     "offload_param": (
-        "none or cpu: where weights lie under deepspeed_stage 3 (none).",
-        "deepspeed_stage 3 での重みの置き場所: none、cpu(none)。",
+        "none, cpu or nvme: where weights lie under deepspeed_stage 3 (none).",
+        "deepspeed_stage 3 での重みの置き場所: none、cpu、nvme(none)。",
     ),
     "optim": (
         "Optimizer: AdamW, 8-bit AdamW, Adafactor or SGD (adamw_torch_fused).",
         "最適化手法: AdamW、8-bit AdamW、Adafactor、SGD(adamw_torch_fused)。",
+    ),
+    "disk_offload_dir": (
+        "Directory that a worker offers for nvme; alone it moves optimizer and weights there (any worker's).",
+        "nvme の置き場所となる、ワーカーが提供するディレクトリ。単独の指定でオプティマイザと重みを移動(任意のワーカー)。",
     ),
 }
 """Canonical name → English and Japanese, with range and default."""

@@ -11,7 +11,7 @@ from typing import Final
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 
 from aift.errors import AiftError, invalid
-from aift.sharing import SHARING, shared_out
+from aift.sharing import PLACES, SHARING, on_disk, shared_out
 from aift.training.v1 import training_pb2
 
 ALIASES: Final[Mapping[str, str]] = {
@@ -54,16 +54,11 @@ _BY_HARDWARE = (
     "It is chosen by the hardware; leave it out.",
     "ハードウェアに合わせて自動で選ばれます。指定を外してください。",
 )
-_NOT_TO_DISK = (
-    "Trainings offload to memory, not to disk; use cpu_offload.",
-    "ディスクへのオフロードはできません。cpu_offload(メモリ)を使ってください。",
-)
 
 UNAVAILABLE: Final[Mapping[str, tuple[str, str]]] = {
     "fp16": _BY_HARDWARE,
     "bf16": _BY_HARDWARE,
     "use_flash_attention": _BY_HARDWARE,
-    "disk_offload_dir": _NOT_TO_DISK,
 }
 """Names that people know and that cannot be asked for → why, in English and Japanese. False asks for nothing."""
 
@@ -134,7 +129,10 @@ def hyperparameters(settings: Mapping[str, object]) -> training_pb2.Hyperparamet
             _put(values, written, _canonical(name), value)
     if method := _method_of(flags):
         _put(values, "method", "method", method)
-    for name, asked in _shared_out(sharing).items():
+    shared = _shared_out(sharing)
+    if values.get("disk_offload_dir") and not values.keys() & {*PLACES} and "nvme" not in shared.values():
+        shared |= on_disk(four_bits=values.get("method") == training_pb2.TRAINING_METHOD_QLORA)
+    for name, asked in shared.items():
         if name not in values:
             _put(values, name, name, asked)
     return training_pb2.Hyperparameters(**values)  # type: ignore[arg-type]
@@ -232,6 +230,10 @@ def _strings(value: object) -> list[str]:
     return [text for part in parts if (text := str(part).strip())]
 
 
+def _string(_: str, value: object) -> str:
+    return str(value).strip()
+
+
 def _boolean(written: str, value: object) -> bool:
     word = str(value).lower()
     if word in _TRUE:
@@ -269,6 +271,7 @@ _PARSERS: Final[Mapping[int, Callable[[str, object], object]]] = {
     FieldDescriptor.TYPE_INT32: _small_integer,
     FieldDescriptor.TYPE_INT64: _integer,
     FieldDescriptor.TYPE_BOOL: _boolean,
+    FieldDescriptor.TYPE_STRING: _string,
 }
 
 

@@ -7,6 +7,7 @@ optimizer: the trainer brings torch's AdamW, which runs wherever the shards lie 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -29,6 +30,13 @@ PERSISTENT_NUMBERS = 100_000
 LIVE_NUMBERS = 1_000_000_000
 """Weights that stage 3 keeps whole at once, at most."""
 _SUB_GROUP_NUMBERS = 1_000_000_000
+GROUP_NUMBERS_ON_DISK = 100_000_000
+"""Weights whose optimizer comes from a disk at once: a buffer holds as many."""
+BUFFERS = 5
+"""Buffers in the machine's memory through which optimizer or weights come from a disk: weights, gradients and two
+moments of a group are there at once, and one more is being filled."""
+BUFFER_NUMBERS = 100_000_000
+"""Numbers in a buffer for weights where the model is not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +50,9 @@ class Shape:
     precision: Precision = "bf16"
     """Of weights and activations; masters and moments are fp32."""
     nvme_path: str = ""
-    """A directory on a fast disk that takes what stage 3 offloads; empty: the machine's memory."""
+    """The directory that takes what is moved to a disk."""
+    largest_weight: int = 0
+    """Numbers of the model's largest weight, a rank's share of which a buffer has to hold; 0: not known."""
 
 
 def deepspeed_config(hyperparameters: Hyperparameters, shape: Shape) -> dict[str, Any]:
@@ -85,16 +95,19 @@ def _zero(hyperparameters: Hyperparameters, shape: Shape) -> dict[str, Any]:
         "allgather_bucket_size": BUCKET_NUMBERS,
     }
     if stage and hyperparameters.offload_optimizer != "none":
-        section["offload_optimizer"] = _place(hyperparameters.offload_optimizer, stage, shape)
+        section["offload_optimizer"] = _place(hyperparameters.offload_optimizer, shape)
     if stage < 3:
         return section
     if hyperparameters.offload_param != "none":
-        section["offload_param"] = _place(hyperparameters.offload_param, stage, shape)
+        section["offload_param"] = _place(hyperparameters.offload_param, shape)
     # What is kept whole or fetched ahead keeps one of the few buffers through which weights come from a disk.
-    from_disk = section.get("offload_param", {}).get("device") == "nvme"
+    from_disk = hyperparameters.offload_param == "nvme"
+    if from_disk:
+        share = math.ceil(shape.largest_weight / shape.processes)
+        section["offload_param"] |= {"buffer_size": share or BUFFER_NUMBERS, "max_in_cpu": 0}
     live = 0 if from_disk else LIVE_NUMBERS
     return section | {
-        "sub_group_size": _SUB_GROUP_NUMBERS,
+        "sub_group_size": GROUP_NUMBERS_ON_DISK if hyperparameters.offload_optimizer == "nvme" else _SUB_GROUP_NUMBERS,
         "stage3_prefetch_bucket_size": 0 if from_disk else _PREFETCH_NUMBERS,
         "stage3_param_persistence_threshold": PERSISTENT_NUMBERS,
         "stage3_max_live_parameters": live,
@@ -103,7 +116,6 @@ def _zero(hyperparameters: Hyperparameters, shape: Shape) -> dict[str, Any]:
     }
 
 
-def _place(device: str, stage: int, shape: Shape) -> dict[str, Any]:
-    if stage == 3 and shape.nvme_path:
-        return {"device": "nvme", "nvme_path": shape.nvme_path, "pin_memory": True, "buffer_count": 5}
-    return {"device": device, "pin_memory": shape.precision != "fp32"}
+def _place(device: str, shape: Shape) -> dict[str, Any]:
+    place = {"device": device, "pin_memory": shape.precision != "fp32"}
+    return place | ({"nvme_path": shape.nvme_path, "buffer_count": BUFFERS} if device == "nvme" else {})

@@ -15,6 +15,7 @@ _PRESETS: Mapping[int, Mapping[str, Any]] = {
     pb.DEEP_SPEED_PRESET_ULTRA_LARGE: ULTRA_LARGE,
 }
 _MOST_PROCESSES = 64
+_MOVED = ("offload_optimizer", "offload_param")
 
 
 def generated(request: pb.GenerateDeepSpeedConfigRequest) -> pb.DeepSpeedConfig:
@@ -31,10 +32,17 @@ def generated(request: pb.GenerateDeepSpeedConfigRequest) -> pb.DeepSpeedConfig:
     values = messages.hyperparameters_from(asked, path="hyperparameters")
     if request.nvme_path and values.deepspeed_stage != 3:
         raise _wrong("nvme_path", "NEEDS_DEEPSPEED_STAGE", "Only stage 3 offloads to disk.", "stage 3 でのみ使えます。")
+    if request.nvme_path:
+        moved = {name: "nvme" for name in _MOVED if getattr(values, name) == "cpu"}
+        asked.MergeFrom(messages.hyperparameters_to({**moved, "disk_offload_dir": request.nvme_path}))
+        values = messages.hyperparameters_from(asked, path="hyperparameters")
+    if values.on_disk and not values.disk_offload_dir:
+        en, ja = "Name the directory that it is moved to.", "移動先のディレクトリを指定してください。"
+        raise _wrong("nvme_path", "NO_DISK_OFFLOAD_DIR", en, ja)
     shape = Shape(
         processes=request.processes or 1,
         micro_batches=values.gradient_accumulation_steps,
-        nvme_path=request.nvme_path,
+        nvme_path=values.disk_offload_dir,
     )
     return pb.DeepSpeedConfig(json=to_json(deepspeed_config(values, shape)), hyperparameters=asked)
 

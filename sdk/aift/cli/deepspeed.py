@@ -40,8 +40,8 @@ def deepspeed(
             "--nvme",
             metavar="DIR",
             help=text(
-                "ultra-large: offload to this directory, for DeepSpeed itself; trainings offload to memory.",
-                "ultra-large のオフロード先。DeepSpeed 単体用で、AIFT の学習はメモリへオフロードします。",
+                "ultra-large: offload to this directory instead of memory.",
+                "ultra-large のオフロード先をメモリでなくこのディレクトリにします。",
             ),
         ),
     ] = "",

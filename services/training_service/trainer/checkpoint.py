@@ -6,6 +6,7 @@ are only read back by the same job, and only as plain tensors and numbers.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -106,7 +107,8 @@ def save(
     _write_part(partial, "random", ranks, lambda path: torch.save(_random_state(), path))
     shared = zero.is_sharing(optimizer)
     if shared:
-        _write_part(partial, "optimizer", ranks, lambda path: zero.save_states(path, optimizer, ranks))
+        for name, content in zero.states(optimizer, ranks):
+            _write_part(partial, name, ranks, functools.partial(torch.save, content))
     weights = trained(model, kept=ranks.rank == 0)
     if ranks.rank == 0:
         states = {"scheduler": scheduler.state_dict()}
@@ -155,7 +157,7 @@ def load_states(directory: Path, ranks: Ranks, *, optimizer: Any, scheduler: Any
     """Puts optimizer, schedule and this rank's random state back; call last before the first step."""
     states = torch.load(directory / "states.pt", weights_only=True, map_location="cpu")
     if zero.is_sharing(optimizer):
-        zero.load_states(directory / f"optimizer-{ranks.rank}.pt", optimizer, ranks)
+        zero.load_states(directory, optimizer, ranks)
     elif "optimizer" in states:
         optimizer.load_state_dict(states["optimizer"])
     else:

@@ -11,7 +11,7 @@ from services.text.problems import Problem
 Method = Literal["lora", "qlora", "full"]
 Objective = Literal["sft", "pretraining", "dpo", "orpo", "kto"]
 Schedule = Literal["linear", "cosine", "constant"]
-Offload = Literal["none", "cpu"]
+Offload = Literal["none", "cpu", "nvme"]
 Optim = Literal["adamw_torch_fused", "adamw_torch", "adamw_bnb_8bit", "paged_adamw_8bit", "adafactor", "sgd"]
 
 
@@ -111,16 +111,25 @@ class Hyperparameters:
     deepspeed_stage: int = number(0, 0, 3)
     """What the ranks share out by DeepSpeed ZeRO: 1 the optimizer, 2 gradients too, 3 weights too; 0: nothing."""
     offload_optimizer: Offload = "none"
-    """cpu: optimizer and masters lie in the machine's memory; needs a deepspeed_stage."""
+    """cpu: optimizer and masters lie in the machine's memory; needs a deepspeed_stage. nvme: on a fast disk; needs
+    stage 3."""
     offload_param: Offload = "none"
-    """cpu: the shared weights lie in the machine's memory; needs deepspeed_stage 3."""
+    """cpu: the shared weights lie in the machine's memory; nvme: on a fast disk. Needs deepspeed_stage 3."""
     optim: Optim = "adamw_torch_fused"
     """What moves the weights, by transformers' name; with a deepspeed_stage AdamW only."""
+    disk_offload_dir: str = ""
+    """The directory for what lies on disk. Workers offer one each; a job that names none takes any worker's."""
 
     @property
     def needs_bitsandbytes(self) -> bool:
         """Whether weights or moments are held in few bits, which bitsandbytes does."""
         return self.method == "qlora" or "8bit" in self.optim
+
+    @property
+    def on_disk(self) -> str:
+        """The first setting that moves something to a disk; empty where none does."""
+        moved = ("offload_optimizer", "offload_param")
+        return next((name for name in moved if getattr(self, name) == "nvme"), "")
 
     @property
     def prefers(self) -> bool:
@@ -139,10 +148,16 @@ class Hyperparameters:
 
     def _sharing_problems(self, path: str) -> list[Problem]:
         found = []
-        if self.offload_optimizer != "none" and not self.deepspeed_stage:
+        if self.offload_optimizer == "nvme" and self.deepspeed_stage != 3:
+            found.append(_needs_stage(f"{path}.offload_optimizer", "3", "3"))
+        elif self.offload_optimizer != "none" and not self.deepspeed_stage:
             found.append(_needs_stage(f"{path}.offload_optimizer", "1, 2 or 3", "1、2、3 のいずれか"))
         if self.offload_param != "none" and self.deepspeed_stage != 3:
             found.append(_needs_stage(f"{path}.offload_param", "3", "3"))
+        if self.offload_param == "nvme" and self.method == "qlora":
+            found.append(_not_in_4_bits(f"{path}.offload_param"))
+        if self.disk_offload_dir and not self.on_disk:
+            found.append(_nothing_on_disk(f"{path}.disk_offload_dir", self.disk_offload_dir))
         if self.deepspeed_stage and not self.optim.startswith("adamw_torch"):
             found.append(_not_shared_out(f"{path}.optim", self.optim))
         return found
@@ -186,4 +201,22 @@ def _not_shared_out(name: str, optim: str) -> Problem:
         name,
         f"{name} {optim} cannot be shared out by DeepSpeed; use adamw_torch_fused, or deepspeed_stage 0",
         f"{name} の {optim} は DeepSpeed では使えません。adamw_torch_fused か deepspeed_stage 0 にしてください",
+    )
+
+
+def _not_in_4_bits(name: str) -> Problem:
+    return Problem(
+        "NOT_IN_4_BITS",
+        name,
+        f"{name} is nvme, which weights in 4 bits cannot be moved to; use cpu, or method lora",
+        f"{name} の nvme は 4 ビットの重みでは使えません。cpu にするか、method を lora にしてください",
+    )
+
+
+def _nothing_on_disk(name: str, directory: str) -> Problem:
+    return Problem(
+        "NOTHING_ON_DISK",
+        name,
+        f"{name} is {directory}, but nothing is moved there; set offload_optimizer or offload_param to nvme too",
+        f"{name} に {directory} がありますが、移すものがありません。offload_optimizer か offload_param も nvme にしてください",
     )

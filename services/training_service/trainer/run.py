@@ -23,6 +23,7 @@ from services.training_service.trainer import (
     head,
     model,
     preference,
+    swap_folder,
     zero,
 )
 from services.training_service.trainer.arguments import arguments
@@ -77,14 +78,15 @@ def run(job: JobFile, output_dir: Path, reporter: Reporter, flag: TerminationFla
     transformers.set_seed(hp.seed)
     transformers.utils.logging.disable_progress_bar()
     steering = Steering(output_dir, hp, ranks, flag)
-    parts = _load(job, output_dir, ranks, reporter, device)
-    early = steering.listen()
-    if early is Command.STOP or (early is Command.INTERRUPT and not job.checkpoint):
-        finished = events.Finished(outcome=_OUTCOMES[early], step=0, total_steps=0, metrics={})
-    else:
-        loop = _loop(parts, steering, device)
-        steering.evaluate = lambda step: _evaluate(parts, loop, step)
-        finished = _train(parts, loop, steering)
+    with swap_folder.made_in(Path(hp.disk_offload_dir)) if hp.on_disk else nullcontext() as swaps:
+        parts = _load(job, output_dir, ranks, reporter, device, swaps)
+        early = steering.listen()
+        if early is Command.STOP or (early is Command.INTERRUPT and not job.checkpoint):
+            finished = events.Finished(outcome=_OUTCOMES[early], step=0, total_steps=0, metrics={})
+        else:
+            loop = _loop(parts, steering, device)
+            steering.evaluate = lambda step: _evaluate(parts, loop, step)
+            finished = _train(parts, loop, steering)
     ranks.leave()
     return finished
 
@@ -97,7 +99,9 @@ def _device(ranks: Ranks) -> torch.device:
     return torch.device("cuda", ranks.local_rank)
 
 
-def _load(job: JobFile, output_dir: Path, ranks: Ranks, reporter: Reporter, device: torch.device) -> Parts:
+def _load(
+    job: JobFile, output_dir: Path, ranks: Ranks, reporter: Reporter, device: torch.device, swaps: Path | None
+) -> Parts:
     """Tokenizer, rows, weights, adapters."""
     path, hp = Path(job.base_model.path), job.hyperparameters
     config = model.check_files(path)
@@ -108,7 +112,7 @@ def _load(job: JobFile, output_dir: Path, ranks: Ranks, reporter: Reporter, devi
     reporter.progress("loading_model", 0.5, note="weights")
     packs = hp.packing and not hp.neftune_noise_alpha
     small = model.prove_packing_small(path) if packs and hp.deepspeed_stage == 3 else ""
-    sharing = Zero.start(hp, ranks, device)
+    sharing = Zero.start(hp, ranks, device, path, swaps)
     base = model.load(path, hp, device)
     if hp.deepspeed_stage == 3:
         base.set_attn_implementation(small or attention.for_padded(base.config))

@@ -17,13 +17,18 @@ from typing import Any
 import torch
 
 from services.training_service.deepspeed_config import Precision, Shape, deepspeed_config
-from services.training_service.trainer.failures import configuration
+from services.training_service.trainer import disk_library, swap_folder
+from services.training_service.trainer.failures import ConfigurationError, configuration
 from services.training_service.trainer.hyperparameters import Hyperparameters
 from services.training_service.trainer.ranks import Ranks
 
 
 def check(hyperparameters: Hyperparameters) -> None:
-    """Raises ConfigurationError where DeepSpeed is asked for and not installed."""
+    """Raises ConfigurationError where DeepSpeed is asked for and not installed, or a directory that it cannot use."""
+    if hyperparameters.on_disk:
+        problem = swap_folder.problem_of(hyperparameters.disk_offload_dir, "hyperparameters.disk_offload_dir")
+        if problem is not None:
+            raise ConfigurationError(problem)
     if not hyperparameters.deepspeed_stage or importlib.util.find_spec("deepspeed") is not None:
         return
     command = "pip install 'aift[deepspeed]'"
@@ -49,14 +54,21 @@ class Zero:
     hyperparameters: Hyperparameters
     ranks: Ranks
     device: torch.device
+    swaps: Path | None = None
+    """This rank's folder for what lies on disk."""
+    largest_weight: int = 0
+    """Numbers of the model's largest weight, where weights lie on disk."""
     _at_load: Any = field(default=None, init=False, repr=False)
     """Tells transformers to share weights out while they are read; it looks only while this lives."""
 
     @classmethod
-    def start(cls, hyperparameters: Hyperparameters, ranks: Ranks, device: torch.device) -> Zero | None:
-        """None where DeepSpeed is not asked for."""
+    def start(
+        cls, hyperparameters: Hyperparameters, ranks: Ranks, device: torch.device, model: Path, swaps: Path | None
+    ) -> Zero | None:
+        """None where DeepSpeed is not asked for. Raises ConfigurationError."""
         if not hyperparameters.deepspeed_stage:
             return None
+        largest = largest_weight(model) if hyperparameters.offload_param == "nvme" else 0
         if device.type == "cpu":
             os.environ["DS_ACCELERATOR"] = "cpu"
         import deepspeed
@@ -64,9 +76,11 @@ class Zero:
         if device.type == "cpu":
             # Else DeepSpeed compiles a library for shared memory first; gloo does what it does.
             deepspeed.ops.__compatible_ops__ = {}
+        if hyperparameters.on_disk:
+            disk_library.load(f"hyperparameters.{hyperparameters.on_disk}")
         deepspeed.init_distributed(auto_mpi_discovery=False, verbose=False)
         _tell_accelerate("gloo" if device.type == "cpu" else "nccl")
-        zero = cls(hyperparameters, ranks, device)
+        zero = cls(hyperparameters, ranks, device, swaps, largest)
         zero._share_while_loading()
         return zero
 
@@ -78,8 +92,24 @@ class Zero:
 
     def config(self, micro_batches: int) -> dict[str, Any]:
         """What DeepSpeed is given."""
-        shape = Shape(processes=self.ranks.world, micro_batches=micro_batches, precision=precision_of(self.device))
+        shape = Shape(
+            processes=self.ranks.world,
+            micro_batches=micro_batches,
+            precision=precision_of(self.device),
+            nvme_path=str(self.swaps or ""),
+            largest_weight=self.largest_weight,
+        )
         return deepspeed_config(self.hyperparameters, shape)
+
+
+def largest_weight(model: Path) -> int:
+    """Numbers of the largest weight of a model, which is not read for that."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(str(model), local_files_only=True, trust_remote_code=False)
+    with torch.device("meta"):
+        weights = AutoModelForCausalLM.from_config(config).parameters()
+        return max(int(weight.numel()) for weight in weights)
 
 
 def _tell_accelerate(backend: str) -> None:
@@ -108,33 +138,61 @@ def gathered(parameters: Sequence[torch.Tensor], *, written: bool = False) -> It
         yield
 
 
-def save_states(path: Path, optimizer: Any, ranks: Ranks) -> None:
-    """Writes this rank's part of the optimizer."""
+def states(optimizer: Any, ranks: Ranks) -> Iterator[tuple[str, dict[str, Any]]]:
+    """This rank's part of the optimizer: names of files and what they hold. What lies on disk is in memory a group of
+    weights at a time."""
     engine = _shared_optimizer(optimizer)
-    states = {
-        "world": ranks.world,
-        "stage": _stage(engine),
-        "masters": [master.detach() for master in _masters(engine)],
-        "moments": [dict(engine.optimizer.state[master]) for master in _masters(engine)],
-        "rates": [group["lr"] for group in engine.optimizer.param_groups],
-        "scale": _numbers(engine.loss_scaler),
-    }
-    torch.save(states, path)
+    rates = [group["lr"] for group in engine.optimizer.param_groups]
+    yield "optimizer", {"layout": _layout(engine, ranks), "rates": rates, "scale": _numbers(engine.loss_scaler)}
+    for number, master in enumerate(_masters(engine)):
+        with _in_memory(engine, number):
+            # Copies: of views into larger buffers all of those would be written.
+            moments = {name: moment.clone() for name, moment in engine.optimizer.state[master].items()}
+            yield f"optimizer-{number}", {"master": master.detach().clone(), "moments": moments}
 
 
-def load_states(path: Path, optimizer: Any, ranks: Ranks) -> None:
+def load_states(directory: Path, optimizer: Any, ranks: Ranks) -> None:
     """Puts this rank's part back. Raises ConfigurationError where the checkpoint was shared out otherwise."""
     engine = _shared_optimizer(optimizer)
-    states = torch.load(path, weights_only=True, map_location="cpu") if path.exists() else {}
-    if (states.get("world"), states.get("stage")) != (ranks.world, _stage(engine)):
+    file = directory / f"optimizer-{ranks.rank}.pt"
+    stored = _read(file) if file.exists() else {}
+    if stored.get("layout") != _layout(engine, ranks):
         raise shared_otherwise()
-    for master, stored, moments in zip(_masters(engine), states["masters"], states["moments"], strict=True):
-        with torch.no_grad():
-            master.copy_(stored)
-        engine.optimizer.state[master] = {name: moment.to(master.device) for name, moment in moments.items()}
-    for group, rate in zip(engine.optimizer.param_groups, states["rates"], strict=True):
+    for number, master in enumerate(_masters(engine)):
+        group = _read(directory / f"optimizer-{number}-{ranks.rank}.pt")
+        with _in_memory(engine, number, written=True):
+            with torch.no_grad():
+                master.copy_(group["master"])
+            engine.optimizer.state[master] = {n: moment.to(master.device) for n, moment in group["moments"].items()}
+    for group, rate in zip(engine.optimizer.param_groups, stored["rates"], strict=True):
         group["lr"] = rate
-    vars(engine.loss_scaler).update(states["scale"])
+    vars(engine.loss_scaler).update(stored["scale"])
+
+
+def _layout(engine: Any, ranks: Ranks) -> list[int]:
+    """What has to be the same for a rank's part to fit."""
+    return [ranks.world, _stage(engine), len(_masters(engine))]
+
+
+def _read(file: Path) -> dict[str, Any]:
+    content: dict[str, Any] = torch.load(file, weights_only=True, map_location="cpu")
+    return content
+
+
+@contextmanager
+def _in_memory(engine: Any, number: int, *, written: bool = False) -> Iterator[None]:
+    """A group's master and moments can be read inside, also where they lie on disk; with `written`, changed too."""
+    swapper, master = getattr(engine, "optimizer_swapper", None), _masters(engine)[number]
+    if swapper is None or not swapper.is_swappable_tensor(numel=engine.fp16_partitioned_groups_flat_numel[number]):
+        yield
+        return
+    swapper.swap_in_optimizer_state(parameter=master)
+    yield
+    if written:
+        swapper.swap_out_optimizer_state(parameter=master)
+    else:
+        swapper.release_swap_buffers(parameter=master)
+        master.grad = None  # came along, from where it still lies
 
 
 def is_sharing(optimizer: Any) -> bool:

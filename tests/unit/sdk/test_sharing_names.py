@@ -9,6 +9,12 @@ from aift.hyperparameters import as_settings, hyperparameters
 
 LARGE = {"deepspeed_stage": 2, "offload_optimizer": "cpu"}
 ULTRA_LARGE = {"deepspeed_stage": 3, "offload_optimizer": "cpu", "offload_param": "cpu"}
+ON_DISK = {
+    "deepspeed_stage": 3,
+    "offload_optimizer": "nvme",
+    "offload_param": "nvme",
+    "disk_offload_dir": "/fast",
+}
 
 
 @pytest.mark.parametrize(
@@ -29,6 +35,15 @@ ULTRA_LARGE = {"deepspeed_stage": 3, "offload_optimizer": "cpu", "offload_param"
         ),
         ({"use_deepspeed": False, "deepspeed_config": "large"}, {}),
         ({"deepspeed_stage": "1"}, {"deepspeed_stage": 1}),
+        ({"disk_offload_dir": "/fast"}, ON_DISK),
+        ({"disk_offload_dir": "/fast", "cpu_offload": True}, ON_DISK),
+        ({"disk_offload_dir": "/fast", "deepspeed_config": "ultra-large"}, ON_DISK),
+        ({"disk_offload_dir": "/fast", "use_qlora": True}, {**ON_DISK, "offload_param": "cpu", "method": "qlora"}),
+        (
+            {"disk_offload_dir": "/fast", "deepspeed_stage": 3, "offload_param": "nvme"},
+            {"disk_offload_dir": "/fast", "deepspeed_stage": 3, "offload_param": "nvme"},
+        ),
+        ({"disk_offload_dir": ""}, {}),
     ],
 )
 def test_the_manuals_names(written: dict[str, object], meant: dict[str, object]) -> None:
@@ -42,11 +57,15 @@ def test_a_file_of_ones_own_tells_stage_and_places(tmp_path: Path) -> None:
         "deepspeed_stage": 3,
         "offload_param": "cpu",
     }
+    disk = {"device": "nvme", "nvme_path": "/fast"}
+    path.write_text(json.dumps({"zero_optimization": {"stage": 3, "offload_param": disk}}))
+    asked = {"deepspeed_stage": 3, "offload_param": "nvme", "disk_offload_dir": "/fast"}
+    assert as_settings(hyperparameters({"deepspeed_config": str(path)})) == asked
+    other = hyperparameters({"deepspeed_config": str(path), "disk_offload_dir": "/other"})
+    assert as_settings(other) == {**asked, "disk_offload_dir": "/other"}
 
 
-@pytest.mark.parametrize(
-    "content", ["{", "{}", "[]", '{"zero_optimization": {"stage": 3, "offload_param": {"device": "nvme"}}}']
-)
+@pytest.mark.parametrize("content", ["{", "{}", "[]", '{"zero_optimization": {"stage": 3, "offload_param": "nvme"}}'])
 def test_a_file_that_cannot_be_obeyed_is_refused(content: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.json"
     path.write_text(content)
@@ -59,9 +78,3 @@ def test_a_config_that_is_nowhere_names_the_presets() -> None:
     with pytest.raises(AiftError) as caught:
         hyperparameters({"deepspeed_config": "huge"})
     assert "ultra-large" in caught.value.message_en
-
-
-def test_disk_is_refused_with_the_remedy() -> None:
-    with pytest.raises(AiftError) as caught:
-        hyperparameters({"disk_offload_dir": "/fast"})
-    assert "cpu_offload" in caught.value.message_en

@@ -58,6 +58,20 @@ def test_a_wrong_job_names_the_field(change: dict[str, Any], reason: str, field:
     assert [(p.reason, p.field) for p in caught.value.problems] == [(reason, field)]
 
 
+@pytest.mark.parametrize(
+    ("values", "reason", "field"),
+    [
+        ({"deepspeed_stage": 2, "offload_optimizer": "nvme"}, "NEEDS_DEEPSPEED_STAGE", "offload_optimizer"),
+        ({"deepspeed_stage": 3, "offload_param": "nvme", "method": "qlora"}, "NOT_IN_4_BITS", "offload_param"),
+        ({"deepspeed_stage": 3, "disk_offload_dir": "/fast"}, "NOTHING_ON_DISK", "disk_offload_dir"),
+    ],
+)
+def test_what_a_disk_cannot_take_is_refused(values: dict[str, Any], reason: str, field: str) -> None:
+    with pytest.raises(ProblemError) as caught:
+        parse_hyperparameters(values)
+    assert [(p.reason, p.field) for p in caught.value.problems] == [(reason, f"hyperparameters.{field}")]
+
+
 def test_an_unknown_hyperparameter_names_the_nearest() -> None:
     with pytest.raises(ProblemError, match="did you mean lora_r"):
         parse_hyperparameters({"lora_rank": 8})

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -47,9 +48,13 @@ def test_the_ultra_large_preset_is_zero_3_with_all_in_memory_or_on_disk() -> Non
     values = Hyperparameters(**ULTRA_LARGE)
     zero = deepspeed_config(values, Shape(processes=2, micro_batches=8))["zero_optimization"]
     assert (zero["stage"], zero["offload_optimizer"]["device"], zero["offload_param"]["device"]) == (3, "cpu", "cpu")
-    disk = deepspeed_config(values, Shape(processes=2, micro_batches=8, nvme_path="/fast"))["zero_optimization"]
+    values = replace(values, offload_optimizer="nvme", offload_param="nvme")
+    shape = Shape(processes=2, micro_batches=8, nvme_path="/fast", largest_weight=1001)
+    disk = deepspeed_config(values, shape)["zero_optimization"]
     assert {disk[name]["device"] for name in ("offload_optimizer", "offload_param")} == {"nvme"}
     assert disk["offload_param"]["nvme_path"] == "/fast"
+    assert disk["offload_param"]["buffer_size"] == 501
+    assert disk["sub_group_size"] < zero["sub_group_size"]
     kept = ("stage3_max_live_parameters", "stage3_max_reuse_distance", "stage3_prefetch_bucket_size")
     assert [(zero[name] > 0, disk[name]) for name in kept] == [(True, 0)] * 3
 
@@ -72,7 +77,8 @@ def test_deepspeed_takes_every_combination() -> None:
         configs.append(deepspeed_config(values, Shape(processes=1, micro_batches=2, precision=precision)))
         expected.append([stage, 8, param if param == "cpu" else "None"])
     shape = Shape(processes=1, micro_batches=2, nvme_path="/fast")
-    configs.append(deepspeed_config(Hyperparameters(**ULTRA_LARGE), shape))
+    on_disk = replace(Hyperparameters(**ULTRA_LARGE), offload_optimizer="nvme", offload_param="nvme")
+    configs.append(deepspeed_config(on_disk, shape))
     expected.append([3, 8, "nvme"])
     run = subprocess.run(
         [sys.executable, "-c", CHECK],
@@ -100,10 +106,33 @@ def test_what_is_set_wins_over_the_preset() -> None:
     assert made.hyperparameters.lora_r == 8
 
 
+def test_a_directory_takes_what_the_preset_offloads() -> None:
+    request = pb.GenerateDeepSpeedConfigRequest(preset=pb.DEEP_SPEED_PRESET_ULTRA_LARGE, nvme_path="/fast")
+    made = generated(request)
+    assert json.loads(made.json)["zero_optimization"]["offload_param"]["nvme_path"] == "/fast"
+    settings = made.hyperparameters
+    assert (settings.offload_optimizer, settings.offload_param) == (pb.OFFLOAD_DEVICE_NVME, pb.OFFLOAD_DEVICE_NVME)
+    assert settings.disk_offload_dir == "/fast"
+    again = generated(pb.GenerateDeepSpeedConfigRequest(hyperparameters=settings))
+    assert again.json == made.json
+
+
 @pytest.mark.parametrize(
     ("request_", "field"),
     [
         (pb.GenerateDeepSpeedConfigRequest(processes=65), "processes"),
+        (
+            pb.GenerateDeepSpeedConfigRequest(
+                hyperparameters=pb.Hyperparameters(deepspeed_stage=3, offload_param=pb.OFFLOAD_DEVICE_NVME)
+            ),
+            "nvme_path",
+        ),
+        (
+            pb.GenerateDeepSpeedConfigRequest(
+                hyperparameters=pb.Hyperparameters(deepspeed_stage=2, offload_optimizer=pb.OFFLOAD_DEVICE_NVME)
+            ),
+            "hyperparameters.offload_optimizer",
+        ),
         (pb.GenerateDeepSpeedConfigRequest(preset=pb.DEEP_SPEED_PRESET_LARGE, nvme_path="/fast"), "nvme_path"),
         (
             pb.GenerateDeepSpeedConfigRequest(hyperparameters=pb.Hyperparameters(deepspeed_stage=4)),

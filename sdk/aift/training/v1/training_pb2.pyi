@@ -166,6 +166,8 @@ class _OffloadDeviceEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._
     """Where training runs."""
     OFFLOAD_DEVICE_CPU: _OffloadDevice.ValueType  # 2
     """In the machine's memory."""
+    OFFLOAD_DEVICE_NVME: _OffloadDevice.ValueType  # 3
+    """On a fast disk, in a directory that the worker offers (AIFT_DISK_OFFLOAD_DIR); needs deepspeed_stage 3."""
 
 class OffloadDevice(_OffloadDevice, metaclass=_OffloadDeviceEnumTypeWrapper):
     """Where a part of a training lies that DeepSpeed shares out."""
@@ -176,6 +178,8 @@ OFFLOAD_DEVICE_NONE: OffloadDevice.ValueType  # 1
 """Where training runs."""
 OFFLOAD_DEVICE_CPU: OffloadDevice.ValueType  # 2
 """In the machine's memory."""
+OFFLOAD_DEVICE_NVME: OffloadDevice.ValueType  # 3
+"""On a fast disk, in a directory that the worker offers (AIFT_DISK_OFFLOAD_DIR); needs deepspeed_stage 3."""
 global___OffloadDevice = OffloadDevice
 
 class _TrainingJobState:
@@ -339,6 +343,7 @@ class Hyperparameters(google.protobuf.message.Message):
     OFFLOAD_OPTIMIZER_FIELD_NUMBER: builtins.int
     OFFLOAD_PARAM_FIELD_NUMBER: builtins.int
     OPTIM_FIELD_NUMBER: builtins.int
+    DISK_OFFLOAD_DIR_FIELD_NUMBER: builtins.int
     method: global___TrainingMethod.ValueType
     """What is trained. Default LORA."""
     learning_rate: builtins.float
@@ -408,9 +413,13 @@ class Hyperparameters(google.protobuf.message.Message):
     offload_optimizer: global___OffloadDevice.ValueType
     """Where optimizer and fp32 weights lie; CPU needs a deepspeed_stage. Default NONE."""
     offload_param: global___OffloadDevice.ValueType
-    """Where the shared weights lie; CPU needs deepspeed_stage 3. Default NONE."""
+    """Where the shared weights lie; CPU and NVME need deepspeed_stage 3, NVME takes no weights in 4 bits. Default NONE."""
     optim: global___Optimizer.ValueType
     """What moves the weights. Default ADAMW_TORCH_FUSED, as in transformers."""
+    disk_offload_dir: builtins.str
+    """The directory for what lies on NVME: one that a worker offers, to run only there. Empty: any worker's own. Default
+    empty.
+    """
     @property
     def lora_target_modules(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Layers that get adapters; empty means all linear layers but the output."""
@@ -453,9 +462,10 @@ class Hyperparameters(google.protobuf.message.Message):
         offload_optimizer: global___OffloadDevice.ValueType = ...,
         offload_param: global___OffloadDevice.ValueType = ...,
         optim: global___Optimizer.ValueType = ...,
+        disk_offload_dir: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_beta", b"_beta", "_dataloader_num_workers", b"_dataloader_num_workers", "_deepspeed_stage", b"_deepspeed_stage", "_early_stopping_patience", b"_early_stopping_patience", "_eval_split", b"_eval_split", "_eval_steps", b"_eval_steps", "_gradient_accumulation_steps", b"_gradient_accumulation_steps", "_gradient_checkpointing", b"_gradient_checkpointing", "_learning_rate", b"_learning_rate", "_load_best_model_at_end", b"_load_best_model_at_end", "_logging_steps", b"_logging_steps", "_lora_alpha", b"_lora_alpha", "_lora_dropout", b"_lora_dropout", "_lora_r", b"_lora_r", "_max_grad_norm", b"_max_grad_norm", "_max_length", b"_max_length", "_max_steps", b"_max_steps", "_neftune_noise_alpha", b"_neftune_noise_alpha", "_num_train_epochs", b"_num_train_epochs", "_packing", b"_packing", "_per_device_train_batch_size", b"_per_device_train_batch_size", "_save_steps", b"_save_steps", "_seed", b"_seed", "_use_dora", b"_use_dora", "_use_rslora", b"_use_rslora", "_warmup_ratio", b"_warmup_ratio", "_warmup_steps", b"_warmup_steps", "_weight_decay", b"_weight_decay", "beta", b"beta", "dataloader_num_workers", b"dataloader_num_workers", "deepspeed_stage", b"deepspeed_stage", "early_stopping_patience", b"early_stopping_patience", "eval_split", b"eval_split", "eval_steps", b"eval_steps", "gradient_accumulation_steps", b"gradient_accumulation_steps", "gradient_checkpointing", b"gradient_checkpointing", "learning_rate", b"learning_rate", "load_best_model_at_end", b"load_best_model_at_end", "logging_steps", b"logging_steps", "lora_alpha", b"lora_alpha", "lora_dropout", b"lora_dropout", "lora_r", b"lora_r", "max_grad_norm", b"max_grad_norm", "max_length", b"max_length", "max_steps", b"max_steps", "neftune_noise_alpha", b"neftune_noise_alpha", "num_train_epochs", b"num_train_epochs", "packing", b"packing", "per_device_train_batch_size", b"per_device_train_batch_size", "save_steps", b"save_steps", "seed", b"seed", "use_dora", b"use_dora", "use_rslora", b"use_rslora", "warmup_ratio", b"warmup_ratio", "warmup_steps", b"warmup_steps", "weight_decay", b"weight_decay"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_beta", b"_beta", "_dataloader_num_workers", b"_dataloader_num_workers", "_deepspeed_stage", b"_deepspeed_stage", "_early_stopping_patience", b"_early_stopping_patience", "_eval_split", b"_eval_split", "_eval_steps", b"_eval_steps", "_gradient_accumulation_steps", b"_gradient_accumulation_steps", "_gradient_checkpointing", b"_gradient_checkpointing", "_learning_rate", b"_learning_rate", "_load_best_model_at_end", b"_load_best_model_at_end", "_logging_steps", b"_logging_steps", "_lora_alpha", b"_lora_alpha", "_lora_dropout", b"_lora_dropout", "_lora_r", b"_lora_r", "_max_grad_norm", b"_max_grad_norm", "_max_length", b"_max_length", "_max_steps", b"_max_steps", "_neftune_noise_alpha", b"_neftune_noise_alpha", "_num_train_epochs", b"_num_train_epochs", "_packing", b"_packing", "_per_device_train_batch_size", b"_per_device_train_batch_size", "_save_steps", b"_save_steps", "_seed", b"_seed", "_use_dora", b"_use_dora", "_use_rslora", b"_use_rslora", "_warmup_ratio", b"_warmup_ratio", "_warmup_steps", b"_warmup_steps", "_weight_decay", b"_weight_decay", "beta", b"beta", "dataloader_num_workers", b"dataloader_num_workers", "deepspeed_stage", b"deepspeed_stage", "early_stopping_patience", b"early_stopping_patience", "eval_split", b"eval_split", "eval_steps", b"eval_steps", "gradient_accumulation_steps", b"gradient_accumulation_steps", "gradient_checkpointing", b"gradient_checkpointing", "learning_rate", b"learning_rate", "load_best_model_at_end", b"load_best_model_at_end", "logging_steps", b"logging_steps", "lora_alpha", b"lora_alpha", "lora_dropout", b"lora_dropout", "lora_r", b"lora_r", "lora_target_modules", b"lora_target_modules", "lr_scheduler_type", b"lr_scheduler_type", "max_grad_norm", b"max_grad_norm", "max_length", b"max_length", "max_steps", b"max_steps", "method", b"method", "neftune_noise_alpha", b"neftune_noise_alpha", "num_train_epochs", b"num_train_epochs", "objective", b"objective", "offload_optimizer", b"offload_optimizer", "offload_param", b"offload_param", "optim", b"optim", "packing", b"packing", "per_device_train_batch_size", b"per_device_train_batch_size", "save_steps", b"save_steps", "seed", b"seed", "use_dora", b"use_dora", "use_rslora", b"use_rslora", "warmup_ratio", b"warmup_ratio", "warmup_steps", b"warmup_steps", "weight_decay", b"weight_decay"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_beta", b"_beta", "_dataloader_num_workers", b"_dataloader_num_workers", "_deepspeed_stage", b"_deepspeed_stage", "_early_stopping_patience", b"_early_stopping_patience", "_eval_split", b"_eval_split", "_eval_steps", b"_eval_steps", "_gradient_accumulation_steps", b"_gradient_accumulation_steps", "_gradient_checkpointing", b"_gradient_checkpointing", "_learning_rate", b"_learning_rate", "_load_best_model_at_end", b"_load_best_model_at_end", "_logging_steps", b"_logging_steps", "_lora_alpha", b"_lora_alpha", "_lora_dropout", b"_lora_dropout", "_lora_r", b"_lora_r", "_max_grad_norm", b"_max_grad_norm", "_max_length", b"_max_length", "_max_steps", b"_max_steps", "_neftune_noise_alpha", b"_neftune_noise_alpha", "_num_train_epochs", b"_num_train_epochs", "_packing", b"_packing", "_per_device_train_batch_size", b"_per_device_train_batch_size", "_save_steps", b"_save_steps", "_seed", b"_seed", "_use_dora", b"_use_dora", "_use_rslora", b"_use_rslora", "_warmup_ratio", b"_warmup_ratio", "_warmup_steps", b"_warmup_steps", "_weight_decay", b"_weight_decay", "beta", b"beta", "dataloader_num_workers", b"dataloader_num_workers", "deepspeed_stage", b"deepspeed_stage", "disk_offload_dir", b"disk_offload_dir", "early_stopping_patience", b"early_stopping_patience", "eval_split", b"eval_split", "eval_steps", b"eval_steps", "gradient_accumulation_steps", b"gradient_accumulation_steps", "gradient_checkpointing", b"gradient_checkpointing", "learning_rate", b"learning_rate", "load_best_model_at_end", b"load_best_model_at_end", "logging_steps", b"logging_steps", "lora_alpha", b"lora_alpha", "lora_dropout", b"lora_dropout", "lora_r", b"lora_r", "lora_target_modules", b"lora_target_modules", "lr_scheduler_type", b"lr_scheduler_type", "max_grad_norm", b"max_grad_norm", "max_length", b"max_length", "max_steps", b"max_steps", "method", b"method", "neftune_noise_alpha", b"neftune_noise_alpha", "num_train_epochs", b"num_train_epochs", "objective", b"objective", "offload_optimizer", b"offload_optimizer", "offload_param", b"offload_param", "optim", b"optim", "packing", b"packing", "per_device_train_batch_size", b"per_device_train_batch_size", "save_steps", b"save_steps", "seed", b"seed", "use_dora", b"use_dora", "use_rslora", b"use_rslora", "warmup_ratio", b"warmup_ratio", "warmup_steps", b"warmup_steps", "weight_decay", b"weight_decay"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_beta", b"_beta"]) -> typing.Literal["beta"] | None: ...
     @typing.overload
@@ -1567,6 +1577,8 @@ class PlanFit(google.protobuf.message.Message):
     FITS_FIELD_NUMBER: builtins.int
     OFFLOADED_BYTES_FIELD_NUMBER: builtins.int
     MACHINE_MEMORY_BYTES_FIELD_NUMBER: builtins.int
+    OFFLOADED_TO_DISK_BYTES_FIELD_NUMBER: builtins.int
+    DISK_FREE_BYTES_FIELD_NUMBER: builtins.int
     worker: builtins.str
     """The worker."""
     available_bytes: builtins.int
@@ -1577,6 +1589,10 @@ class PlanFit(google.protobuf.message.Message):
     """What all processes together offload into the machine's memory, in bytes."""
     machine_memory_bytes: builtins.int
     """Memory of the machine in bytes; 0 where it is not known, for hardware that is not there yet."""
+    offloaded_to_disk_bytes: builtins.int
+    """What all processes together offload to a disk, in bytes."""
+    disk_free_bytes: builtins.int
+    """Free space of the directory that the worker offers for it, in bytes; 0 where it offers none or it is not known."""
     def __init__(
         self,
         *,
@@ -1585,8 +1601,10 @@ class PlanFit(google.protobuf.message.Message):
         fits: builtins.bool = ...,
         offloaded_bytes: builtins.int = ...,
         machine_memory_bytes: builtins.int = ...,
+        offloaded_to_disk_bytes: builtins.int = ...,
+        disk_free_bytes: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["available_bytes", b"available_bytes", "fits", b"fits", "machine_memory_bytes", b"machine_memory_bytes", "offloaded_bytes", b"offloaded_bytes", "worker", b"worker"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["available_bytes", b"available_bytes", "disk_free_bytes", b"disk_free_bytes", "fits", b"fits", "machine_memory_bytes", b"machine_memory_bytes", "offloaded_bytes", b"offloaded_bytes", "offloaded_to_disk_bytes", b"offloaded_to_disk_bytes", "worker", b"worker"]) -> None: ...
 
 global___PlanFit = PlanFit
 
@@ -1605,8 +1623,8 @@ class GenerateDeepSpeedConfigRequest(google.protobuf.message.Message):
     processes: builtins.int
     """Processes that train together, 1 to 64; 0 means 1."""
     nvme_path: builtins.str
-    """A directory on a fast disk that takes what stage 3 offloads, in place of memory; empty for memory. For use with
-    DeepSpeed itself: jobs offload to memory only.
+    """A directory on a fast disk that takes what stage 3 offloads, in place of memory. May be empty where nothing lies on
+    NVME, or where hyperparameters.disk_offload_dir names it.
     """
     @property
     def hyperparameters(self) -> global___Hyperparameters:
@@ -1734,6 +1752,7 @@ class MachineStatus(google.protobuf.message.Message):
     DISK_FREE_BYTES_FIELD_NUMBER: builtins.int
     GPUS_FIELD_NUMBER: builtins.int
     LIBRARIES_FIELD_NUMBER: builtins.int
+    DISK_OFFLOAD_FIELD_NUMBER: builtins.int
     cpu_count: builtins.int
     """Processor cores."""
     cpu_utilization: builtins.float
@@ -1752,6 +1771,10 @@ class MachineStatus(google.protobuf.message.Message):
     def libraries(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Libraries that trainings may ask for and that are installed: "bitsandbytes", "deepspeed"."""
 
+    @property
+    def disk_offload(self) -> global___DiskOffload:
+        """The directory to which trainings may be offloaded; unset where AIFT_DISK_OFFLOAD_DIR names none."""
+
     def __init__(
         self,
         *,
@@ -1762,10 +1785,43 @@ class MachineStatus(google.protobuf.message.Message):
         disk_free_bytes: builtins.int = ...,
         gpus: collections.abc.Iterable[global___Gpu] | None = ...,
         libraries: collections.abc.Iterable[builtins.str] | None = ...,
+        disk_offload: global___DiskOffload | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["cpu_count", b"cpu_count", "cpu_utilization", b"cpu_utilization", "disk_free_bytes", b"disk_free_bytes", "gpus", b"gpus", "libraries", b"libraries", "memory_total_bytes", b"memory_total_bytes", "memory_used_bytes", b"memory_used_bytes"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["disk_offload", b"disk_offload"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["cpu_count", b"cpu_count", "cpu_utilization", b"cpu_utilization", "disk_free_bytes", b"disk_free_bytes", "disk_offload", b"disk_offload", "gpus", b"gpus", "libraries", b"libraries", "memory_total_bytes", b"memory_total_bytes", "memory_used_bytes", b"memory_used_bytes"]) -> None: ...
 
 global___MachineStatus = MachineStatus
+
+@typing.final
+class DiskOffload(google.protobuf.message.Message):
+    """A directory on a machine's fast disk."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    DIRECTORY_FIELD_NUMBER: builtins.int
+    FREE_BYTES_FIELD_NUMBER: builtins.int
+    PROBLEM_FIELD_NUMBER: builtins.int
+    directory: builtins.str
+    """Its absolute path."""
+    free_bytes: builtins.int
+    """Free space in bytes; 0 while there is a problem."""
+    @property
+    def problem(self) -> aift.common.v1.blob_pb2.LocalizedText:
+        """Why it is not offered now, such as that it does not exist or that DeepSpeed's library for disks is being compiled;
+        unset where it is.
+        """
+
+    def __init__(
+        self,
+        *,
+        directory: builtins.str = ...,
+        free_bytes: builtins.int = ...,
+        problem: aift.common.v1.blob_pb2.LocalizedText | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["problem", b"problem"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["directory", b"directory", "free_bytes", b"free_bytes", "problem", b"problem"]) -> None: ...
+
+global___DiskOffload = DiskOffload
 
 @typing.final
 class Gpu(google.protobuf.message.Message):
