@@ -8,7 +8,7 @@ import streamlit as st
 from aift.training.v1 import training_pb2
 
 from frontend import wording
-from frontend.session import problems_shown, say, signed_in_client
+from frontend.session import localized, problems_shown, say, signed_in_client
 
 _SHOWN_JOBS = 20
 
@@ -66,6 +66,10 @@ def _worker(worker: training_pb2.Worker) -> None:
             delta_color="off",
         )
         disk.metric(say("空きディスク", "Free disk"), wording.size(machine.disk_free_bytes))
+        if machine.HasField("disk_offload"):
+            offer = machine.disk_offload
+            state = localized(offer.problem) if offer.HasField("problem") else wording.size(offer.free_bytes)
+            st.caption(say("ディスクへのオフロード", "Offload to disk") + f": `{offer.directory}` · {state}")
         if not machine.gpus:
             st.caption(say("GPU はありません（CPU で学習します）", "No GPU; training runs on the processor"))
         for gpu in machine.gpus:

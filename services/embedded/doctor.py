@@ -77,7 +77,8 @@ class Report:
 
 def examine(state_dir: Path, host: str, wanted_ports: Mapping[str, int], *, running: bool) -> Report:
     """Look at everything. `running`: whether AIFT itself runs here now, and so has its ports."""
-    findings = [_python(), _cpu(), _memory(), _disk(state_dir), _writable(state_dir), _postgres(), *_needed()]
+    findings = [_python(), _cpu(), _memory(), _disk(state_dir), _writable(state_dir), *_disk_offload(), _postgres()]
+    findings += _needed()
     findings += [_nvidia(), _torch(), *_optional(), _minio()]
     if not running:
         findings += [_port(name, port, host) for name, port in wanted_ports.items()]
@@ -121,6 +122,27 @@ def _writable(state_dir: Path) -> Finding:
         return Finding(name="state-dir", level="ok", found=str(state_dir))
     remedy = text("Name a writable place with AIFT_STATE_DIR.", "AIFT_STATE_DIR で書き込める場所を指定してください。")
     return Finding(name="state-dir", level="failed", found=str(state_dir), remedy=remedy)
+
+
+def _disk_offload() -> list[Finding]:
+    directory = os.environ.get("AIFT_DISK_OFFLOAD_DIR")
+    if not directory:
+        return []
+    path, name = Path(directory), "disk-offload"
+    if not (path.is_absolute() and path.is_dir() and os.access(path, os.W_OK | os.X_OK)):
+        remedy = text(
+            "AIFT_DISK_OFFLOAD_DIR must name a writable directory by its absolute path.",
+            "AIFT_DISK_OFFLOAD_DIR には書き込めるディレクトリの絶対パスを指定してください。",
+        )
+        return [Finding(name=name, level="missing", found=directory, remedy=remedy)]
+    lacking = [] if shutil.which("g++") else ["g++"]
+    if not Path("/usr/include/libaio.h").is_file():
+        lacking.append("libaio-dev")
+    if lacking:
+        remedy = text("Install: ", "次を入れてください: ") + " ".join(lacking)
+        return [Finding(name=name, level="missing", found=directory, remedy=remedy)]
+    found = f"{directory}, {shutil.disk_usage(path).free / GIB:.1f} GiB free"
+    return [Finding(name=name, level="ok", found=found)]
 
 
 def _nearest(path: Path) -> Path:

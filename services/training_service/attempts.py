@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Integer, case, cast, func, insert, or_, select, true, update
+from sqlalchemy import Integer, case, cast, func, insert, not_, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.core.db import Database
@@ -24,6 +24,8 @@ LOST = Failure(
 )
 _FAILURES = (Outcome.INFRASTRUCTURE_FAILURE, Outcome.OUT_OF_MEMORY)
 _NEEDED = case((JOBS.c.processes > 0, JOBS.c.processes), else_=cast(JOBS.c.spec["processes"].astext, Integer))
+_SETTINGS = JOBS.c.spec["hyperparameters"]
+_ON_DISK = or_(*(_SETTINGS[name].astext == "nvme" for name in ("offload_optimizer", "offload_param")))
 _READY = or_(JOBS.c.not_before.is_(None), JOBS.c.not_before <= func.clock_timestamp())
 
 
@@ -59,18 +61,23 @@ class Attempts:
             ttl_s=lease_s,
         )
 
-    async def claim(self, worker: str, *, free_gpus: int, all_gpus: int) -> Job | None:
-        """The next job for a worker, PROVISIONING and leased; None when none waits that it could run now."""
+    async def claim(self, worker: str, *, free_gpus: int, all_gpus: int, directory: str) -> Job | None:
+        """The next job for a worker, PROVISIONING and leased; None when none waits that it could run now. `directory` is
+        what it offers for offloading to a disk."""
         try:
             async with self._database.transaction() as tx:
-                return await self._claim(tx, worker, free_gpus, all_gpus)
+                return await self._claim(tx, worker, free_gpus, all_gpus, directory)
         except _MustWait:
             return None
 
-    async def _claim(self, tx: AsyncConnection, worker: str, free_gpus: int, all_gpus: int) -> Job | None:
+    async def _claim(
+        self, tx: AsyncConnection, worker: str, free_gpus: int, all_gpus: int, directory: str
+    ) -> Job | None:
         able = true() if all_gpus == 0 else all_gpus >= _NEEDED
+        offered = ["", directory] if directory else []
+        has_disk = or_(not_(_ON_DISK), _SETTINGS["disk_offload_dir"].astext.in_(offered))
         order = (JOBS.c.priority.desc(), JOBS.c.create_time, JOBS.c.id)
-        row = await self._leases.claim(tx, JOBS.c.delete_time.is_(None), _READY, able, order_by=order)
+        row = await self._leases.claim(tx, JOBS.c.delete_time.is_(None), _READY, able, has_disk, order_by=order)
         if row is None:
             return None
         claimed = job_of(row)

@@ -99,6 +99,20 @@ class AgentSettings(CacheSettings):
         default=200, ge=1, description="Lines of the trainer's log that are kept per second; the rest is counted."
     )
 
+    disk_offload_dir: Path | None = Field(
+        default=None,
+        description="Absolute path of a directory on a fast disk (NVMe) that trainings may be offloaded to. DeepSpeed's "
+        "library for it is compiled when the worker starts, which needs libaio-dev, g++ and ninja, with GPUs the CUDA "
+        "toolkit too, and takes minutes the first time. Unset: offloading goes to memory only.",
+    )
+
+    @field_validator("disk_offload_dir")
+    @classmethod
+    def _is_absolute(cls, directory: Path | None) -> Path | None:
+        if directory is not None and not directory.is_absolute():
+            raise ValueError(f"is {directory}; name an absolute path")
+        return directory
+
     @property
     def cache_path(self) -> Path:
         """Folder of base models and data sets by digest, shared by all processes of the machine."""

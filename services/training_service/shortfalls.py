@@ -1,10 +1,11 @@
-"""What a job lacks: rows to train and to evaluate on, libraries, GPUs. Told before any hardware is taken."""
+"""What a job lacks: rows to train and to evaluate on, libraries, disks, GPUs. Told before any hardware is taken."""
 
 from collections.abc import Iterator, Sequence
 
 from aift.training.v1 import training_pb2 as pb
 
 from services.core.errors import Violation
+from services.training_service.disk_offload import not_offered
 from services.training_service.resolution import ResolvedBase, ResolvedRows, Resolver
 from services.training_service.trainer.hyperparameters import Hyperparameters
 
@@ -29,6 +30,7 @@ def shortfalls(
     yield from _too_few_rows(hyperparameters, rows, held_out, path)
     yield from _no_evaluation(hyperparameters, wanted.hyperparameters, rows, held_out, path)
     yield from _not_installed(hyperparameters, workers, path)
+    yield from not_offered(hyperparameters, workers, path)
     yield from _too_many_processes(wanted.processes, workers, path)
 
 

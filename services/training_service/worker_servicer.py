@@ -17,6 +17,7 @@ from services.training_service.artifacts import Artifacts
 from services.training_service.attempt_tokens import AttemptTokens
 from services.training_service.attempts import Attempts, Hold
 from services.training_service.changes import QUEUE_CHANNEL, Changes
+from services.training_service.disk_offload import offered_by
 from services.training_service.domain import Failure, Job, JobState, Outcome
 from services.training_service.errors import InputsGone, NotYourAttempt
 from services.training_service.inputs import InputSource
@@ -66,8 +67,9 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
     async def ReportWorker(self, request: worker_pb2.ReportWorkerRequest, _: Any) -> worker_pb2.ReportWorkerResponse:
         """A worker lives."""
         await self._workers.report(_worker(request.worker), request.machine)
-        gpus = len(request.machine.gpus)
-        return worker_pb2.ReportWorkerResponse(job_waits=gpus > 0 and await self._workers.job_waits(gpus))
+        machine = request.machine
+        waits = bool(machine.gpus) and await self._workers.job_waits(machine)
+        return worker_pb2.ReportWorkerResponse(job_waits=waits)
 
     async def ClaimJob(self, request: worker_pb2.ClaimJobRequest, _: Any) -> worker_pb2.ClaimJobResponse:
         """Waits for a job that the worker can run."""
@@ -118,11 +120,12 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
         return worker_pb2.RefreshInputsResponse(inputs=await self._inputs.of(job))
 
     async def _wait_for_job(self, worker: str, free_gpus: int, wait_s: float) -> Job | None:
-        all_gpus = max(await self._workers.gpus(worker), free_gpus)
         end = asyncio.get_running_loop().time() + wait_s
         with self._changes.subscribe(QUEUE_CHANNEL) as news:
             while True:
-                job = await self._attempts.claim(worker, free_gpus=free_gpus, all_gpus=all_gpus)
+                machine = await self._workers.machine(worker)
+                all_gpus, directory = max(len(machine.gpus), free_gpus), offered_by(machine)
+                job = await self._attempts.claim(worker, free_gpus=free_gpus, all_gpus=all_gpus, directory=directory)
                 left = end - asyncio.get_running_loop().time()
                 if job is not None or left <= 0 or self._changes.stopping:
                     return job

@@ -18,6 +18,7 @@ from services.training_service.agent.orders import Orders
 from services.training_service.agent.ranks import Ranks
 from services.training_service.domain import Phase, Progress
 from services.training_service.settings import NodeSettings
+from services.training_service.trainer import swap_folder
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,8 @@ class Preparation:
         if isinstance(fetched, Ending):
             return fetched
         path = self._handover.directory / "job.json"
-        job_file.write(path, self._assignment, fetched)
+        disk = self._settings.disk_offload_dir
+        job_file.write(path, self._assignment, fetched, disk)
         self._handover.output.mkdir(parents=True, exist_ok=True)
         self._told(Progress(phase=Phase.LOADING_MODEL))
         ranks = await Ranks.start(
@@ -86,7 +88,12 @@ class Preparation:
             gpus=devices.gpu_indices(self._handover.devices),
             locks=locks,
         )
-        return await train(ranks, fetched)
+        try:
+            return await train(ranks, fetched)
+        finally:
+            if disk is not None and disk.is_dir():
+                # Of ranks that were killed; the others have removed theirs.
+                await asyncio.to_thread(swap_folder.clear, disk)
 
     def _node(self, processes: int) -> Node:
         return Node(

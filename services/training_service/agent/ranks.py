@@ -56,7 +56,7 @@ class Ranks:
         """
         logs.mkdir(parents=True, exist_ok=True)
         shared = {
-            **_environment(os.environ),
+            **environment(),
             "WORLD_SIZE": str(node.world),
             "LOCAL_WORLD_SIZE": str(node.processes),
             "MASTER_ADDR": node.master_address,
@@ -133,10 +133,10 @@ class Ranks:
         return next(iter(self._processes.values()))
 
 
-def _environment(ours: Mapping[str, str]) -> dict[str, str]:
-    return {
-        name: value for name, value in ours.items() if any(fnmatch.fnmatchcase(name, pattern) for pattern in _PASSED_ON)
-    }
+def environment() -> dict[str, str]:
+    """What ranks see of our environment."""
+    passed_on = [name for name in os.environ if any(fnmatch.fnmatchcase(name, pattern) for pattern in _PASSED_ON)]
+    return {name: os.environ[name] for name in passed_on}
 
 
 def _free_port() -> int:

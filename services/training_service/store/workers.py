@@ -9,6 +9,7 @@ from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
 
 from services.core.db import Database
+from services.training_service.disk_offload import offered_by
 from services.training_service.store.tables import WORKERS
 
 _SEEN = (
@@ -17,7 +18,9 @@ _SEEN = (
 )
 _WAITS = (
     "SELECT 1 FROM jobs WHERE state = 'QUEUED' AND delete_time IS NULL AND coalesce(not_before <= clock_timestamp(), true) "
-    "AND greatest(processes, (spec->>'processes')::integer) <= %s LIMIT 1"
+    "AND greatest(processes, (spec->>'processes')::integer) <= %(gpus)s "
+    "AND ('nvme' NOT IN (spec->'hyperparameters'->>'offload_optimizer', spec->'hyperparameters'->>'offload_param') "
+    "OR (%(directory)s <> '' AND spec->'hyperparameters'->>'disk_offload_dir' IN ('', %(directory)s))) LIMIT 1"
 )
 _ONE = "SELECT machine FROM workers WHERE name = %s"
 
@@ -56,11 +59,12 @@ class Workers:
             for row in rows
         ]
 
-    async def job_waits(self, gpus: int) -> bool:
-        """Whether any tenant's job waits, and could begin now, that a machine of so many GPUs can run."""
-        return bool(await self._database.fetch_all(_WAITS, (gpus,)))
+    async def job_waits(self, machine: pb.MachineStatus) -> bool:
+        """Whether any tenant's job waits, and could begin now, that a machine can run if all of its GPUs are free."""
+        able = {"gpus": len(machine.gpus), "directory": offered_by(machine)}
+        return bool(await self._database.fetch_all(_WAITS, able))
 
-    async def gpus(self, name: str) -> int:
-        """How many GPUs a worker has in all; 0 where it has none or never reported."""
+    async def machine(self, name: str) -> pb.MachineStatus:
+        """What a worker has; an empty message where it never reported."""
         row = await self._database.fetch_one(_ONE, (name,))
-        return len(pb.MachineStatus.FromString(row["machine"]).gpus) if row else 0
+        return pb.MachineStatus.FromString(row["machine"]) if row else pb.MachineStatus()

@@ -15,6 +15,7 @@ from services.training_service.line import Line
 from services.training_service.settings import WorkerSettings
 from services.training_service.worker import hardware
 from services.training_service.worker.agents import Agent, clear_leftovers
+from services.training_service.worker.disk import OfferedDisk
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ class Worker:
         self._line = Line(lambda: channel(settings.training_address, settings.service_token_file))
         self._agents: dict[asyncio.Task[None], Agent] = {}
         self._gpus: list[pb.Gpu] = []
+        self._disk = OfferedDisk(settings.disk_offload_dir) if settings.disk_offload_dir else None
         self._silence = "not asked yet"
 
     async def check(self) -> None:
@@ -48,12 +50,13 @@ class Worker:
         """Reports and claims until `stop`; then agents save, give their jobs back, and end."""
         loops = [asyncio.create_task(self._report()), asyncio.create_task(self._claim())]
         stopped = asyncio.create_task(stop.wait())
+        preparing = asyncio.create_task(self._disk.prepare()) if self._disk else None
         try:
             done, _ = await asyncio.wait({*loops, stopped}, return_when=asyncio.FIRST_COMPLETED)
             for task in done - {stopped}:
                 task.result()
         finally:
-            for task in (*loops, stopped):
+            for task in (*loops, stopped, *([preparing] if preparing else [])):
                 task.cancel()
             await self._drain()
             await self._line.close()
@@ -74,6 +77,9 @@ class Worker:
         while True:
             clear_leftovers(self._settings.worker_path)
             machine = await hardware.status(self._settings.worker_path)
+            if self._disk is not None:
+                await asyncio.to_thread(self._disk.clear)
+                machine.disk_offload.CopyFrom(self._disk.status())
             self._gpus = list(machine.gpus)
             request = worker_pb2.ReportWorkerRequest(worker=self._settings.worker_name, machine=machine)
             stub = self._line.stub

@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 import pytest
+from aift.common.v1 import blob_pb2
 from aift.training.v1 import training_pb2 as pb
 from aift.training.v1 import worker_pb2
 from google.rpc import error_details_pb2
@@ -248,6 +249,37 @@ async def test_what_no_worker_has_installed_is_refused(api: Api, app: TrainingAp
                 found = violations(await refusal(api.training.CreateTrainingJob(request)))
                 assert [*found] == ["training_job.spec.hyperparameters.deepspeed_stage"]
                 assert "pip install deepspeed" in found["training_job.spec.hyperparameters.deepspeed_stage"].description
+    finally:
+        async with app.database.transaction() as tx:
+            await tx.exec_driver_sql("DELETE FROM workers")
+
+
+async def test_offloading_to_a_disk_that_no_worker_offers_is_refused(
+    api: Api, app: TrainingApp, connect: Connect
+) -> None:
+    asked = {"deepspeed_stage": 3, "offload_optimizer": pb.OFFLOAD_DEVICE_NVME, "disk_offload_dir": "/fast"}
+    request = job_request(hyperparameters=asked)
+    request.validate_only = True
+    worker = connect(f"127.0.0.1:{app.server.port}", "worker", tenant="system")
+    gone = pb.DiskOffload(
+        directory="/fast", problem=blob_pb2.LocalizedText(en="/fast is no directory", ja="ありません")
+    )
+    offers = [
+        (pb.DiskOffload(directory="/fast", free_bytes=1), "", ""),
+        (pb.DiskOffload(directory="/scratch", free_bytes=1), "disk_offload_dir", "choose /scratch"),
+        (gone, "offload_optimizer", "/fast is no directory"),
+        (None, "offload_optimizer", "AIFT_DISK_OFFLOAD_DIR"),
+    ]
+    try:
+        for disk, field, words in offers:
+            machine = pb.MachineStatus(memory_total_bytes=1 << 40, libraries=["deepspeed"], disk_offload=disk)
+            await worker.worker.ReportWorker(worker_pb2.ReportWorkerRequest(worker="bench", machine=machine))
+            if not field:
+                assert (await api.training.CreateTrainingJob(request)).spec.hyperparameters.disk_offload_dir == "/fast"
+                continue
+            found = violations(await refusal(api.training.CreateTrainingJob(request)))
+            assert [*found] == [f"training_job.spec.hyperparameters.{field}"]
+            assert words in found[f"training_job.spec.hyperparameters.{field}"].description
     finally:
         async with app.database.transaction() as tx:
             await tx.exec_driver_sql("DELETE FROM workers")

@@ -331,6 +331,29 @@ async def test_a_worker_hears_of_jobs_that_wait_for_its_gpus(api: Api, worker: A
     assert not await waits(2)
 
 
+async def test_only_who_offers_the_disk_gets_a_job_that_needs_one(
+    app: TrainingApp, api: Api, worker: Api, connect: Connect
+) -> None:
+    async def report(disk: pb.DiskOffload | None) -> bool:
+        machine = pb.MachineStatus(libraries=["deepspeed"], disk_offload=disk, gpus=[pb.Gpu(model="A")])
+        answer = await worker.worker.ReportWorker(worker_pb2.ReportWorkerRequest(worker="bench", machine=machine))
+        return bool(answer.job_waits)
+
+    asked = {"deepspeed_stage": 3, "offload_param": pb.OFFLOAD_DEVICE_NVME}
+    named = await api.training.CreateTrainingJob(job_request(hyperparameters={**asked, "disk_offload_dir": "/fast"}))
+    compiling = pb.DiskOffload(directory="/fast", problem=blob_pb2.LocalizedText(en="being compiled", ja="ビルド中"))
+    for disk in (None, compiling, pb.DiskOffload(directory="/other")):
+        assert not await report(disk)
+        none = await worker.worker.ClaimJob(worker_pb2.ClaimJobRequest(worker="bench", free_gpus=1))
+        assert not none.HasField("assignment")
+    assert await report(pb.DiskOffload(directory="/fast"))
+    first = await claim(app, connect, worker, free_gpus=1)
+    assert first.attempt.startswith(named.name)
+    await first.finish("INVALID")
+    unnamed = await api.training.CreateTrainingJob(job_request(hyperparameters=asked))
+    assert (await claim(app, connect, worker, free_gpus=1)).attempt.startswith(unnamed.name)
+
+
 async def test_a_large_job_is_not_passed_by(app: TrainingApp, api: Api, worker: Api, connect: Connect) -> None:
     too_large = job_request(processes=8)  # before it is known that no worker is large enough
     too_large.training_job.priority = 100
