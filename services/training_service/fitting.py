@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.training_service.lengths import Lengths
-from services.training_service.memory import Load, estimate, offloaded_bytes
+from services.training_service.memory import Load, estimate, offloaded_bytes, on_disk_bytes
 from services.training_service.shape import ModelShape
 from services.training_service.trainer.hyperparameters import Hyperparameters
 
@@ -23,9 +23,13 @@ class Machine:
     """Of its smallest GPU, or of the machine where it has none."""
     memory_bytes: int = 0
     """Of the machine; 0 where it is not known."""
+    disk_free_bytes: int | None = None
+    """Of the directory that it offers for offloading, 0 where it offers none; None where it is not known."""
 
     def holds(self, need: Need) -> bool:
         """Whether all processes fit, and what they offload."""
+        if self.disk_free_bytes is not None and need.on_disk_bytes > self.disk_free_bytes:
+            return False
         if not self.gpus:
             return need.device_bytes * need.load.processes <= self.available_bytes
         moved_fits = not self.memory_bytes or need.offloaded_bytes <= self.memory_bytes
@@ -34,13 +38,15 @@ class Machine:
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """Memory that a training takes at its peak, in bytes."""
+    """Memory and disk that a training takes at its peak, in bytes."""
 
     load: Load
     parts: Mapping[str, int]
     """Of each device."""
     offloaded_bytes: int
     """Of the machine, for what all processes together offload."""
+    on_disk_bytes: int
+    """What all processes together offload to a disk."""
 
     @property
     def device_bytes(self) -> int:
@@ -63,4 +69,5 @@ def need_of(
         load=load,
         parts=estimate(shape, hyperparameters, load),
         offloaded_bytes=offloaded_bytes(shape, hyperparameters, load),
+        on_disk_bytes=on_disk_bytes(shape, hyperparameters, load),
     )

@@ -10,13 +10,13 @@ rows need a mask, which is held in both its forms. NF4 with double quantisation,
 
 `python -m benchmarks.plan_memory` prints how far all this is from measured peaks. Estimates, not promises: allocators
 round up and libraries keep buffers, which `overhead` stands for. What a GPU's training offloads to the machine's memory
-is `offloaded_bytes`.
+is `offloaded_bytes`, what any offloads to a disk `on_disk_bytes`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from services.training_service.deepspeed_config import BUCKET_NUMBERS, LIVE_NUMBERS
+from services.training_service.deepspeed_config import BUCKET_NUMBERS, BUFFERS, GROUP_NUMBERS_ON_DISK, LIVE_NUMBERS
 from services.training_service.shape import ModelShape
 from services.training_service.trainer import logits
 from services.training_service.trainer.hyperparameters import Hyperparameters
@@ -89,12 +89,41 @@ def _logits(shape: ModelShape, hyperparameters: Hyperparameters, load: Load) -> 
 def offloaded_bytes(shape: ModelShape, hyperparameters: Hyperparameters, load: Load) -> int:
     """What all ranks together move from GPUs into the memory of their machine."""
     moved = 0
-    if load.on_gpu and hyperparameters.offload_optimizer == "cpu":
-        # Gradients in fp32 beside them.
-        moved += trained_parameters(shape, hyperparameters) * (_OPTIMIZER_BYTES + 2 * _FP32_BYTES)
-    if load.on_gpu and hyperparameters.offload_param == "cpu":
+    if not load.on_gpu:
+        return 0
+    if hyperparameters.offload_optimizer == "cpu":
+        moved += _optimizer_elsewhere(shape, hyperparameters)
+    if hyperparameters.offload_param == "cpu":
         moved += _weights(shape, hyperparameters, load)
+    return moved + load.processes * sum(_buffers(shape, hyperparameters, load).values())
+
+
+def on_disk_bytes(shape: ModelShape, hyperparameters: Hyperparameters, load: Load) -> int:
+    """What all ranks together move to a disk."""
+    moved = 0
+    if hyperparameters.offload_optimizer == "nvme":
+        moved += _optimizer_elsewhere(shape, hyperparameters)
+    if hyperparameters.offload_param == "nvme":
+        moved += _weights_in_parts(shape, hyperparameters, load)
     return moved
+
+
+def _optimizer_elsewhere(shape: ModelShape, hyperparameters: Hyperparameters) -> int:
+    """Moments and masters, and gradients in fp32 beside them."""
+    return trained_parameters(shape, hyperparameters) * (_OPTIMIZER_BYTES + 2 * _FP32_BYTES)
+
+
+def _buffers(shape: ModelShape, hyperparameters: Hyperparameters, load: Load) -> Mapping[str, int]:
+    """The machine's memory through which a rank's share comes from a disk."""
+    share = shape.largest_weight // load.processes
+    group = min(
+        trained_parameters(shape, hyperparameters) // load.processes,
+        GROUP_NUMBERS_ON_DISK + (share if hyperparameters.method == "full" else 0),
+    )
+    return {
+        "weights": BUFFERS * share * load.number_bytes if hyperparameters.offload_param == "nvme" else 0,
+        "optimizer": BUFFERS * group * _FP32_BYTES if hyperparameters.offload_optimizer == "nvme" else 0,
+    }
 
 
 def _held(shape: ModelShape, hyperparameters: Hyperparameters, load: Load, trained: int) -> Mapping[str, int]:
@@ -115,24 +144,37 @@ def _held(shape: ModelShape, hyperparameters: Hyperparameters, load: Load, train
 def _shared_out(shape: ModelShape, hyperparameters: Hyperparameters, load: Load, trained: int) -> Mapping[str, int]:
     """The same of a rank of several that DeepSpeed shares it out among. fp32 masters count as the optimizer's."""
     stage, ranks, number = hyperparameters.deepspeed_stage, load.processes, load.number_bytes
+    away = ("cpu", "nvme") if load.on_gpu else ("nvme",)
     full, optimizer_away, weights_away = (
         hyperparameters.method == "full",
-        load.on_gpu and hyperparameters.offload_optimizer == "cpu",
-        load.on_gpu and hyperparameters.offload_param == "cpu",
+        hyperparameters.offload_optimizer in away,
+        hyperparameters.offload_param in away,
     )
-    weights = shape.parameters * number if full else _weights(shape, hyperparameters, load)
+    # Those of a GPU's training lie in its machine's memory.
+    buffers = {} if load.on_gpu else _buffers(shape, hyperparameters, load)
+    weights = _weights_in_parts(shape, hyperparameters, load)
     if stage == 3:
-        # Of weights in 4 bits a number is a byte.
-        live = min(weights, LIVE_NUMBERS * (1 if hyperparameters.method == "qlora" else number))
-        weights = live + (0 if weights_away else weights // ranks)
+        # Of weights in 4 bits a number is a byte. What comes from a disk is used a weight at a time.
+        most = shape.largest_weight if hyperparameters.offload_param == "nvme" else LIVE_NUMBERS
+        live = min(weights, most * (1 if hyperparameters.method == "qlora" else number))
+        weights = live + (buffers.get("weights", 0) if weights_away else weights // ranks)
     bucket = min(trained, BUCKET_NUMBERS) * number
     gradients = trained * number // (ranks if stage > 1 else 1)
     return {
         "weights": weights,
         "adapters": 0 if full else trained * number // (ranks if stage == 3 else 1),
         "gradients": bucket + (0 if stage > 1 and optimizer_away else gradients),
-        "optimizer": 0 if optimizer_away else trained * (_OPTIMIZER_BYTES + _FP32_BYTES) // ranks,
+        "optimizer": buffers.get("optimizer", 0)
+        if optimizer_away
+        else trained * (_OPTIMIZER_BYTES + _FP32_BYTES) // ranks,
     }
+
+
+def _weights_in_parts(shape: ModelShape, hyperparameters: Hyperparameters, load: Load) -> int:
+    """All weights as DeepSpeed shares them out, which keeps their fp32 masters with the optimizer."""
+    if hyperparameters.method == "full":
+        return shape.parameters * load.number_bytes
+    return _weights(shape, hyperparameters, load)
 
 
 def _weights(shape: ModelShape, hyperparameters: Hyperparameters, load: Load) -> int:

@@ -165,6 +165,13 @@ def _memory_notes(need: Need, fits: Sequence[tuple[Machine, bool]]) -> Iterator[
             ja="直近 1 分間に応答したワーカーがありません。ジョブはワーカーが来るまで待機します。",
         )
         return
+    free = [machine.disk_free_bytes for machine, _ in fits if machine.disk_free_bytes]
+    if free and max(free) < need.on_disk_bytes:
+        needed, most = gib(need.on_disk_bytes), gib(max(free))
+        yield Note(
+            en=f"Offloading takes {needed} GiB of disk; the directories that workers offer have {most} GiB free at most.",
+            ja=f"オフロードにディスクが {needed} GiB 必要ですが、ワーカーの提供するディレクトリの空きは最大 {most} GiB です。",
+        )
     moved = need.offloaded_bytes
     short = [machine for machine, _ in fits if 0 < machine.memory_bytes < moved]
     if short:

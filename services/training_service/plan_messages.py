@@ -25,6 +25,7 @@ def machine_of(worker: SeenWorker) -> Machine:
         gpus=len(sizes),
         available_bytes=min(sizes, default=machine.memory_total_bytes),
         memory_bytes=machine.memory_total_bytes,
+        disk_free_bytes=machine.disk_offload.free_bytes,
     )
 
 
@@ -62,6 +63,8 @@ def plan_to(made: Plan, spec: Spec) -> pb.TrainingPlan:
                 fits=fits,
                 offloaded_bytes=made.need.offloaded_bytes,
                 machine_memory_bytes=machine.memory_bytes,
+                offloaded_to_disk_bytes=made.need.on_disk_bytes,
+                disk_free_bytes=machine.disk_free_bytes or 0,
             )
             for machine, fits in made.fits
         ],

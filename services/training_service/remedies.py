@@ -39,12 +39,16 @@ def remedies(
         if smaller.problems():
             continue
         after = need_of(shape, smaller, lengths, processes=need.load.processes, on_gpu=need.load.on_gpu)
-        saved = need.device_bytes - after.device_bytes
-        if saved <= 0 or (_is_sharing(changes) and saved < need.device_bytes * _LEAST_SAVING):
-            continue
         fits = any(machine.holds(after) for machine in machines)
-        moved = after.offloaded_bytes if _is_sharing(changes) else 0
-        note = _saving(changes, saved, moved)
+        saved = need.device_bytes - after.device_bytes
+        if smaller.on_disk and not values.on_disk:
+            # Slow: only where it helps in the end. What it saves may be the machine's memory alone.
+            if not fits or not any(machine.disk_free_bytes for machine in machines):
+                continue
+            saved += max(need.offloaded_bytes - after.offloaded_bytes, 0)
+        elif saved <= 0 or (_is_sharing(changes) and saved < need.device_bytes * _LEAST_SAVING):
+            continue
+        note = _saving(changes, saved, after if _is_sharing(changes) else None)
         found.append(Remedy(changes=changes, memory_bytes=after.device_bytes, fits=fits, note=note))
         if fits:
             break
@@ -52,12 +56,15 @@ def remedies(
     return found
 
 
-def _saving(changes: Mapping[str, object], saved: int, moved: int) -> Note:
+def _saving(changes: Mapping[str, object], saved: int, moved: Need | None) -> Note:
     words = ", ".join(f"{name}={value}" for name, value in changes.items())
     en, ja = f"{words}: saves {gib(saved)} GiB.", f"{words}: {gib(saved)} GiB 減ります。"
-    if moved:
-        en += f" {gib(moved)} GiB of the machine's memory are needed instead."
-        ja += f"代わりにマシンのメモリを {gib(moved)} GiB 使います。"
+    if moved and moved.offloaded_bytes:
+        en += f" {gib(moved.offloaded_bytes)} GiB of the machine's memory are needed instead."
+        ja += f"代わりにマシンのメモリを {gib(moved.offloaded_bytes)} GiB 使います。"
+    if moved and moved.on_disk_bytes:
+        en += f" {gib(moved.on_disk_bytes)} GiB of its disk are needed, and it trains more slowly."
+        ja += f"ディスクを {gib(moved.on_disk_bytes)} GiB 使い、学習は遅くなります。"
     return Note(en=en, ja=ja)
 
 
@@ -96,6 +103,14 @@ def _weights_away(values: Hyperparameters, load: Load) -> dict[str, object]:
     return {"deepspeed_stage": 3, "offload_param": "cpu"}
 
 
+def _to_disk(values: Hyperparameters, _: Load) -> dict[str, object]:
+    if values.on_disk:
+        return {}
+    # Weights in 4 bits cannot lie there.
+    weights = {} if values.method == "qlora" else {"offload_param": "nvme"}
+    return {"deepspeed_stage": 3, "offload_optimizer": "nvme", **weights}
+
+
 def _adapters(values: Hyperparameters, _: Load) -> dict[str, object]:
     return {"method": "lora"} if values.method == "full" else {}
 
@@ -119,6 +134,7 @@ _CHANGES: Sequence[Callable[[Hyperparameters, Load], dict[str, Any]]] = (
     _shared_optimizer,
     _shared_weights,
     _weights_away,
+    _to_disk,
     _adapters,
     _four_bits,
     _shorter,

@@ -40,6 +40,12 @@ class ModelShape:
         """Width of all key heads together; the value heads have the same."""
         return self.key_value_heads * self.head_size
 
+    @property
+    def largest_weight(self) -> int:
+        """Numbers of the largest weight: the embeddings, or a linear layer."""
+        embeddings = self.vocabulary_size * self.hidden_size
+        return max(embeddings, *(linear.inputs * linear.outputs for linear in self.linears()))
+
     def linears(self) -> Sequence[Linear]:
         """The linear layers of one decoder layer under the names that the architecture gives them."""
         hidden, inner = self.hidden_size, self.intermediate_size

@@ -1,6 +1,7 @@
 """Parameters, steps, rows and memory, against numbers worked out by hand or published."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -290,6 +291,49 @@ def test_offloading_needs_the_machines_memory() -> None:
     made = make_plan(values, [small, large])
     assert [fits for _, fits in made.fits] == [False, True]
     assert any("100.4 GiB of the machine's memory; small has 64.0 GiB" in note.en for note in made.notes)
+
+
+ON_DISK = Hyperparameters(
+    method="full",
+    per_device_train_batch_size=1,
+    max_length=256,
+    gradient_checkpointing=True,
+    deepspeed_stage=3,
+    offload_optimizer="nvme",
+    offload_param="nvme",
+)
+
+
+def test_offloading_to_a_disk_needs_its_space_instead() -> None:
+    machines = [
+        Machine(worker=name, gpus=1, available_bytes=24 * GIB, memory_bytes=64 * GIB, disk_free_bytes=disk)
+        for name, disk in (("none", 0), ("full", 100 * GIB), ("free", 200 * GIB))
+    ]
+    made = make_plan(ON_DISK, machines)
+    # 16 bytes a parameter for the optimizer with gradients, 2 for weights.
+    assert made.need.on_disk_bytes == 18 * LLAMA_2_7B.parameters
+    assert made.need.offloaded_bytes < 16 * GIB
+    assert [fits for _, fits in made.fits] == [False, False, True]
+    short = make_plan(ON_DISK, machines[:2])
+    assert any("113.0 GiB of disk" in note.en and "100.0 GiB free" in note.en for note in short.notes)
+
+
+def test_a_disk_relieves_a_machine_without_gpus_too() -> None:
+    machine = Machine(worker="cpu", gpus=0, available_bytes=64 * GIB, disk_free_bytes=300 * GIB)
+    assert [fits for _, fits in make_plan(ON_DISK, [machine]).fits] == [True]
+    memory = make_plan(replace(ON_DISK, offload_optimizer="cpu", offload_param="cpu"), [machine])
+    assert [fits for _, fits in memory.fits] == [False]
+
+
+def test_a_disk_is_proposed_last_of_what_offloads_and_only_where_one_is_offered() -> None:
+    values = Hyperparameters(method="full", per_device_train_batch_size=1, max_length=256, gradient_checkpointing=True)
+    machine = Machine(worker="a", gpus=1, available_bytes=24 * GIB, memory_bytes=64 * GIB, disk_free_bytes=200 * GIB)
+    proposed = make_plan(values, [machine]).remedies
+    assert [remedy.fits for remedy in proposed] == [*[False] * (len(proposed) - 1), True]
+    assert proposed[-1].changes == {"deepspeed_stage": 3, "offload_optimizer": "nvme", "offload_param": "nvme"}
+    assert "113.0 GiB of its disk" in proposed[-1].note.en
+    without = make_plan(values, [replace(machine, disk_free_bytes=0)]).remedies
+    assert not any("nvme" in remedy.changes.values() for remedy in without)
 
 
 def test_packing_fills_micro_batches_up_to_what_they_may_hold() -> None:
