@@ -54,6 +54,11 @@ class Machine:
         self._started.append(process)
         return process
 
+    @property
+    def foreground(self) -> "subprocess.Popen[str]":
+        """The last `up` in the foreground."""
+        return self._started[-1]
+
     def up(self, *options: str) -> "tuple[subprocess.Popen[str], dict[str, Any]]":
         """`up` in the foreground; the process and what it told when all was healthy."""
         process = self.start(*options or ("--ports", "auto"))

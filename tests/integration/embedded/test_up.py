@@ -2,6 +2,7 @@
 
 import json
 import signal
+import subprocess
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,8 @@ import pytest
 from aift.client import Client
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # seven Python processes start several times
+# Seven Python processes start several times; in one worker, so that all tests share the one that runs.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("embedded"), pytest.mark.timeout(900)]
 
 SERVICES = ("data", "training", "registry", "inference")
 ALL = ("postgres", *SERVICES, "worker", "page")
@@ -21,6 +23,7 @@ ALL = ("postgres", *SERVICES, "worker", "page")
 
 class Machine(Protocol):
     state: Path
+    foreground: subprocess.Popen[str]
 
     def command(self, *arguments: str, **environment: str) -> Any: ...
     def up(self, *options: str) -> tuple[Any, dict[str, Any]]: ...
@@ -96,24 +99,12 @@ def test_what_is_killed_comes_back(running: Machine, until: Until, name: str) ->
     until(back, timeout_s=180)
 
 
-def test_down_leaves_no_process(real: Machine) -> None:
+def test_killed_supervisor_leaves_no_process_and_the_next_start_is_healthy_and_ends(real: Machine, until: Until) -> None:
     process, _ = real.up()
     assert of_state(real.state)
-    assert real.command("down").returncode == 0
-    assert process.wait(60) == 0
-    assert of_state(real.state) == []
-
-
-def test_killed_supervisor_leaves_no_process_and_the_next_start_is_healthy(real: Machine, until: Until) -> None:
-    process, _ = real.up()
     process.send_signal(signal.SIGKILL)
     process.wait()
     until(lambda: of_state(real.state) == [], timeout_s=60)
-    _, told = real.up()
-    assert told["state"] == "healthy"
-
-
-def test_detached_start_returns_when_all_is_healthy(real: Machine) -> None:
     done = real.command("up", "--ports", "auto", "--no-page", "--detach", "--json")
     try:
         assert done.returncode == 0, done.stderr
@@ -126,3 +117,12 @@ def test_detached_start_returns_when_all_is_healthy(real: Machine) -> None:
     finally:
         assert real.command("down").returncode == 0
     assert of_state(real.state) == []
+
+
+def test_zz_down_leaves_no_process(running: Machine) -> None:
+    """Last in the file: it ends what runs."""
+    process = running.foreground
+    assert of_state(running.state)
+    assert running.command("down").returncode == 0
+    assert process.wait(60) == 0
+    assert of_state(running.state) == []

@@ -34,7 +34,9 @@ async def api(system: System, connect: Connect, peers: Peers, tmp_path: Path) ->
 
 
 async def test_a_killed_rank_costs_time_and_nothing_else(system: System, api: Api, peers: Peers) -> None:
-    name = (await api.training.CreateTrainingJob(real_job_request())).name
+    request = real_job_request(max_steps=0, num_train_epochs=1, per_device_train_batch_size=8, eval_split=0.1)
+    plan = await api.training.PlanTraining(pb.PlanTrainingRequest(spec=request.training_job.spec))
+    name = (await api.training.CreateTrainingJob(request)).name
     async for event in api.training.WatchTrainingJob(pb.WatchTrainingJobRequest(name=name)):
         if event.HasField("checkpoint"):
             break
@@ -42,6 +44,8 @@ async def test_a_killed_rank_costs_time_and_nothing_else(system: System, api: Ap
         rank.kill()
     ended = await wait_for(api, name, "SUCCEEDED", within_s=240)
     assert ended.attempt == 2
+    assert ended.progress.total_steps == plan.steps == 12
+    assert plan.train_rows + plan.eval_rows == 100
     assert ended.metrics["eval_loss"] < ended.metrics["base_eval_loss"]
     events = await all_events(api, name)
     assert states(events).count("SUCCEEDED") == 1
@@ -64,12 +68,3 @@ async def test_a_killed_rank_costs_time_and_nothing_else(system: System, api: Ap
     template = json.loads(request.model_version.template_json)
     assert (template["prompt_marker"], template["completion_marker"]) == ("質問: ", "\n回答: ")
     assert template["stop"]
-
-
-async def test_a_plan_counts_the_steps_and_rows_that_the_trainer_takes(system: System, api: Api) -> None:
-    request = real_job_request(max_steps=0, num_train_epochs=1, save_steps=0)
-    plan = await api.training.PlanTraining(pb.PlanTrainingRequest(spec=request.training_job.spec))
-    name = (await api.training.CreateTrainingJob(request)).name
-    ended = await wait_for(api, name, "SUCCEEDED", within_s=240)
-    assert ended.progress.total_steps == plan.steps
-    assert plan.train_rows + plan.eval_rows == 100
