@@ -20,7 +20,7 @@ from services.data_service.validation.thrift import Binary, Int, Items, Struct, 
 
 _MAGIC = b"PAR1"
 _PLAIN, _RLE, _UTF8, _VERSION = 0, 3, 0, 2
-_LEVEL = 1
+_LEVEL, _MIN_MATCH = 1, 7  # less than two characters of Japanese are not worth looking for
 
 
 class Kind(IntEnum):
@@ -57,7 +57,8 @@ class PageWriter:
     """Makes pages."""
 
     def __init__(self) -> None:
-        self._compress = zstandard.ZstdCompressor(level=_LEVEL).compress
+        settings = zstandard.ZstdCompressionParameters.from_level(_LEVEL, min_match=_MIN_MATCH)
+        self._compress = zstandard.ZstdCompressor(compression_params=settings).compress
 
     def page(self, column: Column, values: bytes | memoryview, rows: int) -> Page:
         """A page of plain values."""

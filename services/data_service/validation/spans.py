@@ -101,7 +101,10 @@ def split_at_markers(texts: Spans, markers: Markers) -> Spans | None:
 def _places(marks: StringMarks, wanted: bytes) -> Numbers:
     """Where some bytes follow each other, as characters of the text and not as half of an escape."""
     values = marks.values
-    places = np.flatnonzero(values[: len(values) - len(wanted) + 1] == wanted[0])
+    if wanted[0] == BACKSLASH:
+        places = marks.escapes[marks.escapes + len(wanted) <= len(values)]
+    else:
+        places = np.flatnonzero(values[: len(values) - len(wanted) + 1] == wanted[0])
     for number, byte in enumerate(wanted[1:], 1):
         places = places[values[places + number] == byte]
     return places[~escaped(places, marks.escapes)]

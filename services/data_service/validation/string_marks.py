@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.data_service.validation.blocks import Numbers
-from services.data_service.validation.utf8 import PICKY, Continuations, take_second
+from services.data_service.validation.utf8 import Continuations, take_second
 
 BACKSLASH = ord("\\")
 _QUOTE, _LINE_FEED, _RETURN, _DELETE = map(ord, '"\n\r\x7f')
@@ -17,11 +17,8 @@ _C1 = 0xC2
 _REPLACEMENT = "\ufffd".encode()
 _ESCAPED = np.isin(np.arange(256), list(b'"\\nrt'))
 """What follows the backslash in escapes that the canonical form has too."""
-_NOTABLE = bytes(
-    byte in (_QUOTE, BACKSLASH, _DELETE, _C1, _REPLACEMENT[0]) or byte < ord(" ") or byte in PICKY
-    for byte in range(256)
-)
-"""For every byte whether it is worth a look."""
+_KNOWN = np.isin(np.arange(256), [*b' !"\\\n', _REPLACEMENT[0]])
+"""Notable bytes that are harmless, or looked at by themselves."""
 
 
 class StringMarks(NamedTuple):
@@ -47,11 +44,12 @@ def mark_strings(block: bytes) -> StringMarks | None:
     """
     values = np.frombuffer(block, np.uint8)
     continuations = Continuations(values)
-    notable = np.flatnonzero(np.frombuffer(block.translate(_NOTABLE), np.bool_))
+    notable = _notable(values)
     found = values[notable]
     feeds, quotes, backslashes = (notable[found == byte] for byte in (_LINE_FEED, _QUOTE, BACKSLASH))
-    rest = notable[(found != _LINE_FEED) & (found != _QUOTE) & (found != BACKSLASH)]
-    if not continuations.well_placed() or not _are_harmless(values, rest):
+    if not continuations.well_placed() or not _are_harmless(values, notable[~_KNOWN[found]]):
+        return None
+    if _is_anywhere(values, notable[found == _REPLACEMENT[0]], _REPLACEMENT):
         return None
     escapes = _escapes(values, backslashes)
     if escapes is None:
@@ -75,17 +73,37 @@ def escaped(places: Numbers, escapes: Numbers) -> npt.NDArray[np.bool_]:
     return same
 
 
+def _notable(values: npt.NDArray[np.uint8]) -> Numbers:
+    """Where bytes are worth a look: a few among many. Made in place, since taking memory is most of the time else."""
+    found, also = values <= _QUOTE, np.empty(len(values), np.bool_)
+    for compare, byte in (
+        (np.equal, BACKSLASH),
+        (np.equal, _DELETE),
+        (np.equal, 0xC0),
+        (np.equal, 0xC1),
+        (np.equal, _C1),
+        (np.equal, 0xE0),
+        (np.greater_equal, 0xED),
+    ):
+        found |= compare(values, byte, out=also)
+    return np.flatnonzero(found)
+
+
 def _are_harmless(values: npt.NDArray[np.uint8], places: Numbers) -> bool:
-    """Whether notable bytes begin characters that there are, neither controls nor U+FFFD, or are a CR before LF."""
-    first, second, third = (values[(places + ahead).clip(max=len(values) - 1)] for ahead in range(3))
+    """Whether notable bytes begin characters that there are and are no controls, or are a CR before LF."""
+    first, second = values[places], values[(places + 1).clip(max=len(values) - 1)]
     line_ends = (first == _RETURN) & (second == _LINE_FEED) & (places + 1 < len(values))
     if (((first < ord(" ")) & ~line_ends) | (first == _DELETE) | ((first == _C1) & (second < 0xA0))).any():
         return False
-    lead = first >= 0x80
-    return (
-        take_second(first[lead], second[lead])
-        and not ((first == _REPLACEMENT[0]) & (second == _REPLACEMENT[1]) & (third == _REPLACEMENT[2])).any()
-    )
+    lead = first > _DELETE
+    return take_second(first[lead], second[lead])
+
+
+def _is_anywhere(values: npt.NDArray[np.uint8], places: Numbers, text: bytes) -> bool:
+    """Whether a text is at one of the places where its first byte is."""
+    for ahead, byte in enumerate(text[1:], 1):
+        places = places[values[(places + ahead).clip(max=len(values) - 1)] == byte]
+    return len(places) > 0
 
 
 def _escapes(values: npt.NDArray[np.uint8], backslashes: Numbers) -> Numbers | None:

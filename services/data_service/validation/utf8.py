@@ -21,8 +21,6 @@ for _first, _from, _to in (
     *((first, 0, 0) for first in range(0xF5, 0x100)),
 ):
     _SECOND[_first] = _from, _to
-PICKY = bytes(sorted({0xC0, 0xC1, 0xE0, 0xED, 0xF0, 0xF4, *range(0xF5, 0x100)}))
-"""First bytes that do not take every second one."""
 
 
 class Continuations:
@@ -56,6 +54,6 @@ class Continuations:
 
 
 def take_second(firsts: npt.NDArray[np.uint8], seconds: npt.NDArray[np.uint8]) -> bool:
-    """Whether first bytes of characters may be followed by these; others than PICKY take every one that goes on."""
+    """Whether first bytes of characters may be followed by these, that is of those which do not take every one."""
     bounds = _SECOND[firsts]
     return bool(((bounds[:, 0] <= seconds) & (seconds < bounds[:, 1])).all())

@@ -17,6 +17,8 @@ WORKERS = min(len(os.sched_getaffinity(0)), 2)
 """For a large file: two of them bring more than we can write."""
 LARGE_BYTES = 16 << 20
 """Below it starting processes takes longer than they save."""
+_KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 28), "MALLOC_TRIM_THRESHOLD_": str(1 << 28)}
+"""glibc else gives the memory of every large array back to the system, and most of the time goes into taking it anew."""
 _MODULE = "services.data_service.validation.worker"
 _PIPE_BYTES = 1 << 20
 
@@ -26,7 +28,9 @@ class Worker:
 
     def __init__(self) -> None:
         argv = [sys.executable, "-m", _MODULE]
-        self._process = lifeline.popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._process = lifeline.popen(
+            argv, env=os.environ | _KEEP_MEMORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
         if self._process.stdin is None or self._process.stdout is None:
             raise AssertionError("the worker was started with pipes")
         self._input, self._output = self._process.stdin, self._process.stdout
