@@ -39,11 +39,6 @@ def load(field: str) -> None:
         raise _not_to_be_had(field, error) from error
 
 
-def is_built() -> bool:
-    """Whether it was compiled here before. Imports torch."""
-    return all((_folder(part) / f"{part}.so").is_file() for part in _PARTS)
-
-
 @contextmanager
 def _alone() -> Iterator[None]:
     """Nobody else of ours compiles or loads meanwhile. torch's own locks are files that a killed process leaves behind,

@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from services.training_service.trainer import disk_library, events, swap_folder
+from services.training_service.trainer import events, swap_folder
+from tests import disk_library
 from tests.integration.trainer.conftest import Finished, Trainer
 from tests.integration.trainer.preloaded import run_ranks
 
@@ -34,8 +35,7 @@ DISK = {"hp_offload_optimizer": "nvme", "hp_offload_param": "nvme"}
 @pytest.fixture(scope="module")
 def library() -> None:
     """DeepSpeed's library, where it was compiled before."""
-    if not all((disk_library._folder(part) / f"{part}.so").is_file() for part in disk_library._PARTS):
-        pytest.skip(f"NOT TESTED: DeepSpeed's library for disks; compile it first: python -m {disk_library.__name__}")
+    disk_library.needed()
 
 
 @pytest.fixture(scope="module")
