@@ -57,10 +57,12 @@ class Victim:
         assert found, f"no process {words}"
         return found
 
-    def start_job(self, name: str, **settings: object) -> training_pb2.TrainingJob:
+    def start_job(self, name: str, *, processes: int = 1, **settings: object) -> training_pb2.TrainingJob:
         """A training that lasts long enough to be hurt in its middle, with checkpoints on the way."""
         chosen = {"learning_rate": 2e-3, "max_steps": 60, "save_steps": 8, "max_length": 160, "eval_split": 0.01}
-        spec = self.client.training.spec("tiny-ja", self.dataset_version, chosen | settings, model=f"models/{name}")
+        spec = self.client.training.spec(
+            "tiny-ja", self.dataset_version, chosen | settings, model=f"models/{name}", processes=processes
+        )
         return self.client.training.create(spec, job_id=name)
 
 

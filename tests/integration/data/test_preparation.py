@@ -15,7 +15,7 @@ from aift.data.v1 import data_pb2 as pb
 
 from tests.integration.data.conftest import DataService, User, jsonl, qa, reason_of
 
-LONG = 60_000
+LONG = 8_000
 """Rows of a preparation that a test interrupts."""
 ALL = pb.Recipe(
     form=pb.ROW_FORM_MESSAGES,

@@ -41,7 +41,7 @@ ALPACA = {"instruction": "要約してください。", "input": "長い文で�
 def serving(make_service: Callable[..., DataService]) -> tuple[DataService, int]:
     """A data service that knows a registry's port."""
     port = find_free_port()
-    service = make_service(AIFT_REGISTRY_ADDRESS=f"127.0.0.1:{port}", AIFT_SUPERVISION_IDLE_SECONDS="15")
+    service = make_service(AIFT_REGISTRY_ADDRESS=f"127.0.0.1:{port}", AIFT_SUPERVISION_IDLE_SECONDS="8")
     service.start()
     return service, port
 

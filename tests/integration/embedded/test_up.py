@@ -99,7 +99,9 @@ def test_what_is_killed_comes_back(running: Machine, until: Until, name: str) ->
     until(back, timeout_s=180)
 
 
-def test_killed_supervisor_leaves_no_process_and_the_next_start_is_healthy_and_ends(real: Machine, until: Until) -> None:
+def test_killed_supervisor_leaves_no_process_and_the_next_start_is_healthy_and_ends(
+    real: Machine, until: Until
+) -> None:
     process, _ = real.up()
     assert of_state(real.state)
     process.send_signal(signal.SIGKILL)

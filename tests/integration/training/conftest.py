@@ -40,6 +40,16 @@ from tests.integration.training.peers import Data, Registry, file_url
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests of a module run in one worker: each module starts a service of its own."""
+    for item in items:
+        if item.path.parent == HERE:
+            item.add_marker(pytest.mark.xdist_group(f"training-{item.path.stem}"))
+
+
 ENDED = ("SUCCEEDED", "FAILED", "CANCELLED")
 
 

@@ -2,6 +2,7 @@
 
 The first sample prompt is a JSON object that says how it goes:
     steps, step_s       optimizer steps and the seconds that each takes
+    resumed_step_s      the same in a run that goes on from a checkpoint
     save_every          steps between checkpoints; 0: none
     load_s              seconds before the first step
     hang_at, hang_s     stands still for some seconds before that step
@@ -69,6 +70,8 @@ class Trainer:
         self._start = 0
         if job.checkpoint:
             self._start = int(json.loads((Path(job.checkpoint) / "state.json").read_text())["step"])
+        step_s = float(how.get("step_s", 0.02))
+        self._step_s = float(how.get("resumed_step_s", step_s)) if self._start else step_s
 
     def run(self) -> int:
         if not self._how.get("deaf"):
@@ -112,7 +115,7 @@ class Trainer:
         if failed is not None:
             return failed
         time.sleep(float(self._how.get("hang_s", 0.0)) if step == self._how.get("hang_at") else 0.0)
-        time.sleep(float(self._how.get("step_s", 0.02)))
+        time.sleep(self._step_s)
         self._events.write(
             events.Progress(
                 phase="training", fraction=step / self._steps, step=step, total_steps=self._steps, loss=1 / step

@@ -21,7 +21,8 @@ from tests.integration.training.conftest import (
 
 # Short, so that a lost lease is noticed soon; long enough for a busy machine's heartbeats.
 SETTINGS = {"AIFT_LEASE_SECONDS": "6"}
-HOW = {"steps": 40, "step_s": 0.25, "save_every": 5}
+# Slow until it is hurt; nothing is waited for afterwards.
+HOW = {"steps": 40, "step_s": 0.25, "save_every": 5, "resumed_step_s": 0.02}
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
@@ -88,7 +89,7 @@ async def test_kill_of_everything_at_once(system: System, api: Api, peers: Peers
 
 
 async def test_an_agent_that_sleeps_too_long_does_not_come_back(system: System, api: Api, peers: Peers) -> None:
-    name = await start(api, {**HOW, "step_s": 0.5})
+    name = await start(api, {**HOW, "step_s": 0.5, "resumed_step_s": 0.1})
     [agent] = system.descendants("agent")
     agent.send_signal(signal.SIGSTOP)
     async for event in api.training.WatchTrainingJob(pb.WatchTrainingJobRequest(name=name)):
