@@ -48,8 +48,8 @@ def judge(
     """What came of a run of the trainer that nobody killed on purpose: what it said last, the exit statuses by rank,
     and the rank that failed first."""
     if failures:
-        # One rank's lack of memory or bad row breaks the connection of all the others: the cause is told.
-        cause = min(failures, key=lambda failed: failed.failure == "infrastructure")
+        # One rank's lack of memory or room, or bad row, breaks the connection of all the others: the cause is told.
+        cause = min(failures, key=lambda failed: (failed.failure == "infrastructure", failed.reason != "DISK_FULL"))
         said = Failure(reason=cause.reason, en=cause.en, ja=cause.ja)
         return Ending(outcome=_OUTCOMES[cause.failure], failure=said)
     if finished is not None:

@@ -73,6 +73,8 @@ class Loop(Trainer):  # type: ignore[misc]  # transformers is untyped here
         from a checkpoint; set by whoever runs the loop."""
         self.before_first_step: Callable[[], None] = lambda: None
         """Called with the weights that training goes on with; set by whoever runs the loop."""
+        self.check_room: Callable[[], None] = lambda: None
+        """Called before each step; raises OSError where a disk is full. Set by whoever runs the loop."""
         self._window = Window(time.monotonic())
         self._step_seconds = 0.0
         self._rate = 0.0
@@ -89,6 +91,7 @@ class Loop(Trainer):  # type: ignore[misc]  # transformers is untyped here
         self, epoch_iterator: Iterator[Batch], num_batches: int, device: torch.device
     ) -> tuple[list[Batch], int]:
         """The micro-batches of the next step, and what that step's loss is divided by, over all ranks."""
+        self.check_room()
         asked = time.monotonic()
         micro_batches = [next(epoch_iterator) for _ in range(num_batches)]
         self._window.waited += time.monotonic() - asked

@@ -85,6 +85,7 @@ def run(job: JobFile, output_dir: Path, reporter: Reporter, flag: TerminationFla
             finished = events.Finished(outcome=_OUTCOMES[early], step=0, total_steps=0, metrics={})
         else:
             loop = _loop(parts, steering, device)
+            loop.check_room = (lambda: swap_folder.check_room(swaps)) if swaps else loop.check_room
             steering.evaluate = lambda step: _evaluate(parts, loop, step)
             finished = _train(parts, loop, steering)
     ranks.leave()

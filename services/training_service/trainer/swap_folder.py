@@ -6,6 +6,7 @@ looks after the directory can tell what nobody uses any more.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -18,6 +19,8 @@ from services.text.problems import Problem
 
 _PREFIX = "aift-swap-"
 _LOCK = "lock"
+_LEAST_BYTES = 16 << 20
+"""Where less is left, a piece of what was swapped out may have found no room."""
 
 
 def problem_of(directory: str, field: str) -> Problem | None:
@@ -60,6 +63,15 @@ def made_in(directory: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         lock.close()
+
+
+def check_room(folder: Path, needed_bytes: int = _LEAST_BYTES) -> None:
+    """Raises OSError where less is free. DeepSpeed's library does not tell of writes that failed, so that a rank would
+    be aborted later or, with room again for what came after, would read what was never written."""
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes < needed_bytes:
+        what = f"{needed_bytes} bytes are needed for what lies on disk, {free_bytes} are free"
+        raise OSError(errno.ENOSPC, what, str(folder.parent))
 
 
 def clear(directory: Path) -> None:

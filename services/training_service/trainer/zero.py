@@ -57,7 +57,7 @@ class Zero:
     swaps: Path | None = None
     """This rank's folder for what lies on disk."""
     largest_weight: int = 0
-    """Numbers of the model's largest weight, where weights lie on disk."""
+    """Numbers of the model's largest weight, where anything lies on disk."""
     _at_load: Any = field(default=None, init=False, repr=False)
     """Tells transformers to share weights out while they are read; it looks only while this lives."""
 
@@ -68,7 +68,9 @@ class Zero:
         """None where DeepSpeed is not asked for. Raises ConfigurationError."""
         if not hyperparameters.deepspeed_stage:
             return None
-        largest = largest_weight(model) if hyperparameters.offload_param == "nvme" else 0
+        sizes = weight_sizes(model) if swaps else [0]
+        if swaps:
+            swap_folder.check_room(swaps, _on_disk_bytes(sum(sizes), hyperparameters, ranks, device))
         if device.type == "cpu":
             os.environ["DS_ACCELERATOR"] = "cpu"
         import deepspeed
@@ -80,7 +82,7 @@ class Zero:
             disk_library.load(f"hyperparameters.{hyperparameters.on_disk}")
         deepspeed.init_distributed(auto_mpi_discovery=False, verbose=False)
         _tell_accelerate("gloo" if device.type == "cpu" else "nccl")
-        zero = cls(hyperparameters, ranks, device, swaps, largest)
+        zero = cls(hyperparameters, ranks, device, swaps, max(sizes))
         zero._share_while_loading()
         return zero
 
@@ -102,14 +104,23 @@ class Zero:
         return deepspeed_config(self.hyperparameters, shape)
 
 
-def largest_weight(model: Path) -> int:
-    """Numbers of the largest weight of a model, which is not read for that."""
+def weight_sizes(model: Path) -> list[int]:
+    """How many numbers each weight of a model has, which is not read for that."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     config = AutoConfig.from_pretrained(str(model), local_files_only=True, trust_remote_code=False)
     with torch.device("meta"):
         weights = AutoModelForCausalLM.from_config(config).parameters()
-        return max(int(weight.numel()) for weight in weights)
+        return [int(weight.numel()) for weight in weights]
+
+
+def _on_disk_bytes(numbers: int, hyperparameters: Hyperparameters, ranks: Ranks, device: torch.device) -> int:
+    """What the ranks of this node swap out of a model of so many numbers; without adapters, which are few."""
+    weight_bytes = 4 if precision_of(device) == "fp32" else 2
+    of_weights = weight_bytes if hyperparameters.offload_param == "nvme" else 0
+    trained = hyperparameters.method == "full" and hyperparameters.offload_optimizer == "nvme"
+    # Masters, gradients and two moments.
+    return numbers * (of_weights + (16 if trained else 0)) * ranks.local_world // ranks.world
 
 
 def _tell_accelerate(backend: str) -> None:

@@ -12,9 +12,11 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from services.training_service.trainer import events, swap_folder
+from services.training_service.trainer.failures import DISK_FULL
 from tests import disk_library
 from tests.integration.trainer.conftest import Finished, Trainer
 from tests.integration.trainer.preloaded import run_ranks
+from tests.small_disk import small_disk
 
 pytestmark = pytest.mark.xdist_group("trainer")
 
@@ -134,6 +136,23 @@ def test_what_a_killed_rank_leaves_is_removed(wide: Trainer, disk: Path) -> None
     assert len(list(disk.iterdir())) == 1
     swap_folder.clear(disk)
     assert list(disk.iterdir()) == []
+
+
+# Full training takes 80 MB. LoRA has 15 MB on disk before the first step and 20 afterwards, and 16 MiB have to be left.
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize(
+    ("method", "size_bytes", "steps"),
+    [("full", 64 << 20, 0), ("lora", 33 << 20, 1)],
+    ids=["before-the-weights", "after-a-step"],
+)
+def test_a_disk_without_room_is_told(method: str, size_bytes: int, steps: int, wide: Trainer, disk: Path) -> None:
+    with small_disk(disk, size_bytes):
+        job = wide.job("job", **SMALL, hp_method=method, hp_disk_offload_dir=str(disk), **DISK)
+        first, second = run_ranks(wide, job, "run")
+        # Whoever looks first; the other one breaks off.
+        assert DISK_FULL in (first.code, second.code), first.stderr[-3000:] + second.stderr[-3000:]
+        assert len(first.losses) == steps
+        assert list(disk.iterdir()) == []
 
 
 @pytest.mark.parametrize(("directory", "reason"), [("", "NO_DISK_OFFLOAD_DIR"), ("/nowhere", "NO_SUCH_DIRECTORY")])

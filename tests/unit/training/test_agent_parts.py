@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,10 @@ def test_of_several_failures_the_cause_counts() -> None:
     assert end.failure is not None
     assert end.failure.reason == "R_OUT_OF_MEMORY"
     assert ending.judge(None, [failed("data")], {0: 13}, 0).outcome is Outcome.INVALID
+    full = replace(failed("infrastructure"), reason="DISK_FULL")
+    end = ending.judge(None, [failed("infrastructure"), full], {0: 10, 1: 74}, 0)
+    assert end.failure is not None
+    assert end.failure.reason == "DISK_FULL"
 
 
 def test_a_rank_that_died_without_a_word_is_named() -> None:
