@@ -81,7 +81,7 @@ async def test_a_trainer_that_stands_still_is_told_of(system: System, api: Api) 
 
 
 async def test_pause_saves_and_resume_goes_on(system: System, api: Api, peers: Peers) -> None:
-    name = await create(api, {"steps": 60, "step_s": 0.2, "save_every": 0})
+    name = await create(api, {"steps": 60, "step_s": 0.2, "resumed_step_s": 0.02, "save_every": 0})
     await wait_for(api, name, "RUNNING")
     await asyncio.sleep(1)
     await api.training.PauseTrainingJob(pb.PauseTrainingJobRequest(name=name))
