@@ -72,6 +72,7 @@ class Chat:
         self._marked = _GENERATION_MARK.search(template) is not None
         self._family = next((f for f in FAMILIES if all(part in template for part in f.signature)), None)
         self._shapes: dict[tuple[Role, ...], Shape | None] = {}
+        self._frames: dict[tuple[Role, ...], Shape] = {}
 
     def render(self, messages: Sequence[Message], *, generation: bool = False) -> str:
         """The conversation's text; with `generation` up to where the assistant's next turn begins."""
@@ -144,34 +145,28 @@ class Chat:
         if self._family is None:
             raise ProblemError(_unknown_template())
         text = self.render(messages)
-        contents, frame = self._frame(messages, text)
-        pieces = [piece for index, before in enumerate(frame) for piece in (before, Turn(index))][:-1]
-        headers = _headers(text, self.render(messages, generation=True), self._family)
-        shape = headed(pieces, [message.role for message in messages], headers)
+        roles = tuple([message.role for message in messages])
+        if roles not in self._frames:
+            self._frames[roles] = self._frame(roles, self._family)
+        for contents in ([m.content for m in messages], [m.content.strip() for m in messages]):
+            filled = self._frames[roles].filled(contents)
+            if filled[0] == text:
+                return filled
+        raise ProblemError(_changed_contents())
+
+    def _frame(self, roles: Sequence[Role], family: Family) -> Shape:
+        """The shape that the template has around other contents; these ones' text shows whether it is theirs."""
+        stand_ins = [Message(role, f"\uf8ff{index}\uf8ff") for index, role in enumerate(roles)]
+        probe = self.render(stand_ins)
+        _check_shown(stand_ins, [message.content for message in stand_ins], probe)
+        own = re.split("\uf8ff\\d+\uf8ff", probe)
+        if len(own) != len(roles) + 1:
+            raise ProblemError(_changed_contents())
+        pieces = [piece for index, text in enumerate(own) for piece in (text, Turn(index))][:-1]
+        shape = headed(pieces, roles, _headers(probe, self.render(stand_ins, generation=True), family))
         if shape is None:
             raise ProblemError(_unknown_template())
-        return shape.filled(contents)
-
-    def _frame(self, messages: Sequence[Message], text: str) -> tuple[list[str], list[str]]:
-        """The contents as the template shows them, and the pieces of its own text around them."""
-        stand_ins = [f"\uf8ff{index}\uf8ff" for index in range(len(messages))]
-        probe = self.render([Message(m.role, mark) for m, mark in zip(messages, stand_ins, strict=True)])
-        _check_shown(messages, stand_ins, probe)
-        frame = re.split("\uf8ff\\d+\uf8ff", probe)
-        for contents in ([m.content for m in messages], [m.content.strip() for m in messages]):
-            pieces = [piece for pair in zip(frame, [*contents, ""], strict=False) for piece in pair]
-            if len(frame) == len(messages) + 1 and "".join(pieces) == text:
-                return contents, frame
-        raise ProblemError(
-            Problem(
-                "TEMPLATE_NOT_MARKED",
-                "messages",
-                "the model's chat template changes the contents, so that answers cannot be told apart; add"
-                " {% generation %} marks around the assistant's turns to its chat_template",
-                "モデルのチャットテンプレートが本文を書き換えるため、応答の範囲を特定できません。chat_template の"
-                "応答部分を {% generation %} で囲んでください",
-            )
-        )
+        return shape
 
 
 def _left_out(roles: Sequence[Role], pieces: Sequence[Piece | Answer]) -> bool:
@@ -194,6 +189,17 @@ def _check_shown(messages: Sequence[Message], contents: Sequence[str], text: str
             en = f"the model's chat template leaves {what} out, so that the row would be trained without it; {remedy}"
             ja = f"モデルのチャットテンプレートが{what_ja}を無視するため、その内容なしで学習されてしまいます。{remedy_ja}"
             raise ProblemError(Problem(reason, f"messages[{index}]", en, ja))
+
+
+def _changed_contents() -> Problem:
+    return Problem(
+        "TEMPLATE_NOT_MARKED",
+        "messages",
+        "the model's chat template changes the contents, so that answers cannot be told apart; add"
+        " {% generation %} marks around the assistant's turns to its chat_template",
+        "モデルのチャットテンプレートが本文を書き換えるため、応答の範囲を特定できません。chat_template の"
+        "応答部分を {% generation %} で囲んでください",
+    )
 
 
 def _unknown_template() -> Problem:
