@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Integer, case, cast, func, insert, not_, or_, select, true, update
+from aift.training.v1 import training_pb2 as pb
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.core.db import Database
@@ -15,6 +16,7 @@ from services.training_service.job_events import NewEvent, recovery, state_chang
 from services.training_service.lifecycle import RetryPolicy, Verdict, after_attempt
 from services.training_service.store import checkpoints, files
 from services.training_service.store.jobs import Jobs, job_of
+from services.training_service.store.requirements import READY, met_by
 from services.training_service.store.tables import ATTEMPTS, JOBS
 
 LOST = Failure(
@@ -23,10 +25,6 @@ LOST = Failure(
     ja="ワーカーまたはワーカーとの接続が失われました。",
 )
 _FAILURES = (Outcome.INFRASTRUCTURE_FAILURE, Outcome.OUT_OF_MEMORY)
-_NEEDED = case((JOBS.c.processes > 0, JOBS.c.processes), else_=cast(JOBS.c.spec["processes"].astext, Integer))
-_SETTINGS = JOBS.c.spec["hyperparameters"]
-_ON_DISK = or_(*(_SETTINGS[name].astext == "nvme" for name in ("offload_optimizer", "offload_param")))
-_READY = or_(JOBS.c.not_before.is_(None), JOBS.c.not_before <= func.clock_timestamp())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,23 +59,19 @@ class Attempts:
             ttl_s=lease_s,
         )
 
-    async def claim(self, worker: str, *, free_gpus: int, all_gpus: int, directory: str) -> Job | None:
-        """The next job for a worker, PROVISIONING and leased; None when none waits that it could run now. `directory` is
-        what it offers for offloading to a disk."""
+    async def claim(self, worker: str, machine: pb.MachineStatus, *, free_gpus: int) -> Job | None:
+        """The next job for a worker, PROVISIONING and leased; None when none waits that it could run now. `machine` is
+        what it reported last."""
         try:
             async with self._database.transaction() as tx:
-                return await self._claim(tx, worker, free_gpus, all_gpus, directory)
+                return await self._claim(tx, worker, machine, free_gpus)
         except _MustWait:
             return None
 
-    async def _claim(
-        self, tx: AsyncConnection, worker: str, free_gpus: int, all_gpus: int, directory: str
-    ) -> Job | None:
-        able = true() if all_gpus == 0 else all_gpus >= _NEEDED
-        offered = ["", directory] if directory else []
-        has_disk = or_(not_(_ON_DISK), _SETTINGS["disk_offload_dir"].astext.in_(offered))
+    async def _claim(self, tx: AsyncConnection, worker: str, machine: pb.MachineStatus, free_gpus: int) -> Job | None:
+        all_gpus = max(len(machine.gpus), free_gpus)
         order = (JOBS.c.priority.desc(), JOBS.c.create_time, JOBS.c.id)
-        row = await self._leases.claim(tx, JOBS.c.delete_time.is_(None), _READY, able, has_disk, order_by=order)
+        row = await self._leases.claim(tx, READY, met_by(machine, all_gpus), order_by=order)
         if row is None:
             return None
         claimed = job_of(row)

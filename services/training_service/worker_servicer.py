@@ -17,7 +17,6 @@ from services.training_service.artifacts import Artifacts
 from services.training_service.attempt_tokens import AttemptTokens
 from services.training_service.attempts import Attempts, Hold
 from services.training_service.changes import QUEUE_CHANNEL, Changes
-from services.training_service.disk_offload import offered_by
 from services.training_service.domain import Failure, Job, JobState, Outcome
 from services.training_service.errors import InputsGone, NotYourAttempt
 from services.training_service.inputs import InputSource
@@ -124,8 +123,7 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
         with self._changes.subscribe(QUEUE_CHANNEL) as news:
             while True:
                 machine = await self._workers.machine(worker)
-                all_gpus, directory = max(len(machine.gpus), free_gpus), offered_by(machine)
-                job = await self._attempts.claim(worker, free_gpus=free_gpus, all_gpus=all_gpus, directory=directory)
+                job = await self._attempts.claim(worker, machine, free_gpus=free_gpus)
                 left = end - asyncio.get_running_loop().time()
                 if job is not None or left <= 0 or self._changes.stopping:
                     return job

@@ -5,22 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from aift.training.v1 import training_pb2 as pb
-from sqlalchemy import func
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from services.core.db import Database
-from services.training_service.disk_offload import offered_by
-from services.training_service.store.tables import WORKERS
+from services.training_service.domain import JobState
+from services.training_service.store.requirements import READY, met_by
+from services.training_service.store.tables import JOBS, WORKERS
 
 _SEEN = (
     "SELECT name, machine, last_seen_time FROM workers "
     "WHERE last_seen_time > clock_timestamp() - interval '60 seconds' ORDER BY name"
-)
-_WAITS = (
-    "SELECT 1 FROM jobs WHERE state = 'QUEUED' AND delete_time IS NULL AND coalesce(not_before <= clock_timestamp(), true) "
-    "AND greatest(processes, (spec->>'processes')::integer) <= %(gpus)s "
-    "AND ('nvme' NOT IN (spec->'hyperparameters'->>'offload_optimizer', spec->'hyperparameters'->>'offload_param') "
-    "OR (%(directory)s <> '' AND spec->'hyperparameters'->>'disk_offload_dir' IN ('', %(directory)s))) LIMIT 1"
 )
 _ONE = "SELECT machine FROM workers WHERE name = %s"
 
@@ -61,8 +56,9 @@ class Workers:
 
     async def job_waits(self, machine: pb.MachineStatus) -> bool:
         """Whether any tenant's job waits, and could begin now, that a machine can run if all of its GPUs are free."""
-        able = {"gpus": len(machine.gpus), "directory": offered_by(machine)}
-        return bool(await self._database.fetch_all(_WAITS, able))
+        waits = select(JOBS.c.id).where(JOBS.c.state == JobState.QUEUED, READY, met_by(machine, len(machine.gpus)))
+        async with self._database.transaction() as tx:
+            return (await tx.execute(waits.limit(1))).first() is not None
 
     async def machine(self, name: str) -> pb.MachineStatus:
         """What a worker has; an empty message where it never reported."""

@@ -331,6 +331,34 @@ async def test_a_worker_hears_of_jobs_that_wait_for_its_gpus(api: Api, worker: A
     assert not await waits(2)
 
 
+@pytest.mark.parametrize(
+    ("library", "values"),
+    [
+        ("bitsandbytes", {"method": pb.TRAINING_METHOD_QLORA}),
+        ("bitsandbytes", {"optim": pb.OPTIMIZER_PAGED_ADAMW_8BIT}),
+        ("deepspeed", {"deepspeed_stage": 1}),
+    ],
+)
+async def test_only_who_has_the_library_gets_a_job_that_needs_it(
+    app: TrainingApp, api: Api, worker: Api, connect: Connect, library: str, values: dict[str, Any]
+) -> None:
+    async def report(*libraries: str) -> bool:
+        machine = pb.MachineStatus(libraries=libraries, gpus=[pb.Gpu(model="A")])
+        answer = await worker.worker.ReportWorker(worker_pb2.ReportWorkerRequest(worker="bench", machine=machine))
+        return bool(answer.job_waits)
+
+    needing = await api.training.CreateTrainingJob(job_request(hyperparameters=values))
+    [other] = {"bitsandbytes", "deepspeed"} - {library}
+    for without in ((), (other,)):
+        assert not await report(*without)
+        none = await worker.worker.ClaimJob(worker_pb2.ClaimJobRequest(worker="bench", free_gpus=1))
+        assert not none.HasField("assignment")
+    plain = await api.training.CreateTrainingJob(job_request())
+    assert (await claim(app, connect, worker, free_gpus=1)).attempt.startswith(plain.name)
+    assert await report(library)
+    assert (await claim(app, connect, worker, free_gpus=1)).attempt.startswith(needing.name)
+
+
 async def test_only_who_offers_the_disk_gets_a_job_that_needs_one(
     app: TrainingApp, api: Api, worker: Api, connect: Connect
 ) -> None:
