@@ -39,8 +39,8 @@ class Prepared:
     template: Template
     train: list[TrainingRow]
     held_out: list[TrainingRow]
-    prompts: tuple[str, ...]
-    """Prompts for samples: the job's, or else three held-out ones."""
+    held_out_prompts: tuple[str, ...]
+    """What was asked in the held-out rows, whatever their length."""
 
 
 def prepare(job: JobFile, tokenizer: Any, max_length: int, told: Told) -> Prepared:
@@ -59,7 +59,7 @@ def prepare(job: JobFile, tokenizer: Any, max_length: int, told: Told) -> Prepar
         template=template,
         train=render.all(train, "dataset", lambda share: told(0.2 + 0.6 * share)),
         held_out=render.all(held_out, "eval_dataset", lambda share: told(0.8 + 0.1 * share)),
-        prompts=job.sample_prompts or tuple(prompt for e in held_out[:3] if (prompt := e.prompt)),
+        held_out_prompts=tuple(prompt for example in held_out if (prompt := example.prompt)),
     )
 
 

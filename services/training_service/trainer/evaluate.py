@@ -1,4 +1,4 @@
-"""Held-out loss, and what the model writes."""
+"""Held-out loss."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from services.text.template import Template, prompt_ids
 from services.training_service.trainer import preference
 from services.training_service.trainer.batches import Batch, collate, on_device, share_of
 from services.training_service.trainer.hyperparameters import Hyperparameters
@@ -16,7 +15,6 @@ from services.training_service.trainer.loss import summed_loss
 from services.training_service.trainer.ranks import Ranks
 from services.training_service.trainer.rows import TrainingRow
 
-MAX_NEW_TOKENS = 64
 Told = Callable[[float], None]
 
 
@@ -74,26 +72,3 @@ def _figures(sums: Sequence[float], *, compared: bool) -> dict[str, float]:
         "eval_perplexity": math.exp(loss) if loss < 700 else math.inf,
         "eval_bits_per_character": total / math.log(2) / max(1.0, characters),
     }
-
-
-def answer(model: Any, tokenizer: Any, template: Template, prompts: Sequence[str]) -> list[str]:
-    """What the model answers to each prompt, greedily, at most 64 tokens. Draws nothing from the random state."""
-    ids = [prompt_ids(template, prompt, "", tokenizer) for prompt in prompts]
-    longest = max(len(row) for row in ids)
-    stops = sorted({tokenizer.eos_token_id, *tokenizer.convert_tokens_to_ids(list(template.stop))})
-    filling = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else stops[0]
-    training = model.training
-    model.eval()
-    with torch.no_grad():
-        written = model.generate(
-            input_ids=torch.tensor([[filling] * (longest - len(row)) + row for row in ids], device=model.device),
-            attention_mask=torch.tensor([[0] * (longest - len(r)) + [1] * len(r) for r in ids], device=model.device),
-            max_new_tokens=MAX_NEW_TOKENS,
-            do_sample=False,
-            num_beams=1,
-            use_cache=True,
-            eos_token_id=stops,
-            pad_token_id=filling,
-        )
-    model.train(training)
-    return [str(text) for text in tokenizer.batch_decode(written[:, longest:], skip_special_tokens=True)]

@@ -71,7 +71,8 @@ class JobFile:
     hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
     """How to train."""
     sample_prompts: tuple[str, ...] = ()
-    """Prompts answered before training, at each evaluation and at the end; none: three held-out ones."""
+    """Prompts answered before training, at each evaluation and at the end; none: the first three held-out ones that leave
+    room for an answer in the model's context."""
     checkpoint: str = ""
     """A directory checkpoints/step-N to go on from; empty: start anew."""
     training_job: str = ""

@@ -13,7 +13,6 @@ from typing import Any, Literal
 import torch
 import transformers
 
-from services.text.template import Template
 from services.training_service.trainer import (
     adapted,
     attention,
@@ -41,6 +40,7 @@ from services.training_service.trainer.plan import Plan
 from services.training_service.trainer.ranks import Ranks
 from services.training_service.trainer.reporter import Reporter
 from services.training_service.trainer.rows import AnswerRow
+from services.training_service.trainer.samples import Sampler
 from services.training_service.trainer.steering import Steering
 from services.training_service.trainer.zero import Zero
 
@@ -61,9 +61,9 @@ class Parts:
     output_dir: Path
     ranks: Ranks
     reporter: Reporter
-    tokenizer: Any
     model: Any
     data: Prepared
+    sampler: Sampler
     packing: bool
     zero: Zero | None = None
 
@@ -107,7 +107,8 @@ def _load(
     path, hp = Path(job.base_model.path), job.hyperparameters
     config = model.check_files(path)
     tokenizer = model.load_tokenizer(path)
-    max_length = min(hp.max_length, model.context_length(config))
+    context = model.context_length(config)
+    max_length = min(hp.max_length, context)
     if max_length < hp.max_length:
         log.warning("max_length %d is more than the model's context; %d is used", hp.max_length, max_length)
     reporter.progress("loading_model", 0.5, note="weights")
@@ -128,7 +129,11 @@ def _load(
     reporter.progress("loading_model", 1.0)
     reporter.progress("preparing_data", 0.0)
     data = prepare(job, tokenizer, max_length, lambda share: reporter.progress("preparing_data", share))
-    return Parts(job, output_dir, ranks, reporter, tokenizer, tuned, data, packing, sharing)
+    if job.sample_prompts:
+        sampler = Sampler.of_job(tokenizer, data.template, context, job.sample_prompts)
+    else:
+        sampler = Sampler.of_rows(tokenizer, data.template, context, data.held_out_prompts)
+    return Parts(job, output_dir, ranks, reporter, tuned, data, sampler, packing, sharing)
 
 
 def _loop(parts: Parts, steering: Steering, device: torch.device) -> Loop:
@@ -242,17 +247,17 @@ def _measure(parts: Parts, loop: Loop, step: int) -> None:
         loop.measured, loop.measured_step = loop.measured | values, step
         parts.reporter.metric(step, loop.plan.epoch_after(step), values)
         # Weights that are shared out are whole only where all ranks run the model.
-        if parts.data.prompts and (parts.ranks.rank == 0 or parts.job.hyperparameters.deepspeed_stage == 3):
-            _sample(parts, parts.data.template, step)
+        if parts.sampler.prompts and (parts.ranks.rank == 0 or parts.job.hyperparameters.deepspeed_stage == 3):
+            _sample(parts, step)
     told(1.0)
 
 
-def _sample(parts: Parts, template: Template, step: int) -> None:
+def _sample(parts: Parts, step: int) -> None:
     # An adapter that was trained before answers otherwise than its base model from the start.
     with parts.model.disable_adapter() if step == 0 and parts.job.adapter else nullcontext():
-        texts = evaluate.answer(parts.model, parts.tokenizer, template, parts.data.prompts)
-    for prompt, text in zip(parts.data.prompts, texts, strict=True):
-        parts.reporter.tell(events.Sample(step=step, prompt=prompt, text=text))
+        texts = parts.sampler.answers(parts.model)
+    for prompt, text in zip(parts.sampler.prompts, texts, strict=True):
+        parts.reporter.tell(events.Sample(step=step, prompt=prompt.text, text=text))
 
 
 def _result(loop: Loop) -> dict[str, float]:

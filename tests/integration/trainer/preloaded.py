@@ -56,11 +56,11 @@ def _rank(job: Path, output: Path, environment: Mapping[str, str], errors: Path)
     os.dup2(descriptor, 2)
     os.dup2(descriptor, 1)
     from services.training_service import deepspeed_config
-    from services.training_service.trainer import evaluate, ranks
+    from services.training_service.trainer import ranks, samples
     from services.training_service.trainer.__main__ import main
 
     deepspeed_config.PERSISTENT_NUMBERS = 0  # tiny weights are shared out as large ones are
     deepspeed_config.GROUP_NUMBERS_ON_DISK = 300_000  # several groups, each large enough to lie on disk
     ranks._PIECE_BYTES = 1000  # files of tiny models go between nodes in several pieces too
-    evaluate.MAX_NEW_TOKENS = 4  # each token of a sample gathers all weights that are shared out
+    samples.MAX_NEW_TOKENS = 4  # each token of a sample gathers all weights that are shared out
     sys.exit(main([str(job), str(output)]))
