@@ -3,7 +3,7 @@
 from google.rpc import error_details_pb2, status_pb2
 
 from services.core.errors import BOTH, InvalidArgument, NotFound, Unavailable, Violation
-from services.core.status import MAX_BYTES, languages, translate
+from services.core.status import MAX_BYTES, languages, trailers_bytes, translate
 
 
 def details(status: status_pb2.Status, kind: type) -> list:  # type: ignore[type-arg]
@@ -53,7 +53,7 @@ def test_a_thousand_violations_stay_small() -> None:
         for n in range(1000)
     ]
     status = translate(InvalidArgument(violations), request_id="ab" * 16)
-    assert status.ByteSize() < MAX_BYTES
+    assert trailers_bytes(status) < MAX_BYTES
     (info,) = details(status, error_details_pb2.ErrorInfo)
     assert info.metadata["violations_total"] == "1000"
     (bad,) = details(status, error_details_pb2.BadRequest)
@@ -68,5 +68,16 @@ def test_ten_ordinary_violations_are_all_told() -> None:
     assert bad.field_violations[0].reason == "BAD"
 
 
+def test_long_texts_are_whole_while_they_fit() -> None:
+    en, ja = "Set it to one of " + "adamw_torch, " * 20, "次のいずれかを指定してください: " + "adamw_torch、" * 20
+    (bad,) = details(translate(InvalidArgument([Violation("optim", "BAD", en, ja)])), error_details_pb2.BadRequest)
+    assert bad.field_violations[0].description == f"{en} / {ja}"
+    many = translate(InvalidArgument([Violation(f"field_{n}", "BAD", en, ja) for n in range(10)]))
+    (bad,) = details(many, error_details_pb2.BadRequest)
+    assert 1 < len(bad.field_violations) < 10
+    assert {violation.description for violation in bad.field_violations} == {f"{en} / {ja}"}
+    assert trailers_bytes(many) < MAX_BYTES
+
+
 def test_huge_parameters_stay_small() -> None:
-    assert translate(NotFound("あ" * 100_000)).ByteSize() < MAX_BYTES
+    assert trailers_bytes(translate(NotFound("あ" * 100_000))) < MAX_BYTES
