@@ -36,7 +36,7 @@ class RecipeOptions(TypedDict, total=False):
     normalize: str | None
     """ "halfwidth-kana" or "nfkc"."""
     redact: str | Sequence[str] | None
-    """Of "emails", "phones", "my-numbers"; also in one string with commas."""
+    """Of "emails", "phones", "my-numbers"; also several in one string with commas."""
     min_characters: int | None
     """Shorter rows are dropped."""
     max_characters: int | None
@@ -47,8 +47,8 @@ class RecipeOptions(TypedDict, total=False):
     """Rows in which none of these matches are dropped."""
     dedupe: str | float | None
     """ "exact", "near", "near=0.9" or the threshold itself, above 0.5 up to 1."""
-    split: Mapping[str, float] | str | None
-    """Shares held out: {"validation": 0.05, "test": 0.05}, or "validation=0.05,test=0.05"."""
+    split: Mapping[str, float] | str | Sequence[str] | None
+    """Shares held out: {"validation": 0.05, "test": 0.05}, or "validation=0.05,test=0.05", also one by one."""
     salt: str | None
     """Another salt gives another split."""
 
@@ -134,7 +134,7 @@ def _chunking(value: int | tuple[int, int] | str | None) -> data_pb2.Chunking:
 
 
 def _words(value: str | Sequence[str] | None) -> list[str]:
-    parts = value.split(",") if isinstance(value, str) else list(value or ())
+    parts = ",".join([value] if isinstance(value, str) else value or ()).split(",")
     return [part.strip() for part in parts if part.strip()]
 
 
@@ -183,11 +183,11 @@ def _split(made: data_pb2.Recipe, options: RecipeOptions) -> None:
         made.split.salt = salt
 
 
-def _shares(value: Mapping[str, float] | str | None) -> dict[str, float]:
-    if not isinstance(value, str):
-        return dict(value or {})
+def _shares(value: Mapping[str, float] | str | Sequence[str] | None) -> dict[str, float]:
+    if isinstance(value, Mapping):
+        return dict(value)
     try:
-        return {name.strip(): float(share) for name, share in (part.split("=") for part in value.split(","))}
+        return {name.strip(): float(share) for name, share in (part.split("=") for part in _words(value))}
     except ValueError:
         raise _wrong(
             f"split is {value!r}; write validation=0.05,test=0.05.",

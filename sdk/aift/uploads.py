@@ -39,18 +39,22 @@ class Uploads:
         """Sends a file and finalises it; a broken stream goes on from what the service has.
 
         resume names an earlier upload of the same file ("uploads/…") to go on with. on_created is told the upload
-        as soon as it has a name. on_progress is called in the calling thread. Raises AiftError, FILE_NOT_FOUND
-        among them.
+        as soon as it has a name. on_progress is called in the calling thread. Raises AiftError, FILE_NOT_FOUND and,
+        where resume is of other bytes, OTHER_FILE among them.
         """
         source = readable_file(path)
         size = source.stat().st_size
         upload = self.get(resume) if resume else self.create(filename or source.name, size)
         if on_created:
             on_created(upload)
-        if upload.state == data_pb2.UPLOAD_STATE_FINALIZED:
-            return upload
+        if upload.size_bytes not in (0, size) or upload.committed_bytes > size:
+            raise _other_file(source, upload)
         with source.open("rb") as file:
             hashed = HashedFile(file)
+            if upload.state == data_pb2.UPLOAD_STATE_FINALIZED:
+                if hashed.sha256(size) != upload.sha256:
+                    raise _other_file(source, upload)
+                return upload
             self._write(upload, hashed, size, on_progress)
             return self.finalize(upload.name, sha256=hashed.sha256(size), size_bytes=size)
 
@@ -141,6 +145,14 @@ def _requests(name: str, chunks: Iterator[tuple[int, bytes]]) -> Iterator[data_p
 def _goes_on(error: AiftError) -> bool:
     # OUT_OF_RANGE only says that the service has another offset than we thought; asking it mends that.
     return is_broken_stream(error) or error.code is grpc.StatusCode.OUT_OF_RANGE
+
+
+def _other_file(source: Path, upload: data_pb2.Upload) -> AiftError:
+    en = (
+        f"{upload.name} is of {upload.filename}, and {source.name} has other bytes. Leave --resume out to send it anew."
+    )
+    ja = f"{upload.name} は {upload.filename} の送信で、{source.name} とは内容が違います。--resume なしで送信してください。"
+    return invalid("resume", "OTHER_FILE", en, ja)
 
 
 def _file_changed(filename: str) -> AiftError:

@@ -18,6 +18,7 @@ from services.core.pages import Page
 from services.data_service import reference_store
 from services.data_service.dataset_reads import DatasetReads
 from services.data_service.domain import Dataset
+from services.data_service.errors import RecentlyDeleted
 from services.data_service.schema import datasets, requests, versions
 
 DELETED_FOR = timedelta(days=7)
@@ -46,7 +47,7 @@ class DatasetStore:
     async def create(self, tenant: str, id_: str, display_name: str, description: str, key: RequestKey) -> Dataset:
         """A new data set (an id is made when `id_` is empty), or the one that the same request made.
 
-        Raises AlreadyExists, also for an id that was deleted less than seven days ago.
+        Raises AlreadyExists, and RecentlyDeleted for an id that was deleted less than seven days ago.
         """
         async with self._database.transaction() as tx:
             name = await idempotency.recall(tx, requests, key)
@@ -63,6 +64,7 @@ class DatasetStore:
             )
             fresh = await tx.execute(made.on_conflict_do_nothing().returning(datasets.c.id))
             if fresh.one_or_none() is None:
+                await check_not_deleted(tx, tenant, id_)
                 raise AlreadyExists(f"datasets/{id_}")
             await idempotency.record(tx, requests, key, f"datasets/{id_}")
             return await _read(tx, tenant, id_)
@@ -121,11 +123,18 @@ async def lock(tx: AsyncConnection, tenant: str, id_: str) -> RowMapping:
     return row
 
 
+async def check_alive(tx: AsyncConnection, tenant: str, id_: str) -> None:
+    """Raises NotFound where the data set does not exist or was deleted."""
+    alive = select(datasets.c.id).where(_is(tenant, id_), datasets.c.delete_time.is_(None))
+    if (await tx.execute(alive)).one_or_none() is None:
+        raise NotFound(f"datasets/{id_}")
+
+
 async def check_not_deleted(tx: AsyncConnection, tenant: str, id_: str) -> None:
-    """Raises AlreadyExists for an id that is not free again: it was deleted less than seven days ago."""
+    """Raises RecentlyDeleted for an id that is not free again: it was deleted less than seven days ago."""
     gone = select(datasets.c.id).where(_is(tenant, id_), datasets.c.delete_time.is_not(None))
     if (await tx.execute(gone)).one_or_none() is not None:
-        raise AlreadyExists(f"datasets/{id_}")
+        raise RecentlyDeleted(f"datasets/{id_}")
 
 
 async def ensure(tx: AsyncConnection, tenant: str, id_: str, *, display_name: str = "", description: str = "") -> None:

@@ -104,7 +104,7 @@ class DataJobEnded(DomainError):
 
 
 class ReportNotReady(DomainError):
-    """The job has written no report."""
+    """The job has written no report yet."""
 
     reason = "REPORT_NOT_READY"
     status = "FAILED_PRECONDITION"
@@ -113,6 +113,48 @@ class ReportNotReady(DomainError):
 
     def __init__(self, job: str, *, state: str) -> None:
         super().__init__(job=job, state=state)
+
+
+class NoReport(DomainError):
+    """The job has ended and never wrote a report."""
+
+    reason = "NO_REPORT"
+    status = "FAILED_PRECONDITION"
+    en = "{job} has ended as {state} and has no report: only uploads, imports and preparations that were checked have one."
+    ja = "{job} は {state} で終了しており、レポートはありません。レポートがあるのは検証された送信・取り込み・前処理だけです。"
+
+    def __init__(self, job: str, *, state: str) -> None:
+        super().__init__(job=job, state=state)
+
+
+class RecentlyDeleted(DomainError):
+    """The id of a data set that was deleted is not free again yet."""
+
+    reason = "RECENTLY_DELETED"
+    status = "ALREADY_EXISTS"
+    en = "{dataset} was deleted less than seven days ago, and its id is not free before. Choose another id (--dataset)."
+    ja = "{dataset} は削除されてから 7 日経っていないため、この ID はまだ使えません。別の ID（--dataset）を指定してください。"
+
+    def __init__(self, dataset: str) -> None:
+        super().__init__(dataset=dataset)
+
+
+class FileTooLarge(DomainError):
+    """The file is longer than this server takes."""
+
+    reason = "FILE_TOO_LARGE"
+    status = "RESOURCE_EXHAUSTED"
+    en = (
+        "The file has {size_bytes} bytes, and this server takes {limit_bytes} at most. Compress it (gzip, zstd), split it,"
+        " or raise AIFT_MAX_UPLOAD_BYTES."
+    )
+    ja = (
+        "ファイルは {size_bytes} バイトですが、このサーバーの上限は {limit_bytes} バイトです。圧縮（gzip、zstd）や分割をするか、"
+        "AIFT_MAX_UPLOAD_BYTES を上げてください。"
+    )
+
+    def __init__(self, size_bytes: int, *, limit_bytes: int) -> None:
+        super().__init__(size_bytes=size_bytes, limit_bytes=limit_bytes)
 
 
 class DataInvalid(DomainError):

@@ -17,7 +17,7 @@ from services.core.pages import Page
 from services.data_service import dataset_store
 from services.data_service.data_job import DataJob, Failure, JobKind, JobOutcome, JobPhase, JobSpec, JobState
 from services.data_service.domain import UploadState
-from services.data_service.errors import DataJobEnded, ReportNotReady, UploadNotFinalized
+from services.data_service.errors import DataJobEnded, NoReport, ReportNotReady, UploadNotFinalized
 from services.data_service.report import Report
 from services.data_service.schema import data_jobs, requests, uploads
 
@@ -43,7 +43,7 @@ class JobStore:
     ) -> DataJob:
         """A new job, or the one that the same request made. `total_bytes` is what a job without an upload will read.
 
-        Raises NotFound, UploadNotFinalized; AlreadyExists when a new data set has the id of one that was deleted.
+        Raises NotFound, UploadNotFinalized; RecentlyDeleted when a new data set has the id of such a one.
         """
         async with self._database.transaction() as tx:
             name = await idempotency.recall(tx, requests, key)
@@ -75,14 +75,15 @@ class JobStore:
         return [_job(row) for row in rows], token
 
     async def report(self, tenant: str, id_: str) -> Report:
-        """What a job found. Raises NotFound, ReportNotReady."""
+        """What a job found. Raises NotFound, ReportNotReady, NoReport."""
         statement = select(data_jobs.c.state, data_jobs.c.report).where(is_job(tenant, id_))
         async with self._database.transaction() as tx:
             row = (await tx.execute(statement)).mappings().one_or_none()
         if row is None:
             raise NotFound(f"dataJobs/{id_}")
         if row["report"] is None:
-            raise ReportNotReady(f"dataJobs/{id_}", state=row["state"])
+            error = ReportNotReady if row["state"] in (JobState.QUEUED, JobState.RUNNING) else NoReport
+            raise error(f"dataJobs/{id_}", state=row["state"])
         return Report.from_json(row["report"])
 
     async def cancel(self, tenant: str, id_: str) -> DataJob:

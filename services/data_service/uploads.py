@@ -10,11 +10,12 @@ from typing import NamedTuple, Protocol
 
 from services.core import names
 from services.core.blobs import Blobs, StoredBlob
-from services.core.errors import InvalidArgument, ResourceExhausted
+from services.core.errors import InvalidArgument
 from services.core.idempotency import RequestKey
 from services.core.objects import ObjectStore
 from services.data_service.domain import MAX_CHUNK_BYTES, PART_BYTES, Part, Upload, UploadState
 from services.data_service.errors import (
+    FileTooLarge,
     UploadNotFinalized,
     UploadNotOpen,
     UploadOffset,
@@ -73,7 +74,7 @@ class Uploads:
         self._finalizing: dict[str, _Finalizing] = {}
 
     async def create(self, tenant: str, filename: str, size_bytes: int, key: RequestKey) -> Upload:
-        """Begins an upload. Raises InvalidArgument, ResourceExhausted."""
+        """Begins an upload. Raises InvalidArgument, FileTooLarge."""
         names.check_text(filename, field="filename", max_chars=255)
         if re.search(r"[/\\\n\t]", filename) or filename in (".", ".."):
             raise InvalidArgument.field(
@@ -82,7 +83,7 @@ class Uploads:
         if size_bytes < 0:
             raise InvalidArgument.field("size_bytes", "NEGATIVE", "Must not be negative.", "0 以上にしてください。")
         if size_bytes > self._max_bytes:
-            raise ResourceExhausted("upload size in bytes", limit=self._max_bytes)
+            raise FileTooLarge(size_bytes, limit_bytes=self._max_bytes)
         return await self._store.create(tenant, filename, size_bytes, key)
 
     async def get(self, tenant: str, name: str) -> Upload:

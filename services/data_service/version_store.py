@@ -43,6 +43,8 @@ class VersionStore:
         async with self._database.transaction() as tx:
             row = (await tx.execute(statement)).mappings().one_or_none()
             if row is None:
+                if number is None:
+                    await dataset_store.check_alive(tx, tenant, dataset_id)
                 raise NotFound(_name(dataset_id, number))
             return (await _with_files(tx, [row]))[0]
 

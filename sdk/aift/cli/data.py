@@ -10,6 +10,8 @@ from aift.cli.data_looks import Version
 from aift.cli.output import Json, Yes, confirm, out, print_json
 from aift.cli.transfers import TransferBars
 from aift.datasets import FILES
+from aift.errors import invalid
+from aift.jsonform import as_json
 from aift.language import text
 
 app = typer.Typer(no_args_is_help=True, help=text("Data sets.", "データセット。"))
@@ -34,6 +36,24 @@ def download(
         print_json({"path": str(path)})
     else:
         out().print(str(path), markup=False)
+
+
+@app.command(help=text("Change what a data set is called.", "データセットの表示名・説明を変更します。"))
+def update(
+    name: Annotated[str, typer.Argument(help="datasets/x")],
+    display_name: Annotated[str | None, typer.Option("--display-name", help=text("For people.", "表示名。"))] = None,
+    description: Annotated[str | None, typer.Option("--description", help=text("What is in it.", "説明。"))] = None,
+    json: Json = False,
+) -> None:
+    if display_name is None and description is None:
+        en, ja = "Give --display-name or --description.", "--display-name か --description を指定してください。"
+        raise invalid("--display-name", "USAGE", en, ja)
+    with session.client() as client:
+        found = client.datasets.update(name, display_name=display_name, description=description)
+    if json:
+        print_json(as_json(found))
+    else:
+        out().print(found.name, markup=False)
 
 
 @app.command(help=text("Delete a data set or one version.", "データセットまたはバージョンを削除します。"))

@@ -1,6 +1,7 @@
 """Rows, tokens and changes as people read them on a terminal."""
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich.console import Console
 from rich.text import Text
@@ -31,25 +32,42 @@ def render_version(version: data_pb2.DatasetVersion) -> None:
             ("SHA-256", version.sha256),
             (text("from", "取り込み元"), version.source),
             (text("prepared from", "前処理元"), version.parent),
-            (text("recipe", "レシピ"), str(as_mapping(version.recipe)) if version.parent else ""),
+            (text("recipe", "レシピ"), _in_words(as_mapping(version.recipe)) if version.parent else ""),
             (text("files", "ファイル構成"), ", ".join(f"{f.path} ({in_bytes(f.size_bytes)})" for f in version.files)),
             (text("made", "作成"), at(version.create_time)),
         ]
     )
 
 
+def _in_words(mapping: Mapping[str, object], path: str = "") -> str:
+    """ "normalization: nfkc · split.test_share: 0.1" """
+    parts = []
+    for name, value in mapping.items():
+        if isinstance(value, Mapping):
+            parts.append(_in_words(value, f"{path}{name}."))
+        else:
+            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+            parts.append(f"{path}{name}: {shown}")
+    return " · ".join(parts)
+
+
 def render_rows(page: data_pb2.PreviewRowsResponse) -> None:
-    """Rows, with what is learned in colour."""
+    """Rows, with what is learned in colour, or each part under its name where there is no colour."""
     console = out()
+    named = not console.is_terminal or console.no_color
     for row in page.rows:
-        console.print(f"#{row.index} ({text('line', '行')} {row.line})", style="dim", markup=False)
-        if row.prompt:
-            console.print(row.prompt, markup=False)
-        console.print(row.completion, style="green", markup=False)
-        if row.rejected:
-            console.print(row.rejected, style="red", markup=False)
-    last = page.rows[-1].index + 1 if page.rows else 0
-    _so_far(last, page.total_rows)
+        content = json.loads(row.json)
+        label = f" · label: {str(content['label']).lower()}" if "label" in content else ""
+        console.print(f"#{row.index} ({text('line', '行')} {row.line}){label}", style="dim", markup=False)
+        learnt = "chosen" if row.rejected else "completion"
+        for name, part, style in (
+            ("prompt", row.prompt, ""),
+            (learnt, row.completion, "green"),
+            ("rejected", row.rejected, "red"),
+        ):
+            if part:
+                console.print(f"[{name}]\n{part}" if named else part, style=style, markup=False)
+    _so_far(page.rows, page.total_rows)
 
 
 def render_supervision(answer: data_pb2.PreviewSupervisionResponse) -> None:
@@ -74,7 +92,7 @@ def render_supervision(answer: data_pb2.PreviewSupervisionResponse) -> None:
     )
     for finding in answer.findings:
         told.print(f"! {finding.reason}: {localized(finding.message)}", style="yellow", markup=False)
-    _so_far(answer.rows[-1].index + 1 if answer.rows else 0, answer.total_rows)
+    _so_far(answer.rows, answer.total_rows)
 
 
 def supervised(tokens: Sequence[data_pb2.SupervisedToken], *, colour: bool) -> Text:
@@ -208,5 +226,6 @@ def _supervised_heading(row: data_pb2.SupervisedRow) -> str:
     return " · ".join(parts)
 
 
-def _so_far(last: int, total: int) -> None:
-    notes().print(text(f"{last:,} of {total:,} rows", f"{total:,} 行中 {last:,} 行まで"), style="dim")
+def _so_far(rows: Sequence[data_pb2.Row | data_pb2.SupervisedRow], total: int) -> None:
+    shown = f"#{rows[0].index:,}–#{rows[-1].index:,}" if rows else "–"
+    notes().print(text(f"{shown} of {total:,} rows", f"{shown}(全 {total:,} 行)"), style="dim", markup=False)

@@ -1,6 +1,7 @@
 """aift data upload, validate, import, drop: files on their way in."""
 
 import shlex
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -30,7 +31,9 @@ Into = Annotated[
         ),
     ),
 ]
-DisplayName = Annotated[str, typer.Option("--display-name", help=text("For people.", "表示名。"))]
+DisplayName = Annotated[
+    str, typer.Option("--display-name", help=text("Of a new data set, for people.", "新しいデータセットの表示名。"))
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -91,14 +94,37 @@ def upload(
         raise invalid("--resume", "USAGE", en, "--resume で続けられるのは 1 つのファイルです。")
     with session.client() as client:
         versions = []
-        for file in files:
-            sent = send(client, file, resume=resume, json_form=json)
-            name = stem(file.name)
-            receiver = dataset or slug(name)
-            new = display_name or name
-            versions.append(_check(client, receiver, sent.name, reading, new=new, json_form=json))
+        for number, file in enumerate(files):
+            try:
+                sent = send(client, file, resume=resume, json_form=json)
+                name = stem(file.name)
+                receiver, new = dataset or slug(name), display_name or name
+                versions.append(_check(client, receiver, sent.name, reading, new=new, json_form=json))
+            except AiftError:
+                _tell_rest(file, files[number + 1 :])
+                raise
+            if display_name:
+                _tell_display_name(client, receiver, display_name)
     if json:
         print_json(as_json(versions[0]) if len(files) == 1 else [as_json(version) for version in versions])
+
+
+def _tell_rest(file: Path, rest: Sequence[Path]) -> None:
+    """Says which of several files was refused, and which were not sent therefore."""
+    if rest:
+        names = ", ".join(str(path) for path in rest)
+        en, ja = f"{file} was refused. Not sent: {names}", f"{file} で止まりました。未送信: {names}"
+        notes().print(text(en, ja), markup=False)
+
+
+def _tell_display_name(client: Client, dataset: str, wanted: str) -> None:
+    """Says that a data set that was there before keeps its name."""
+    found = client.datasets.get(dataset)
+    if found.display_name != wanted:
+        again = f"aift data update {found.name} --display-name {shlex.quote(wanted)}"
+        en = f"{found.name} was there before and is still called {found.display_name!r}. Call it otherwise: {again}"
+        ja = f"{found.name} は既にあり、表示名は {found.display_name!r} のままです。変更するには: {again}"
+        notes().print(text(en, ja), markup=False)
 
 
 def validate(
@@ -142,6 +168,9 @@ def import_data(
         raise invalid(
             "source", "USAGE", en, "取り込み元を 1 つ指定してください: --drop、--url、--s3、--hub のいずれか。"
         )
+    if hub_path and not hub:
+        en, ja = "--hub-path names a file of --hub.", "--hub-path は --hub の中のファイルを指定します。"
+        raise invalid("--hub-path", "USAGE", en, ja)
     hub_id, _, revision = (hub or "").partition("@")
     with session.client() as client:
         name = stem((drop or url or s3 or hub_id).partition("?")[0])

@@ -37,8 +37,9 @@ _STEPS: Final[dict[str, tuple[str, Any, str]]] = {
     "normalize": ("--normalize", str | None, text("Characters: ", "文字の正規化: ") + ", ".join(NORMALIZATIONS)),
     "redact": (
         "--redact",
-        str | None,
-        text("Personal data to replace, with commas: ", "伏せる個人情報(カンマ区切り): ") + ", ".join(REDACTIONS),
+        list[str] | None,
+        text("Personal data to replace, with commas or repeated: ", "伏せる個人情報(カンマ区切り、繰り返し可): ")
+        + ", ".join(REDACTIONS),
     ),
     "min_characters": ("--min-characters", int | None, text("Drop shorter rows.", "これより短い行を除外。")),
     "max_characters": ("--max-characters", int | None, text("Drop longer rows.", "これより長い行を除外。")),
@@ -55,7 +56,7 @@ _STEPS: Final[dict[str, tuple[str, Any, str]]] = {
     "dedupe": ("--dedupe", str | None, text("Drop repetitions: exact, near[=0.9].", "重複の除去: exact、near[=0.9]。")),
     "split": (
         "--split",
-        str | None,
+        list[str] | None,
         text("Hold rows out: validation=0.05,test=0.05.", "検証・テスト用に分割: validation=0.05,test=0.05。"),
     ),
     "salt": ("--salt", str | None, text("Another one splits differently.", "別の値にすると分割が変わります。")),
@@ -78,7 +79,11 @@ def prepare(
     steps: dict[str, Any],
     source: Annotated[
         str | None,
-        typer.Argument(help=text("datasets/x[/versions/n], or a file", "datasets/x[/versions/n] またはファイル")),
+        typer.Argument(
+            help=text(
+                "datasets/x, datasets/x/versions/n, or a file", "datasets/x、datasets/x/versions/n、ファイルのいずれか"
+            )
+        ),
     ] = None,
     dataset: Annotated[
         str | None,
@@ -91,11 +96,12 @@ def prepare(
         typer.Option("--dry-run", help=text("Only show rows before and after.", "処理前後の行を表示するだけ。")),
     ] = False,
     offset: Annotated[
-        int, typer.Option("--offset", min=0, help=text("--dry-run: first row.", "--dry-run の最初の行。"))
-    ] = 0,
+        int | None, typer.Option("--offset", min=0, help=text("--dry-run: first row (0).", "--dry-run の最初の行(0)。"))
+    ] = None,
     limit: Annotated[
-        int, typer.Option("--limit", min=1, max=1000, help=text("--dry-run: rows.", "--dry-run の行数。"))
-    ] = 100,
+        int | None,
+        typer.Option("--limit", min=1, max=1000, help=text("--dry-run: rows (100).", "--dry-run の行数(100)。")),
+    ] = None,
     input_file: Annotated[
         Path | None,
         typer.Option(
@@ -140,6 +146,14 @@ def prepare(
 ) -> None:
     recipe = recipe_of(steps.pop("recipe"), **steps)
     path = input_file or _as_path(source)
+    of_versions = dataset is not None or dry_run or offset is not None or limit is not None
+    if path is not None and of_versions:
+        en = "--dataset, --dry-run, --offset and --limit are for versions; a file becomes a file. Upload it first."
+        ja = (
+            "--dataset、--dry-run、--offset、--limit はバージョン用です。ファイルからはファイルができます。"
+            "先にアップロードしてください。"
+        )
+        raise invalid("--dataset" if dataset is not None else "--dry-run", "USAGE", en, ja)
     if path is not None:
         prepare_file(path, output_file, recipe, format_=format_, encoding=encoding, validate=validate, json_form=json)
     elif source is None:
@@ -152,8 +166,11 @@ def prepare(
         raise invalid("--output", "USAGE", en, ja)
     elif dry_run:
         with session.client() as client:
-            seen = client.datasets.preview_preparation(source, recipe, offset=offset, limit=limit)
+            seen = client.datasets.preview_preparation(source, recipe, offset=offset or 0, limit=limit or 100)
             show(seen, render_preparation_preview, json_form=json)
+    elif offset is not None or limit is not None:
+        en, ja = "--offset and --limit are for --dry-run.", "--offset と --limit は --dry-run 用です。"
+        raise invalid("--offset" if offset is not None else "--limit", "USAGE", en, ja)
     else:
         _prepare_version(source, recipe, dataset, json_form=json)
 

@@ -67,8 +67,8 @@ def _about(report: data_pb2.ValidationReport) -> list[str]:
     if report.set_aside_rows:
         lines.append(
             text(
-                f"set aside: {report.set_aside_rows:,} rows (aift data download --file set-aside)",
-                f"取り分けた行: {report.set_aside_rows:,} (aift data download --file set-aside)",
+                f"set aside: {report.set_aside_rows:,} rows (aift data download datasets/… --file set-aside)",
+                f"取り分けた行: {report.set_aside_rows:,} (aift data download datasets/… --file set-aside)",
             )
         )
     return lines

@@ -8,8 +8,7 @@ from dataclasses import asdict
 from aift.data.v1 import data_pb2 as pb
 
 from services.core import names
-from services.core.errors import InvalidArgument
-from services.data_service.calls.parts import VERSION, Calls, Context
+from services.data_service.calls.parts import VERSION, Calls, Context, check_bounds
 from services.data_service.differences.request import ShownRow
 
 _DEFAULT_ROWS = 20
@@ -22,9 +21,7 @@ class ComparisonCalls(Calls):
     async def DiffDatasetVersions(
         self, request: pb.DiffDatasetVersionsRequest, context: Context
     ) -> pb.DiffDatasetVersionsResponse:
-        if not 0 <= request.limit <= _MAX_ROWS:
-            en, ja = f"Must be 0 to {_MAX_ROWS}.", f"0〜{_MAX_ROWS} で指定してください。"
-            raise InvalidArgument.field("limit", "OUT_OF_BOUNDS", en, ja)
+        check_bounds("limit", request.limit, _MAX_ROWS)
         names.parse(VERSION, request.base, field="base")
         version, base = await self._version(request.name), await self._version(request.base)
         found = await self._parts.differences.between(version, base, request.limit or _DEFAULT_ROWS)

@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 
 from services.core import idempotency, names
 from services.core.context import current
+from services.core.errors import InvalidArgument
 from services.core.objects import ObjectStore
 from services.data_service import conversion
 from services.data_service.data_job import JobKind, JobSpec
@@ -90,3 +91,11 @@ class Calls:
         )
         self._parts.runner.wake()
         return conversion.job(asked)
+
+
+def check_bounds(field: str, value: int, most: int | None = None) -> None:
+    """Raises InvalidArgument for a number below 0 or above `most`."""
+    if value < 0 or (most is not None and value > most):
+        bounds, bounds_ja = ("0 or more", "0 以上") if most is None else (f"0 to {most}", f"0〜{most}")
+        en, ja = f"Must be {bounds}, not {value}.", f"{bounds_ja} で指定してください（指定値: {value}）。"
+        raise InvalidArgument.field(field, "OUT_OF_BOUNDS", en, ja)

@@ -10,7 +10,7 @@ from aift.data.v1 import data_pb2 as pb
 from services.core import names
 from services.core.errors import InvalidArgument, Violation
 from services.data_service import conversion, job_request, recipe_message
-from services.data_service.calls.parts import DATASET, VERSION, Calls, Context
+from services.data_service.calls.parts import DATASET, VERSION, Calls, Context, check_bounds
 from services.data_service.data_job import JobKind, JobSpec
 from services.data_service.domain import RowForm, Version
 from services.data_service.preparation.conversion import impossible
@@ -44,8 +44,8 @@ class PreparationCalls(Calls):
     async def PreviewPreparation(
         self, request: pb.PreviewPreparationRequest, context: Context
     ) -> pb.PreviewPreparationResponse:
-        if request.offset < 0 or not 0 <= request.limit <= _MAX_ROWS:
-            raise _out_of_bounds("offset" if request.offset < 0 else "limit")
+        check_bounds("offset", request.offset)
+        check_bounds("limit", request.limit, _MAX_ROWS)
         recipe = recipe_message.from_proto(request.recipe)
         version = await self._version(request.name, newest=True)
         _check(_misfits(version, recipe))
@@ -104,8 +104,3 @@ def _changes(rows: list[RowView], found: Preview) -> Iterator[pb.RowChange]:
         ]
         yield pb.RowChange(before=before, after=after[0] if after else None)
         yield from (pb.RowChange(after=further) for further in after[1:])
-
-
-def _out_of_bounds(field: str) -> InvalidArgument:
-    bounds = ("0 or more", "0 以上") if field == "offset" else (f"0 to {_MAX_ROWS}", f"0〜{_MAX_ROWS}")
-    return InvalidArgument.field(field, "OUT_OF_BOUNDS", f"Must be {bounds[0]}.", f"{bounds[1]} で指定してください。")

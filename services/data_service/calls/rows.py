@@ -8,9 +8,9 @@ from aift.data.v1 import data_pb2 as pb
 
 from services.core import names
 from services.core.context import current
-from services.core.errors import InvalidArgument, NotFound, OutOfRange
+from services.core.errors import NotFound, OutOfRange
 from services.data_service import conversion
-from services.data_service.calls.parts import BASE_MODEL, Calls, Context
+from services.data_service.calls.parts import BASE_MODEL, Calls, Context, check_bounds
 
 FILE_URL_TTL_S = 6 * 3600.0
 _DEFAULT_ROWS = 20
@@ -21,8 +21,8 @@ class RowCalls(Calls):
     """Rows, files and token lengths."""
 
     async def PreviewRows(self, request: pb.PreviewRowsRequest, context: Context) -> pb.PreviewRowsResponse:
-        if request.offset < 0 or not 0 <= request.limit <= _MAX_ROWS:
-            raise _out_of_bounds("offset" if request.offset < 0 else "limit")
+        check_bounds("offset", request.offset)
+        check_bounds("limit", request.limit, _MAX_ROWS)
         version = await self._version(request.name, newest=True)
         rows = await self._parts.rows.page(version, request.offset, request.limit or _DEFAULT_ROWS)
         return pb.PreviewRowsResponse(rows=[conversion.row(one) for one in rows], total_rows=version.statistics.rows)
@@ -53,9 +53,3 @@ class RowCalls(Calls):
             current().tenant, version.dataset_id, version.number, request.base_model
         )
         return conversion.token_statistics(version, request.base_model, *found)
-
-
-def _out_of_bounds(field: str) -> InvalidArgument:
-    bounds = "0 or more" if field == "offset" else f"0 to {_MAX_ROWS}"
-    bounds_ja = "0 以上" if field == "offset" else f"0〜{_MAX_ROWS}"
-    return InvalidArgument.field(field, "OUT_OF_BOUNDS", f"Must be {bounds}.", f"{bounds_ja} で指定してください。")

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 from aift.data.v1 import data_pb2 as pb
 
 from services.core import names
-from services.core.errors import InvalidArgument
 from services.data_service import conversion
-from services.data_service.calls.parts import BASE_MODEL, Calls, Context
+from services.data_service.calls.parts import BASE_MODEL, Calls, Context, check_bounds
 from services.data_service.counting import template_json
 from services.data_service.data_job import JobKind, JobSpec
 from services.data_service.domain import ROWS_PATH, Version
@@ -32,9 +31,9 @@ class SupervisionCalls(Calls):
     async def PreviewSupervision(
         self, request: pb.PreviewSupervisionRequest, context: Context
     ) -> pb.PreviewSupervisionResponse:
-        _check("offset", request.offset, None)
-        _check("limit", request.limit, _MAX_ROWS)
-        _check("max_length", request.max_length, _MAX_LENGTH)
+        check_bounds("offset", request.offset)
+        check_bounds("limit", request.limit, _MAX_ROWS)
+        check_bounds("max_length", request.max_length, _MAX_LENGTH)
         names.parse(BASE_MODEL, request.base_model, field="base_model")
         version = await self._version(request.name, newest=True)
         tokenizer = await self._parts.tokenizers.of(request.base_model)
@@ -54,12 +53,6 @@ class SupervisionCalls(Calls):
         spec = JobSpec(source_version=version.name, base_model=tokenizer.base_model)
         size = 0 if rows is None else rows.size_bytes
         return await self._start(JobKind.TOKEN_COUNT, version.dataset_id, spec, request, total_bytes=size)
-
-
-def _check(field: str, value: int, most: int | None) -> None:
-    if value < 0 or (most is not None and value > most):
-        bounds, bounds_ja = ("0 or more", "0 以上") if most is None else (f"0 to {most}", f"0〜{most}")
-        raise InvalidArgument.field(field, "OUT_OF_BOUNDS", f"Must be {bounds}.", f"{bounds_ja} で指定してください。")
 
 
 def _response(version: Version, views: Sequence[RowView], rows: Sequence[RenderedRow]) -> pb.PreviewSupervisionResponse:

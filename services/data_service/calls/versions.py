@@ -37,6 +37,10 @@ class VersionCalls(Calls):
     ) -> pb.ListDatasetReferencesResponse:
         dataset_id, number = _dataset_or_version(request.name)
         page = pages.page(request, name=request.name)
+        if number is None:
+            await self._parts.datasets.get(current().tenant, dataset_id)
+        else:
+            await self._parts.versions.get(current().tenant, dataset_id, number)
         found, token = await self._parts.references.list(current().tenant, dataset_id, number, page)
         return pb.ListDatasetReferencesResponse(
             references=[conversion.reference(one) for one in found], next_page_token=token

@@ -116,6 +116,7 @@ def files_of(path: Path, root: Path) -> Iterator[Path]:
 
 def unpack(archive: Path, folder: Path) -> None:
     """The folder that `fetch` packed."""
+    folder.mkdir(exist_ok=True)
     with tarfile.open(archive) as tar:
         tar.extractall(folder, filter="data")
 

@@ -97,13 +97,17 @@ async def test_deleted_is_gone_and_its_id_stays_taken(user: User) -> None:
         user.stub.GetDatasetVersion(pb.GetDatasetVersionRequest(name=f"{made.name}/versions/1")),
         user.stub.ListDatasetVersions(pb.ListDatasetVersionsRequest(parent=made.name)),
         user.stub.PreviewRows(pb.PreviewRowsRequest(name=made.name)),
+        user.stub.ListDatasetReferences(pb.ListDatasetReferencesRequest(name=made.name)),
+        user.stub.ListDatasetReferences(pb.ListDatasetReferencesRequest(name=f"{made.name}/versions/1")),
     ):
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await call
         assert refused.value.code() is grpc.StatusCode.NOT_FOUND
+        assert "/versions does not exist" not in str(refused.value.details())
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await user.dataset("gone")
     assert refused.value.code() is grpc.StatusCode.ALREADY_EXISTS
+    assert reason_of(refused.value) == "RECENTLY_DELETED"
     assert made.name not in [one.name for one in (await user.stub.ListDatasets(pb.ListDatasetsRequest())).datasets]
 
 

@@ -83,6 +83,14 @@ async def test_a_dropped_folder_is_one_version(user: User, drop: Path) -> None:
     assert again.sha256 == version.sha256
 
 
+async def test_an_empty_folder_says_so(user: User, drop: Path) -> None:
+    name = f"empty-{uuid.uuid4().hex[:6]}"
+    (drop / name).mkdir()
+    await asyncio.sleep(SETTLED_AFTER_S)
+    job = await imported(user, dropped_file=name)
+    assert (job.failure.reason, "EMPTY_FILE" in job.failure.message.en) == ("DATA_INVALID", True)
+
+
 async def test_dropped_files_are_listed_by_name(user: User, drop: Path) -> None:
     prefix = uuid.uuid4().hex[:6]
     names = [put(drop, f"{prefix}-{i}.jsonl", b"x" * i) for i in range(1, 4)]

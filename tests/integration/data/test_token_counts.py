@@ -56,6 +56,9 @@ async def test_lengths_are_those_of_the_preview(user: User) -> None:
     assert found.p95_tokens == lengths[37]
     assert sum(found.histogram_counts) == 40
     assert len(found.histogram_counts) == len(found.histogram_bounds)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await user.stub.GetValidationReport(pb.GetValidationReportRequest(name=job.name))
+    assert reason_of(refused.value) == "NO_REPORT"
 
 
 async def test_both_answers_of_a_preference_are_counted(user: User) -> None:

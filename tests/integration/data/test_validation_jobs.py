@@ -144,7 +144,7 @@ async def test_a_new_data_set_does_not_take_the_id_of_a_deleted_one(user: User) 
     request = pb.ValidateDatasetRequest(dataset=gone, upload=upload.name, new_dataset=pb.NewDataset())
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await user.stub.ValidateDataset(request)
-    assert reason_of(refused.value) == "ALREADY_EXISTS"
+    assert reason_of(refused.value) == "RECENTLY_DELETED"
 
 
 async def test_numbers_are_never_used_twice(user: User) -> None:

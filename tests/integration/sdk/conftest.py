@@ -121,6 +121,10 @@ class FakeData(FakeDataViews):
             refuse(context, errors.NotFound(resource=request.name))
         return self.datasets[request.name]
 
+    def UpdateDataset(self, request: Any, context: grpc.ServicerContext) -> data_pb2.Dataset:
+        self.datasets[request.dataset.name].MergeFrom(request.dataset)
+        return self.datasets[request.dataset.name]
+
     def ListDatasets(self, request: Any, context: grpc.ServicerContext) -> data_pb2.ListDatasetsResponse:
         all_of_them = list(self.datasets.values())
         at = int(request.page_token or 0)

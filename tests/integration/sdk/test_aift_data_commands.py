@@ -67,6 +67,27 @@ def test_preparing_a_version(aift: Any, system: Any, tmp_path: Path) -> None:
     assert json.loads(aift("data", "prepare", "datasets/rows", *options, "--json").stdout)["name"] == "dataJobs/j1"
 
 
+@pytest.mark.parametrize("lang", ["en", "ja"])
+def test_every_command_has_help(aift: Any, lang: str) -> None:
+    for command in ("upload", "validate", "import", "drop", "prepare", "list", "show", "preview", "report", "tokens",
+                    "diff", "references", "download", "update", "delete"):  # fmt: skip
+        done = aift("data", command, "--help", lang=lang)
+        assert done.returncode == 0, done.stderr
+
+
+def test_what_a_file_stopped_is_told(aift: Any, rows: Path) -> None:
+    done = aift("data", "upload", str(rows), "gone.jsonl", "later.jsonl")
+    assert done.returncode == 2
+    assert "gone.jsonl was refused. Not sent: later.jsonl" in done.stderr
+
+
+def test_a_display_name_of_a_data_set_that_is_there(aift: Any, system: Any, rows: Path) -> None:
+    assert "still called" not in aift("data", "upload", str(rows), "--display-name", "質問集").stderr
+    assert "still called '質問集'" in aift("data", "upload", str(rows), "--display-name", "FAQ").stderr
+    assert aift("data", "update", "rows", "--display-name", "FAQ").stdout == "datasets/rows\n"
+    assert system.client.datasets.get("rows").display_name == "FAQ"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -75,6 +96,11 @@ def test_preparing_a_version(aift: Any, system: Any, tmp_path: Path) -> None:
         ["data", "prepare", "datasets/rows", "--output", "x.jsonl"],
         ["data", "preview", "datasets/rows", "--supervision"],
         ["data", "upload", "rows.jsonl", "--column", "質問"],
+        ["data", "prepare", "rows.jsonl", "--dry-run"],
+        ["data", "prepare", "rows.jsonl", "--dataset", "other"],
+        ["data", "prepare", "datasets/rows", "--limit", "5"],
+        ["data", "import", "--drop", "a", "--hub-path", "b"],
+        ["data", "update", "datasets/rows"],
     ],
 )
 def test_wrong_usage_is_named(aift: Any, rows: Path, arguments: list[str]) -> None:

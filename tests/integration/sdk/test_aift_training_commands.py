@@ -49,6 +49,15 @@ def test_a_sweep_that_makes_no_sense_starts_nothing(aift: Any, system: Any, argu
     assert not system.training.every_request
 
 
+def test_a_sweep_with_a_job_that_is_refused_starts_nothing(aift: Any, system: Any) -> None:
+    system.training.refused_rank = 5000
+    done = aift("sweep", *BASE, "--data", "d", "--grid", "lora_r=8,5000", "--name", "ranks")
+    assert done.returncode == 2
+    assert "Nothing was started; refused: ranks: lora_r=5000" in done.stderr
+    assert "training_job.spec.hyperparameters.lora_r" in done.stderr
+    assert not system.training.every_request
+
+
 def test_a_preset_is_where_settings_begin(aift: Any, system: Any, tmp_path: Path) -> None:
     file = tmp_path / "train.yaml"
     file.write_text("preset: 32b\nqlora_alpha: 64\n", encoding="utf-8")

@@ -50,6 +50,14 @@ def test_an_upload_of_an_earlier_run_goes_on(system: Any, rows: Path) -> None:
     assert system.client.uploads.send(rows, resume=begun.name) == upload
 
 
+@pytest.mark.parametrize("other", [b"x", b"x" * 3 * MEGABYTE])
+def test_another_file_is_not_taken_for_one_that_was_sent(system: Any, rows: Path, other: bytes) -> None:
+    sent = system.client.uploads.send(rows)
+    rows.write_bytes(other)
+    with pytest.raises(AiftError, match="OTHER_FILE"):
+        system.client.uploads.send(rows, resume=sent.name)
+
+
 def test_an_empty_file_is_sent_as_it_is(system: Any, tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     assert system.client.uploads.send(tmp_path / "empty").sha256 == hashlib.sha256().hexdigest()

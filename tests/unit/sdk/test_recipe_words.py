@@ -31,6 +31,11 @@ def test_options_become_steps() -> None:
     )
 
 
+def test_words_one_by_one_are_as_good_as_with_commas() -> None:
+    made = recipe_of(redact=["emails", "phones,my-numbers"], split=["validation=0.05", "test=0.1"])
+    assert made == recipe_of(redact="emails,phones,my-numbers", split="validation=0.05,test=0.1")
+
+
 def test_what_is_not_asked_for_is_not_there() -> None:
     assert recipe_of() == data_pb2.Recipe()
     assert recipe_of(dedupe="exact") == data_pb2.Recipe(deduplication=data_pb2.Deduplication(exact=True))

@@ -213,7 +213,7 @@ class DataServiceServicer(object):
 
     def CreateUpload(self, request, context):
         """Begins an upload; nothing is visible until FinalizeUpload.
-        Safe to retry with the same request_id. Errors: RESOURCE_EXHAUSTED (quota or disk).
+        Safe to retry with the same request_id. Errors: RESOURCE_EXHAUSTED (FILE_TOO_LARGE, or disk).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -257,7 +257,8 @@ class DataServiceServicer(object):
 
     def CreateDataset(self, request, context):
         """Makes an empty data set, to which ValidateDataset adds versions.
-        Safe to retry with the same request_id. Errors: ALREADY_EXISTS.
+        Safe to retry with the same request_id. Errors: ALREADY_EXISTS (RECENTLY_DELETED: it was deleted less
+        than seven days ago).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -383,7 +384,7 @@ class DataServiceServicer(object):
 
     def GetValidationReport(self, request, context):
         """What validation found, of a data job or of a version. Safe to retry. Errors: NOT_FOUND,
-        FAILED_PRECONDITION (REPORT_NOT_READY: the job has not read the file to its end).
+        FAILED_PRECONDITION (REPORT_NOT_READY: the job has not read the file to its end, NO_REPORT: it never will).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -33,7 +33,7 @@ class DataServiceStub:
         aift.data.v1.data_pb2.Upload,
     ]
     """Begins an upload; nothing is visible until FinalizeUpload.
-    Safe to retry with the same request_id. Errors: RESOURCE_EXHAUSTED (quota or disk).
+    Safe to retry with the same request_id. Errors: RESOURCE_EXHAUSTED (FILE_TOO_LARGE, or disk).
     """
 
     GetUpload: grpc.UnaryUnaryMultiCallable[
@@ -76,7 +76,8 @@ class DataServiceStub:
         aift.data.v1.data_pb2.Dataset,
     ]
     """Makes an empty data set, to which ValidateDataset adds versions.
-    Safe to retry with the same request_id. Errors: ALREADY_EXISTS.
+    Safe to retry with the same request_id. Errors: ALREADY_EXISTS (RECENTLY_DELETED: it was deleted less
+    than seven days ago).
     """
 
     GetDataset: grpc.UnaryUnaryMultiCallable[
@@ -195,7 +196,7 @@ class DataServiceStub:
         aift.data.v1.data_pb2.ValidationReport,
     ]
     """What validation found, of a data job or of a version. Safe to retry. Errors: NOT_FOUND,
-    FAILED_PRECONDITION (REPORT_NOT_READY: the job has not read the file to its end).
+    FAILED_PRECONDITION (REPORT_NOT_READY: the job has not read the file to its end, NO_REPORT: it never will).
     """
 
     GetDatasetVersion: grpc.UnaryUnaryMultiCallable[
@@ -279,7 +280,7 @@ class DataServiceAsyncStub:
         aift.data.v1.data_pb2.Upload,
     ]
     """Begins an upload; nothing is visible until FinalizeUpload.
-    Safe to retry with the same request_id. Errors: RESOURCE_EXHAUSTED (quota or disk).
+    Safe to retry with the same request_id. Errors: RESOURCE_EXHAUSTED (FILE_TOO_LARGE, or disk).
     """
 
     GetUpload: grpc.aio.UnaryUnaryMultiCallable[
@@ -322,7 +323,8 @@ class DataServiceAsyncStub:
         aift.data.v1.data_pb2.Dataset,
     ]
     """Makes an empty data set, to which ValidateDataset adds versions.
-    Safe to retry with the same request_id. Errors: ALREADY_EXISTS.
+    Safe to retry with the same request_id. Errors: ALREADY_EXISTS (RECENTLY_DELETED: it was deleted less
+    than seven days ago).
     """
 
     GetDataset: grpc.aio.UnaryUnaryMultiCallable[
@@ -441,7 +443,7 @@ class DataServiceAsyncStub:
         aift.data.v1.data_pb2.ValidationReport,
     ]
     """What validation found, of a data job or of a version. Safe to retry. Errors: NOT_FOUND,
-    FAILED_PRECONDITION (REPORT_NOT_READY: the job has not read the file to its end).
+    FAILED_PRECONDITION (REPORT_NOT_READY: the job has not read the file to its end, NO_REPORT: it never will).
     """
 
     GetDatasetVersion: grpc.aio.UnaryUnaryMultiCallable[
@@ -527,7 +529,7 @@ class DataServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[aift.data.v1.data_pb2.Upload, collections.abc.Awaitable[aift.data.v1.data_pb2.Upload]]:
         """Begins an upload; nothing is visible until FinalizeUpload.
-        Safe to retry with the same request_id. Errors: RESOURCE_EXHAUSTED (quota or disk).
+        Safe to retry with the same request_id. Errors: RESOURCE_EXHAUSTED (FILE_TOO_LARGE, or disk).
         """
 
     @abc.abstractmethod
@@ -580,7 +582,8 @@ class DataServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[aift.data.v1.data_pb2.Dataset, collections.abc.Awaitable[aift.data.v1.data_pb2.Dataset]]:
         """Makes an empty data set, to which ValidateDataset adds versions.
-        Safe to retry with the same request_id. Errors: ALREADY_EXISTS.
+        Safe to retry with the same request_id. Errors: ALREADY_EXISTS (RECENTLY_DELETED: it was deleted less
+        than seven days ago).
         """
 
     @abc.abstractmethod
@@ -731,7 +734,7 @@ class DataServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[aift.data.v1.data_pb2.ValidationReport, collections.abc.Awaitable[aift.data.v1.data_pb2.ValidationReport]]:
         """What validation found, of a data job or of a version. Safe to retry. Errors: NOT_FOUND,
-        FAILED_PRECONDITION (REPORT_NOT_READY: the job has not read the file to its end).
+        FAILED_PRECONDITION (REPORT_NOT_READY: the job has not read the file to its end, NO_REPORT: it never will).
         """
 
     @abc.abstractmethod
