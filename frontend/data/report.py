@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import streamlit as st
@@ -63,11 +64,10 @@ def _findings(findings: Sequence[data_pb2.Finding]) -> None:
         return
     reason, rows, kind = say("理由", "reason"), say("行", "rows"), say("種類", "kind")
     names = {True: say("エラー", "error"), False: say("警告", "warning")}
-    counted = [
-        {reason: f.reason, rows: f.count, kind: names[f.severity == data_pb2.SEVERITY_ERROR]}
-        for f in findings
-        if f.count
-    ]
+    totals: Counter[tuple[str, str]] = Counter()
+    for finding in findings:
+        totals[finding.reason, names[finding.severity == data_pb2.SEVERITY_ERROR]] += finding.count
+    counted = [{reason: name, rows: count, kind: severity} for (name, severity), count in totals.items() if count]
     if len(counted) > 1:
         st.caption(say("理由別の件数", "Rows by reason"))
         st.bar_chart(counted, x=reason, y=rows, color=kind, horizontal=True, sort=False)

@@ -24,7 +24,7 @@ def string(
     elif not isinstance(value, str):
         problems.append(wrong_type(place, "a string", "文字列"))
     elif not value.strip():
-        problems.append(Problem("EMPTY_FIELD", place, f"{place} is empty", f"{place} が空です"))
+        problems.append(empty(place))
     elif _BROKEN.search(value):
         problems.append(_not_text(place))
     else:
@@ -44,6 +44,11 @@ def label(fields: Mapping[str, Any], name: str, problems: list[Problem]) -> bool
 def missing(place: str) -> Problem:
     """The field is not there."""
     return Problem("MISSING_FIELD", place, f"{place} is missing", f"{place} がありません")
+
+
+def empty(place: str) -> Problem:
+    """The field is there, but nothing is in it."""
+    return Problem("EMPTY_FIELD", place, f"{place} is empty", f"{place} が空です")
 
 
 def wrong_type(place: str, en: str, ja: str) -> Problem:

@@ -35,6 +35,8 @@ from services.text.markers import Markers, split
 from services.text.problems import Problem, ProblemError
 
 __all__ = [
+    "FIELDS",
+    "FIELD_NAMES",
     "RESPONSE_FIELDS",
     "ROLES",
     "Conversation",
@@ -63,6 +65,17 @@ class Form(StrEnum):
 
 
 RESPONSE_FIELDS = ("response", "output")
+FIELDS: dict[Form, tuple[str, ...]] = {
+    Form.TEXT: ("text",),
+    Form.INSTRUCTION: ("instruction", "input", *RESPONSE_FIELDS),
+    Form.MESSAGES: ("messages",),
+    Form.CONVERSATIONS: ("conversations", "system"),
+    Form.PROMPT_COMPLETION: ("prompt", "completion"),
+    Form.PREFERENCE: ("prompt", "chosen", "rejected"),
+    Form.LABELED: ("prompt", "completion", "label"),
+}
+"""The fields that each form uses; of those for the response, the first that is there."""
+FIELD_NAMES = frozenset(name for names in FIELDS.values() for name in names)
 
 
 def parse(row: object, form: Form, markers: Markers | None = None, *, tools: bool = False) -> Example:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from services.text.examples import ROLES, Message, Role
-from services.text.fields import missing, string, wrong_type
+from services.text.fields import empty, missing, string, wrong_type
 from services.text.problems import Problem, ProblemError
 
 SHAREGPT_ROLES: dict[str, Role] = {
@@ -69,8 +69,10 @@ def _listed(fields: Mapping[str, Any], name: str, *, tools: bool) -> tuple[Messa
     turns = fields.get(name)
     if name not in fields:
         raise ProblemError(missing(name))
-    if not isinstance(turns, list) or not turns:
+    if not isinstance(turns, list):
         raise ProblemError(wrong_type(name, "a list of messages", "メッセージの配列"))
+    if not turns:
+        raise ProblemError(empty(name))
     problems: list[Problem] = []
     messages = [_message(turn, f"{name}[{index}]", problems, tools=tools) for index, turn in enumerate(turns)]
     if problems:
@@ -131,5 +133,6 @@ def _tool_calls(place: str) -> Problem:
 
 def _wrong_order(place: str, expected: str, found: str, last: Role) -> Problem:
     en = f"{place} must be {expected}, not {found}: after an optional system message, user and assistant take turns and the {last} comes last"
-    ja = f"{place} は {expected} でなければなりません（{found}）。先頭の system（省略可）の後は user と assistant が交互に並び、最後は {last} です"
+    found_ja = "発話なし" if found == "nothing" else found
+    ja = f"{place} は {expected} でなければなりません（{found_ja}）。先頭の system（省略可）の後は user と assistant が交互に並び、最後は {last} です"
     return Problem("WRONG_ROLE_ORDER", place, en, ja)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from services.text.problems import Problem, ProblemError
+from services.text.rows import FIELD_NAMES
+
+_MAX_OPTIONS = 4
 
 
 def rename(row: Mapping[str, Any], columns: Mapping[str, str]) -> Mapping[str, Any]:
@@ -24,6 +28,19 @@ def rename(row: Mapping[str, Any], columns: Mapping[str, str]) -> Mapping[str, A
     if missing:
         raise ProblemError(*(_missing(column, row) for column in missing))
     return {field: row[column] for field, column in columns.items()}
+
+
+def column_options(lacking: Sequence[str], row: Mapping[str, Any]) -> str:
+    """The options of the command line that would read a row's other columns as the fields that it lacks.
+
+    Columns that are not named would be left out, so that the fields which are there are named too. "" where no other
+    column is there. Without `lacking`, fields to begin with.
+    """
+    kept = [name for name in row if name in FIELD_NAMES]
+    others = [name for name in row if name not in FIELD_NAMES]
+    wanted = lacking or (("instruction", "response") if len(others) > 1 else ("text",))
+    pairs = [*zip(kept, kept, strict=True), *zip(wanted, others, strict=False)] if others else []
+    return " ".join(f"--column {shlex.quote(f'{field}={column}')}" for field, column in pairs[:_MAX_OPTIONS])
 
 
 def _missing(column: str, row: Mapping[str, Any]) -> Problem:

@@ -1,7 +1,9 @@
-"""Collects what is wrong: a count for each reason, and its first places."""
+"""Collects what is wrong: for each reason and text a count, and its first places."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,69 +12,94 @@ from services.data_service.validation.excerpt import excerpt, printable
 from services.data_service.validation.reasons import Reason
 
 MAX_EXAMPLES = 10
+MAX_TEXTS = 10
+"""A report has no more texts of one reason."""
+_OTHERS = (
+    "Further rows have the same in yet other ways. Look at the places, and at the remedies above.",
+    "ほかの行にも同じ種類の問題が別の形であります。該当箇所と上の対処をご覧ください。",
+)
 
 
 class Findings:
-    """Findings by reason. The text of a reason is the one of its first place."""
+    """Findings by reason and text, so that what a finding says is true of all its rows.
 
-    def __init__(self) -> None:
-        self._by_reason: dict[str, Finding] = {}
+    A row counts once for each reason. Of a reason with more than `max_texts` texts the later ones are one finding. While
+    a block is read there may be many, so that it makes no difference where blocks end.
+    """
+
+    def __init__(self, max_texts: int = 1000) -> None:
+        self._max_texts = max_texts
+        self._texts: Counter[str] = Counter()
+        self._found: dict[tuple[str, str], Finding] = {}
         self._fatal: set[str] = set()
         self.row: list[tuple[str, str, str]] = []
         """Errors of the row that is looked at: reason and texts. Whoever begins a row clears it."""
 
     def __bool__(self) -> bool:
-        return bool(self._by_reason)
+        return bool(self._found)
 
     def add(
         self, reason: Reason, example: Example | None = None, *, count: int = 1, fatal: bool = False, **values: Any
     ) -> None:
         """Counts one more place of `reason`; `values` fill its texts. `fatal`: the rest of the file was not read."""
         en, ja = reason.en.format_map(values), reason.ja.format_map(values)
-        self.add_text(reason.name, reason.severity, en, ja, example, count=count)
+        self.add_text(reason.name, reason.severity, (en, ja), [] if example is None else [example], count=count)
         if fatal:
             self._fatal.add(reason.name)
 
     def add_text(
-        self, name: str, severity: Severity, en: str, ja: str, example: Example | None, *, count: int = 1
+        self,
+        name: str,
+        severity: Severity,
+        text: tuple[str, str],
+        examples: Sequence[Example],
+        *,
+        exact: tuple[str, str] | None = None,
+        count: int = 1,
     ) -> None:
-        """The same for a reason whose texts are filled in already."""
-        finding = self._by_reason.get(name)
-        if finding is None:
-            # The texts may quote the file.
-            finding = Finding(reason=name, severity=severity, en=printable(en), ja=printable(ja))
-            self._by_reason[name] = finding
+        """The same for a reason whose texts are filled in already; `exact` is what is said of this row alone."""
+        # The texts may quote the file.
+        en, ja = map(printable, text)
+        finding = self._finding(name, severity, en, ja)
         finding.count += count
-        if example is not None and len(finding.examples) < MAX_EXAMPLES:
-            finding.examples.append(example)
+        finding.examples += examples[: MAX_EXAMPLES - len(finding.examples)]
         if severity is Severity.ERROR:
-            self.row.append((name, printable(en), printable(ja)))
+            en, ja = map(printable, exact or text)
+            self.row.append((name, en, ja))
+
+    def _finding(self, name: str, severity: Severity, en: str, ja: str) -> Finding:
+        if (name, en) not in self._found:
+            if self._texts[name] >= self._max_texts:
+                en, ja = _OTHERS
+            self._texts[name] += en != _OTHERS[0]
+        return self._found.setdefault((name, en), Finding(reason=name, severity=severity, en=en, ja=ja))
 
     def merge(self, later: Findings, prefix: str = "") -> None:
         """Adds what was found further on in the file; `prefix` is put before the excerpts."""
-        for name, finding in later._by_reason.items():
-            mine = self._by_reason.setdefault(name, replace(finding, count=0, examples=[]))
+        places: dict[tuple[str, str], list[Example]] = {}
+        for finding in later._found.values():
+            mine = self._finding(finding.reason, finding.severity, finding.en, finding.ja)
             mine.count += finding.count
-            room = MAX_EXAMPLES - len(mine.examples)
-            mine.examples += [_prefixed(example, prefix) for example in finding.examples[:room]]
+            places.setdefault((mine.reason, mine.en), []).extend(finding.examples)
+        for key, examples in places.items():
+            first = sorted(examples, key=lambda example: example.line)[: MAX_EXAMPLES - len(self._found[key].examples)]
+            self._found[key].examples += [_prefixed(example, prefix) for example in first]
         self._fatal |= later._fatal
 
     @property
     def has_errors(self) -> bool:
         """Whether any of them keeps the version from being made."""
-        return any(finding.severity is Severity.ERROR for finding in self._by_reason.values())
+        return any(finding.severity is Severity.ERROR for finding in self._found.values())
 
     def excuse_rows(self) -> None:
         """Makes warnings of the errors of single rows, which were set aside."""
-        for name, finding in self._by_reason.items():
-            if name not in self._fatal:
+        for finding in self._found.values():
+            if finding.reason not in self._fatal:
                 finding.severity = Severity.WARNING
 
     def sorted(self) -> list[Finding]:
         """Errors first, then by frequency."""
-        return sorted(
-            self._by_reason.values(), key=lambda finding: (finding.severity is Severity.WARNING, -finding.count)
-        )
+        return sorted(self._found.values(), key=lambda finding: (finding.severity is Severity.WARNING, -finding.count))
 
 
 def place(line: int, offset: int, text: str, position: int | None = None, field: str = "") -> Example:

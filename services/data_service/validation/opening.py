@@ -11,7 +11,7 @@ from services.data_service.validation.blocks import Block, spans
 from services.data_service.validation.encoding import NAMED, UTF_16, is_utf16
 from services.data_service.validation.findings import Findings
 from services.data_service.validation.request import ValidationRequest
-from services.data_service.validation.sniffing import HEAD_BYTES, SEPARATORS, Sniffed, sniff
+from services.data_service.validation.sniffing import HEAD_BYTES, Sniffed, sniff
 from services.data_service.validation.sources.json_array import JsonArray
 from services.data_service.validation.sources.plain_text import PlainText
 from services.data_service.validation.sources.table import Table
@@ -26,6 +26,8 @@ class Opened:
     path: Path
     """Of the unpacked text."""
     format: FileFormat
+    separator: str
+    """Between the fields of a table."""
     encoding: str
     compression: str
     evidence_en: str
@@ -42,8 +44,8 @@ class Opened:
         limit = self.request.max_line_bytes
         if self.format is FileFormat.JSON:
             return JsonArray(self.path, limit).blocks()
-        if self.format in SEPARATORS:
-            return Table(self.path, SEPARATORS[self.format], limit).blocks()
+        if self.separator:
+            return Table(self.path, self.separator, limit).blocks()
         if self.format is FileFormat.PARQUET:
             from services.data_service.validation.sources.parquet import Parquet  # pyarrow: no other format needs it
 
@@ -82,6 +84,7 @@ def open_file(path: Path, name: str, request: ValidationRequest, folder: Path, f
     return Opened(
         path=path,
         format=sniffed.format,
+        separator=sniffed.separator,
         encoding=encoding.name if encoding else "" if sniffed.format is FileFormat.PARQUET else "UTF-8",
         compression=packed,
         evidence_en=en,

@@ -76,6 +76,13 @@ NOT_ONE_OBJECT_PER_LINE = _error(
     "JSON ですが、1 行に 1 オブジェクトになっていません（{shape_ja}）。各オブジェクトを 1 行ずつに書き直してください。"
     "例: jq -c '{filter}' IN.json > OUT.jsonl",
 )
+OBJECTS_ON_OTHER_LINES = _error(
+    "NOT_ONE_OBJECT_PER_LINE",
+    "The file is JSON, but not one object a line ({shape}). Read it as JSON (read.format JSON, --format json), or write "
+    "each object on a line of its own, for example: jq -c '{filter}' IN.json > OUT.jsonl.",
+    "JSON ですが、1 行に 1 オブジェクトになっていません（{shape_ja}）。JSON として読み込む（read.format JSON、--format json）か、"
+    "各オブジェクトを 1 行ずつに書き直してください。例: jq -c '{filter}' IN.json > OUT.jsonl",
+)
 NOT_AN_OBJECT = _error(
     "NOT_AN_OBJECT",
     'The line is JSON, but not an object: it is {type}. Write {{"text": "…"}} or another of the forms.',
@@ -217,8 +224,8 @@ NO_MARKERS = _warning(
 
 REMEDIES: dict[str, tuple[str, str]] = {
     "MISSING_FIELD": (
-        "Write the field into every row, name the column that holds it, or choose another form.",
-        "すべての行にこの項目を書くか、この項目に当たる列を指定するか、別の形式を選んでください。",
+        "Write the field into every row, or choose another form (--form).",
+        "すべての行にこの項目を書くか、別の形式（--form）を選んでください。",
     ),
     "WRONG_TYPE": ("Write the value in that type.", "その型で値を書いてください。"),
     "EMPTY_FIELD": ("Fill it in or remove the row.", "内容を書くか、行を取り除いてください。"),
@@ -229,6 +236,6 @@ REMEDIES: dict[str, tuple[str, str]] = {
         "列の対応付けを直すか、すべての行にその列を書いてください。",
     ),
     "EQUAL_ANSWERS": ("Correct one of them or remove the row.", "どちらかを直すか、行を取り除いてください。"),
-    "UNKNOWN_FORM": ("Rename the fields.", "項目の名前を直してください。"),
+    "UNKNOWN_FORM": ("Or rename them.", "または項目の名前を直してください。"),
 }
 """What to do about the problems that `services.text` finds in a row, where its own words do not say it."""

@@ -13,6 +13,7 @@ from services.data_service.validation import reasons
 from services.data_service.validation.encoding import guess
 from services.data_service.validation.excerpt import excerpt, excerpt_bytes
 from services.data_service.validation.findings import Findings, place, whole_line
+from services.data_service.validation.json_shapes import ARRAY, PRETTY, SEVERAL, Shape, wrapped
 from services.data_service.validation.lines import Line
 
 # How far a value that goes on over several lines is followed. Each line reads it anew from its beginning.
@@ -26,7 +27,6 @@ _TYPES = {
     bool: ("a boolean", "真偽値"),
 }
 _SPACE = " \t\r\n"  # what JSON calls white space
-_ARRAY = ("a JSON array", "JSON 配列", ".[]")
 
 
 class NonFinite(ValueError):
@@ -85,8 +85,9 @@ class Records:
 
     def _too_long(self, line: Line) -> None:
         at = whole_line(line.number, line.offset, excerpt_bytes(line.data, "utf-8"))
-        if line.data.lstrip().startswith(b"["):
-            self._not_one_per_line(at, *_ARRAY)
+        shape = ARRAY if line.data.lstrip().startswith(b"[") else wrapped(line.data.decode(errors="replace"))
+        if shape is not None:
+            self._not_one_per_line(at, shape)
         else:
             self._findings.add(reasons.LINE_TOO_LONG, at, limit_bytes=self._max_line_bytes)
 
@@ -126,7 +127,7 @@ class Records:
             return Record(line.number, line.offset, text, value)
         at = place(line.number, line.offset, text)
         if isinstance(value, list) and value and isinstance(value[0], dict):
-            self._not_one_per_line(at, *_ARRAY)
+            self._not_one_per_line(at, ARRAY)
         else:
             kind, kind_ja = _TYPES.get(type(value), ("null", "null"))
             self._findings.add(reasons.NOT_AN_OBJECT, at, type=kind, type_ja=kind_ja)
@@ -135,20 +136,18 @@ class Records:
     def _no_json(self, line: Line, text: str, error: json.JSONDecodeError, following: Iterator[Line]) -> None:
         at = place(line.number, line.offset, text, min(error.pos, len(text) - 1))
         if _next_begins(text, error):
-            self._not_one_per_line(at, "several objects on one line", "1 行に複数のオブジェクト", ".")
+            self._not_one_per_line(at, SEVERAL)
         elif _is_cut(text, error) and (whole := self._joined(text, following)) is not None:
-            shape = _ARRAY if whole == "[" else ("pretty-printed", "整形された JSON", ".")
-            self._not_one_per_line(place(line.number, line.offset, text), *shape)
+            shape = ARRAY if whole.lstrip(_SPACE)[0] == "[" else wrapped(whole) or PRETTY
+            self._not_one_per_line(place(line.number, line.offset, text), shape)
         else:
             self._findings.add(reasons.INVALID_JSON, at, detail=f"{error.msg}: column {error.pos + 1}")
 
-    def _not_one_per_line(self, at: Example, shape: str, shape_ja: str, jq_filter: str) -> None:
-        self._findings.add(
-            reasons.NOT_ONE_OBJECT_PER_LINE, at, fatal=self.ended, shape=shape, shape_ja=shape_ja, filter=jq_filter
-        )
+    def _not_one_per_line(self, at: Example, shape: Shape) -> None:
+        self._findings.add(shape.reason, at, fatal=self.ended, **shape.values)
 
     def _joined(self, text: str, following: Iterator[Line]) -> str | None:
-        """Reads on while the value that began in `text` goes on, and tells its first character if it is JSON.
+        """Reads on while the value that began in `text` goes on, and gives it back if it is JSON.
 
         The lines of it are taken; where the value breaks, none is.
         """
@@ -163,7 +162,7 @@ class Records:
             self.ended = too_long or (error is not None and _next_begins(joined, error))
             if self.ended or error is None:
                 self.taken = taken
-                return joined.lstrip(_SPACE)[0]
+                return joined
             if not _is_cut(joined, error):
                 break
         return None

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import orjson
 
+from services.data_service.report import Example as Place
 from services.data_service.report import Severity
 from services.data_service.validation import reasons
 from services.data_service.validation.characters import CONTROL, REPLACEMENT, SURROGATE, is_suspect, strings
-from services.data_service.validation.columns import rename
+from services.data_service.validation.columns import column_options, rename
 from services.data_service.validation.excerpt import excerpt, excerpt_of
 from services.data_service.validation.findings import Findings, whole_line
+from services.data_service.validation.json_shapes import wrapped
 from services.data_service.validation.reasons import Reason
 from services.data_service.validation.records import Record
 from services.data_service.validation.rules import FormCount, Rules, likely_form
-from services.text.detection import form_of_fields
+from services.text.detection import form_of, form_of_fields
 from services.text.problems import Problem, ProblemError
-from services.text.rows import Example, Form, Pair, Plain, parse
+from services.text.rows import FIELD_NAMES, Example, Form, Pair, Plain, parse
 
 _STEP = re.compile(r"(\w+)|\[(\d+)\]")
+_INDEX = re.compile(r"\[\d+\]")
+_MOST_SENTENCES = 5
 
 
 class Accepted(NamedTuple):
@@ -86,8 +91,12 @@ class RowChecks:
         return found
 
     def _unknown(self, record: Record, row: Mapping[str, Any]) -> None:
+        shape = wrapped(record.text)
+        if shape is not None:
+            self._add(shape.reason, record, **shape.values)
+            return
         try:
-            parse(row, Form.TEXT)
+            form_of(row)
         except ProblemError as error:
             self._problems(record, row, error.problems)
 
@@ -118,16 +127,18 @@ class RowChecks:
         return True
 
     def _problems(self, record: Record, row: Mapping[str, Any], problems: tuple[Problem, ...]) -> None:
-        seen: set[str] = set()
-        for problem in problems:
-            value = value_at(row, problem.field)
-            shown = excerpt(record.text) if value is None else excerpt_of(value)
-            at = whole_line(record.line, record.offset, shown, excerpt(problem.field))
-            remedy_en, remedy_ja = reasons.REMEDIES.get(problem.reason, ("", ""))
-            en, ja = f"{_sentence(problem.en, '.')} {remedy_en}", f"{_sentence(problem.ja, '。')}{remedy_ja}"
-            count = int(problem.reason not in seen)
-            self._findings.add_text(problem.reason, Severity.ERROR, en.strip(), ja, at, count=count)
-            seen.add(problem.reason)
+        for reason in dict.fromkeys(problem.reason for problem in problems):
+            same = [problem for problem in problems if problem.reason == reason]
+            places = [self._place(record, row, problem) for problem in same]
+            exact = _told(reason, same, row)
+            # Rows that differ only in which turn is at fault are told of together.
+            common = _told(reason, [_of_any_turn(problem) for problem in same], row)
+            self._findings.add_text(reason, Severity.ERROR, common, places, exact=exact)
+
+    def _place(self, record: Record, row: Mapping[str, Any], problem: Problem) -> Place:
+        value = value_at(row, problem.field)
+        shown = excerpt(record.text) if value is None else excerpt_of(value)
+        return whole_line(record.line, record.offset, shown, excerpt(problem.field))
 
     def _add(self, reason: Reason, record: Record, field: str = "", **values: Any) -> None:
         at = whole_line(record.line, record.offset, excerpt(record.text), excerpt(field))
@@ -156,6 +167,27 @@ def value_at(row: Any, field: str) -> Any:
         else:
             return None
     return value if field else None
+
+
+def _told(reason: str, problems: Sequence[Problem], row: Mapping[str, Any]) -> tuple[str, str]:
+    """What is wrong, what is there instead of fields that are missing, and what to do."""
+    en = list(dict.fromkeys(_sentence(problem.en, ".") for problem in problems))[:_MOST_SENTENCES]
+    ja = list(dict.fromkeys(_sentence(problem.ja, "。") for problem in problems))[:_MOST_SENTENCES]
+    lacking = [problem.field for problem in problems if reason == "MISSING_FIELD" and problem.field in FIELD_NAMES]
+    if lacking:
+        there = ", ".join(map(str, row))[:200]
+        en.append(f"The row's fields are: {there or 'none'}.")
+        ja.append(f"今ある項目: {there or 'なし'}。")
+    options = column_options(lacking, row) if lacking or reason == "UNKNOWN_FORM" else ""
+    if options:
+        en.append(f"If other columns hold them, name those (read.columns; for example {options}).")
+        ja.append(f"別の列にある場合は、列の対応付けを指定してください（read.columns、例: {options}）。")
+    remedy_en, remedy_ja = reasons.REMEDIES.get(reason, ("", ""))
+    return " ".join([*en, remedy_en]).strip(), "".join([*ja, remedy_ja])
+
+
+def _of_any_turn(problem: Problem) -> Problem:
+    return replace(problem, en=_INDEX.sub("[…]", problem.en), ja=_INDEX.sub("[…]", problem.ja))
 
 
 def _sentence(text: str, stop: str) -> str:

@@ -29,8 +29,9 @@ _SUFFIXES = {
     ".txt": FileFormat.TEXT,
 }
 _PACKED = (".gz", ".zst", ".gzip", ".zstd")
-SEPARATORS = {FileFormat.CSV: ",", FileFormat.TSV: "\t"}
-_CALLED = {FileFormat.CSV: ("commas", "カンマ"), FileFormat.TSV: ("tabs", "タブ")}
+_SEPARATORS = {",": FileFormat.CSV, "\t": FileFormat.TSV, ";": FileFormat.CSV}
+"""What stands between fields; the semicolon is that of spreadsheets where the comma is for decimals."""
+_CALLED = {",": ("commas", "カンマ"), "\t": ("tabs", "タブ"), ";": ("semicolons", "セミコロン")}
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Sniffed:
     format: FileFormat
     en: str
     ja: str
+    separator: str = ""
+    """Of a table."""
 
 
 def sniff(head: bytes, filename: str, request: ValidationRequest, findings: Findings) -> Sniffed | None:
@@ -53,7 +56,7 @@ def sniff(head: bytes, filename: str, request: ValidationRequest, findings: Find
         findings.add(reasons.NOT_TEXT, at, kind=kind, kind_ja=kind_ja, fatal=True)
         return None
     if asked is not FileFormat.DETECT:
-        return Sniffed(asked, "chosen by the user", "ユーザー指定")
+        return _asked(asked, head)
     if is_parquet:
         return Sniffed(FileFormat.PARQUET, "begins with PAR1", "先頭が PAR1")
     text = head.removeprefix(BOM).lstrip()
@@ -69,18 +72,32 @@ def _text(text: str, named: FileFormat | None, request: ValidationRequest) -> Sn
     lines = text.splitlines()
     if named is FileFormat.JSONL or any(line.startswith(('{"', "{ ")) for line in lines[:100]):
         return Sniffed(FileFormat.JSONL, "lines of JSON, or so the name says", "JSON の行、またはファイル名から")
-    for format_, separator in SEPARATORS.items():
+    for separator, format_ in _SEPARATORS.items():
         names = _header(lines, separator)
-        en, ja = _CALLED[format_]
+        en, ja = _CALLED[separator]
         if form_of_fields(names) is not None or (names and set(request.read.columns.values()) & set(names)):
             if len(names) > 1 or named is format_:
                 shown = ", ".join(names)[:100]
-                return Sniffed(format_, f"a header and {en}: {shown}", f"見出しと{ja}区切り: {shown}")
+                return Sniffed(format_, f"a header and {en}: {shown}", f"見出しと{ja}区切り: {shown}", separator)
         elif named is format_ and len(names) > 1:
-            return Sniffed(format_, f"{en}, and the file's name", f"{ja}区切り、およびファイル名")
-    if named in SEPARATORS:
-        return Sniffed(named, "the file's name; the content allows it", "ファイル名から（内容とも矛盾しない）")
+            return Sniffed(format_, f"{en}, and the file's name", f"{ja}区切り、およびファイル名", separator)
+    separator = next((each for each, format_ in _SEPARATORS.items() if format_ is named), "")
+    if named is not None and separator:
+        en, ja = "the file's name; the content allows it", "ファイル名から（内容とも矛盾しない）"
+        return Sniffed(named, en, ja, separator)
     return Sniffed(FileFormat.TEXT, "neither JSON nor a table with known columns", "JSON でも既知の列を持つ表でもない")
+
+
+def _asked(format_: FileFormat, head: bytes) -> Sniffed:
+    """The format that the user chose; of a table, with the first separator that its header has."""
+    lines = head.removeprefix(BOM).decode("utf-8", "replace").splitlines()
+    fitting = [separator for separator, each in _SEPARATORS.items() if each is format_]
+    separator = next((each for each in fitting if len(_header(lines, each)) > 1), next(iter(fitting), ""))
+    if separator != ";":
+        return Sniffed(format_, "chosen by the user", "ユーザー指定", separator)
+    return Sniffed(
+        format_, "chosen by the user; a header with semicolons", "ユーザー指定。セミコロン区切りの見出し", separator
+    )
 
 
 def _header(lines: list[str], separator: str) -> list[str]:

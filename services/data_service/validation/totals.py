@@ -13,7 +13,7 @@ from services.data_service.validation.block_check import Checked
 from services.data_service.validation.blocks import Block, Packet
 from services.data_service.validation.canonical import CanonicalWriter
 from services.data_service.validation.duplicates import Duplicates
-from services.data_service.validation.findings import Findings, whole_line
+from services.data_service.validation.findings import MAX_TEXTS, Findings, whole_line
 from services.data_service.validation.lengths import Lengths
 from services.data_service.validation.opening import Opened
 from services.data_service.validation.rules import FormCount, Rules, template
@@ -26,7 +26,7 @@ class Totals:
     """Adds up blocks in the order of the file, and passes their rows on."""
 
     def __init__(self, spill: Path, canonical: CanonicalWriter, aside: IO[bytes]) -> None:
-        self.findings = Findings()
+        self.findings = Findings(MAX_TEXTS)
         self.seen = 0
         """Rows, good and bad."""
         self.aside_rows = 0

@@ -179,7 +179,8 @@ def test_bombs_stop_at_the_limit(check: Any, compress: Any, tmp_path: Path) -> N
 )
 def test_tables_that_are_wrong(check: Any, data: str, reason: str, line: int, count: int) -> None:
     report, _, _ = check(data, max_line_bytes=200)
-    assert (report.valid, report.findings[0].reason, report.findings[0].count) == (False, reason, count)
+    assert (report.valid, report.findings[0].reason) == (False, reason)
+    assert sum(finding.count for finding in report.findings if finding.reason == reason) == count
     assert report.findings[0].examples[0].line == line
 
 

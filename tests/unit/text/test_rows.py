@@ -82,7 +82,7 @@ def test_messages_become_a_conversation() -> None:
         ({"text": "質問: \n回答: 東京"}, Form.TEXT, "EMPTY_FIELD", "text"),
         ({"instruction": "a"}, Form.INSTRUCTION, "MISSING_FIELD", "response"),
         ({"instruction": "a", "output": ""}, Form.INSTRUCTION, "EMPTY_FIELD", "output"),
-        ({"messages": []}, Form.MESSAGES, "WRONG_TYPE", "messages"),
+        ({"messages": []}, Form.MESSAGES, "EMPTY_FIELD", "messages"),
         ({"messages": [{"role": "human", "content": "a"}]}, Form.MESSAGES, "UNKNOWN_ROLE", "messages[0].role"),
         ({"messages": [{"role": "user"}]}, Form.MESSAGES, "MISSING_FIELD", "messages[0].content"),
         ({"messages": [{"role": "user", "content": "a"}]}, Form.MESSAGES, "WRONG_ROLE_ORDER", "messages[1].role"),

@@ -1917,7 +1917,9 @@ class ValidationReport(google.protobuf.message.Message):
 
     @property
     def findings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Finding]:
-        """Findings by reason, errors first."""
+        """Findings, errors first. Those of one reason that need different words are findings of their own; a row counts in one
+        of them.
+        """
 
     @property
     def statistics(self) -> global___DatasetStatistics:
