@@ -35,7 +35,8 @@ def code_of(error: DomainError) -> grpc.StatusCode:
 def trailers_bytes(status: status_pb2.Status) -> int:
     """What a status takes of a call's trailers: its details in base64, and its message once more, percent-encoded."""
     message = sum(1 if 32 <= byte < 127 else 3 for byte in status.message.encode())
-    return message + status.ByteSize() * 4 // 3
+    details: int = status.ByteSize() * 4 // 3
+    return message + details
 
 
 def translate(error: DomainError, wanted: tuple[str, ...] = BOTH, request_id: str = "") -> status_pb2.Status:

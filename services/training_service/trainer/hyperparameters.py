@@ -33,7 +33,7 @@ class Bounds:
         return math.isfinite(value) and above and below
 
     def __str__(self) -> str:
-        return f"{'(' if self.above_low else '['}{self.low:g}, {self.high:g}{')' if self.below_high else ']'}"
+        return f"{'(' if self.above_low else '['}{self.low:.10g}, {self.high:.10g}{')' if self.below_high else ']'}"
 
 
 def number(default: float, low: float, high: float, **ends: bool) -> Any:
@@ -137,7 +137,8 @@ class Hyperparameters:
         return self.objective in ("dpo", "orpo", "kto")
 
     def problems(self, path: str = "hyperparameters") -> list[Problem]:
-        """Every number that is out of its bounds, and every setting that lacks another."""
+        """Every number that is out of its bounds, and every setting that lacks another. The texts stand beside the field's
+        name, which they do not repeat."""
         bounds = [problem for item in fields(self) for problem in self._out_of_bounds(item, path)]
         evaluations = [
             _needs_evaluations(f"{path}.{name}")
@@ -171,8 +172,8 @@ class Hyperparameters:
             Problem(
                 "HYPERPARAMETER_OUT_OF_RANGE",
                 name,
-                f"{name} is {value}; it must lie in {bounds}",
-                f"{name} の値 {value} は範囲外です。{bounds} の範囲で指定してください",
+                f"Is {value}; it must lie in {bounds}.",
+                f"値 {value} は範囲外です。{bounds} の範囲で指定してください。",
             )
         ]
 
@@ -181,8 +182,8 @@ def _needs_evaluations(name: str) -> Problem:
     return Problem(
         "NEEDS_EVALUATIONS",
         name,
-        f"{name} compares evaluations; set eval_steps above 0 too",
-        f"{name} は評価を比べるため、eval_steps も 1 以上にしてください",
+        "Compares evaluations; set eval_steps above 0 too.",
+        "評価を比べるため、eval_steps も 1 以上にしてください。",
     )
 
 
@@ -190,8 +191,8 @@ def _needs_stage(name: str, stages: str, stages_ja: str) -> Problem:
     return Problem(
         "NEEDS_DEEPSPEED_STAGE",
         name,
-        f"{name} moves what DeepSpeed shares out; set deepspeed_stage to {stages} too",
-        f"{name} を使うには deepspeed_stage を {stages_ja}にしてください",
+        f"Moves what DeepSpeed shares out; set deepspeed_stage to {stages} too.",
+        f"使うには deepspeed_stage を {stages_ja}にしてください。",
     )
 
 
@@ -199,8 +200,8 @@ def _not_shared_out(name: str, optim: str) -> Problem:
     return Problem(
         "NOT_WITH_DEEPSPEED",
         name,
-        f"{name} {optim} cannot be shared out by DeepSpeed; use adamw_torch_fused, or deepspeed_stage 0",
-        f"{name} の {optim} は DeepSpeed では使えません。adamw_torch_fused か deepspeed_stage 0 にしてください",
+        f"Is {optim}, which DeepSpeed cannot share out; use adamw_torch_fused, or deepspeed_stage 0.",
+        f"{optim} は DeepSpeed では使えません。adamw_torch_fused か deepspeed_stage 0 にしてください。",
     )
 
 
@@ -208,8 +209,8 @@ def _not_in_4_bits(name: str) -> Problem:
     return Problem(
         "NOT_IN_4_BITS",
         name,
-        f"{name} is nvme, which weights in 4 bits cannot be moved to; use cpu, or method lora",
-        f"{name} の nvme は 4 ビットの重みでは使えません。cpu にするか、method を lora にしてください",
+        "Is nvme, which weights in 4 bits cannot be moved to; use cpu, or method lora.",
+        "nvme は 4 ビットの重みでは使えません。cpu にするか、method を lora にしてください。",
     )
 
 
@@ -217,6 +218,6 @@ def _nothing_on_disk(name: str, directory: str) -> Problem:
     return Problem(
         "NOTHING_ON_DISK",
         name,
-        f"{name} is {directory}, but nothing is moved there; set offload_optimizer or offload_param to nvme too",
-        f"{name} に {directory} がありますが、移すものがありません。offload_optimizer か offload_param も nvme にしてください",
+        f"Is {directory}, but nothing is moved there; set offload_optimizer or offload_param to nvme too.",
+        f"{directory} に移すものがありません。offload_optimizer か offload_param も nvme にしてください。",
     )

@@ -19,7 +19,8 @@ nodes (LOCAL_WORLD_SIZE below WORLD_SIZE) each has an OUTPUT_DIR of its own; che
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ def parse(value: object) -> JobFile:
     problems: list[Problem] = []
     job = build(JobFile, value, "", problems)
     if isinstance(job, JobFile):
-        problems += job.hyperparameters.problems()
+        problems += _named(job.hyperparameters.problems())
         problems += _negative_threads(job)
     if job is None or problems:
         raise ProblemError(*problems)
@@ -117,10 +118,15 @@ def parse_hyperparameters(value: object) -> Hyperparameters:
     """Hyperparameters from decoded JSON, defaults filled in. Raises ProblemError."""
     problems: list[Problem] = []
     parsed = build(Hyperparameters, value, "hyperparameters", problems)
-    problems += parsed.problems() if parsed is not None else []
+    problems += _named(parsed.problems()) if parsed is not None else []
     if parsed is None or problems:
         raise ProblemError(*problems)
     return parsed
+
+
+def _named(problems: Sequence[Problem]) -> list[Problem]:
+    """With the field in the text, which here stands alone."""
+    return [replace(p, en=f"{p.field}: {p.en}", ja=f"{p.field}: {p.ja}") for p in problems]
 
 
 def _negative_threads(job: JobFile) -> list[Problem]:

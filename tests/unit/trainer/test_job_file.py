@@ -81,6 +81,7 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
     with pytest.raises(ProblemError) as caught:
         parse_hyperparameters({"lora_r": 0, "learning_rate": 2.0, "seed": -1})
     assert len(caught.value.problems) == 3
+    assert "hyperparameters.lora_r: Is 0; it must lie in [1, 1024]." in str(caught.value)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]"])
