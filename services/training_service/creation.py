@@ -52,6 +52,8 @@ class Creation:
     async def _checked(self, job: Job) -> Job:
         async with self._database.transaction() as tx:
             await self._quotas.check(tx, job)
+            if await self._jobs.is_taken(tx, job):
+                raise AlreadyExists(job.name)
         return job
 
     async def _store(self, key: RequestKey, job: Job) -> Job:

@@ -85,6 +85,10 @@ class Jobs:
             return None
         return await self.append(tx, job.tenant, job.id, [state_changed(JobState.QUEUED)])
 
+    async def is_taken(self, tx: AsyncConnection, job: Job) -> bool:
+        """Whether the id of a job that is not stored is another's, deleted ones among them."""
+        return (await tx.execute(select(JOBS.c.id).where(row_is(job.tenant, job.id)))).first() is not None
+
     async def lock(self, tx: AsyncConnection, tenant: str, job_id: str) -> Job:
         """One job, locked until the transaction ends. Raises NotFound."""
         found = await tx.execute(select(JOBS).where(row_is(tenant, job_id)).with_for_update())

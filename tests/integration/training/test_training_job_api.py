@@ -90,8 +90,9 @@ async def test_a_taken_id_and_a_bad_one_are_refused(api: Api) -> None:
     request = job_request()
     request.training_job_id = "my-job"
     assert (await api.training.CreateTrainingJob(request)).name == "trainingJobs/my-job"
-    error = await refusal(api.training.CreateTrainingJob(request))
-    assert error.code() is grpc.StatusCode.ALREADY_EXISTS
+    for request.validate_only in (False, True):
+        error = await refusal(api.training.CreateTrainingJob(request))
+        assert error.code() is grpc.StatusCode.ALREADY_EXISTS
     for bad in ("../x", "Job", "a_b", "-a"):
         request.training_job_id = bad
         error = await refusal(api.training.CreateTrainingJob(request))
@@ -113,7 +114,8 @@ async def test_a_taken_id_and_a_bad_one_are_refused(api: Api) -> None:
         ({"learning_rate": -1.0}, "learning_rate", "-1"),
         ({"per_device_train_batch_size": 2**31 - 1}, "per_device_train_batch_size", "2147483647"),
         ({"num_train_epochs": -1.0}, "num_train_epochs", "-1"),
-        ({"max_length": 4}, "max_length", "4"),
+        ({"max_length": 4}, "max_length", "Is 4; it must lie in [8, 1048576]."),
+        ({"offload_optimizer": 2}, "offload_optimizer", "Moves what DeepSpeed shares out; set deepspeed_stage to 1"),
         ({"warmup_ratio": 1.5}, "warmup_ratio", "1.5"),
         ({"seed": -1}, "seed", "-1"),
         ({"method": 99}, "method", "99"),
