@@ -73,8 +73,9 @@ def sweep(
             )
             for number, (item, values) in enumerate(points, 1)
         ]
-        specs = [spec_of(client, one, json_form=json) for one in wanted]  # all make sense before the first is started
+        specs = [spec_of(client, one, json_form=json) for one in wanted]
         titles = [f"{label}: {', '.join(values) or one.data}" for (_, values), one in zip(points, wanted, strict=True)]
+        _check(client, label, specs, titles)
         jobs = _start(client, label, specs, titles)
         ended = _wait(client, jobs) if wait else jobs
     if json:
@@ -109,6 +110,22 @@ def _too_many(count: int) -> AiftError:
         f"This makes {count} jobs; at most {MOST_JOBS} are started at once.",
         f"{count} 件になります。一度に開始できるのは {MOST_JOBS} 件までです。",
     )
+
+
+def _check(client: Client, label: str, specs: Sequence[training_pb2.TrainingSpec], titles: Sequence[str]) -> None:
+    """Asks the service about every job before the first is started. Raises AiftError."""
+    for spec, title in zip(specs, titles, strict=True):
+        try:
+            client.training.create(spec, display_name=title, sweep=label, validate_only=True)
+        except AiftError:
+            notes().print(
+                text(
+                    f"Nothing was started; refused: {title}", f"開始した学習はありません。受け付けられない設定: {title}"
+                ),
+                style="red",
+                markup=False,
+            )
+            raise
 
 
 def _start(

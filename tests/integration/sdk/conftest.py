@@ -230,8 +230,12 @@ class FakeTraining(training_pb2_grpc.TrainingServiceServicer):
     def CreateTrainingJob(self, request: Any, context: grpc.ServicerContext) -> training_pb2.TrainingJob:
         if len(self.every_request) >= self.most_jobs:
             refuse(context, errors.ResourceExhausted("jobs", limit=self.most_jobs))
-        self.created = request
-        self.every_request.append(request)
+        if request.training_job.spec.hyperparameters.lora_r > 1024:
+            field = "training_job.spec.hyperparameters.lora_r"
+            refuse(context, errors.InvalidArgument.field(field, "OUT_OF_RANGE", "Is above 1024.", "1024 以下です。"))
+        if not request.validate_only:
+            self.created = request
+            self.every_request.append(request)
         return training_pb2.TrainingJob(
             name="trainingJobs/j1", spec=request.training_job.spec, state=training_pb2.TRAINING_JOB_STATE_QUEUED
         )

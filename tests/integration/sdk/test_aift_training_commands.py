@@ -50,7 +50,6 @@ def test_a_sweep_that_makes_no_sense_starts_nothing(aift: Any, system: Any, argu
 
 
 def test_a_sweep_with_a_job_that_is_refused_starts_nothing(aift: Any, system: Any) -> None:
-    system.training.refused_rank = 5000
     done = aift("sweep", *BASE, "--data", "d", "--grid", "lora_r=8,5000", "--name", "ranks")
     assert done.returncode == 2
     assert "Nothing was started; refused: ranks: lora_r=5000" in done.stderr
