@@ -22,32 +22,20 @@ def encode(texts: Sequence[str], tokenizer: Any, *, special: bool = False) -> li
     With `special` the names of special tokens in the text become those tokens, as chat templates need it; without,
     they stay text, so that no row can slip in a stop token.
     """
-    if not texts:
-        return []
-    batch = tokenizer(
-        list(texts),
-        add_special_tokens=False,
-        return_offsets_mapping=True,
-        return_attention_mask=False,
-        split_special_tokens=not special,
-        verbose=False,
-    )
-    return [Encoded(i, o) for i, o in zip(batch["input_ids"], batch["offset_mapping"], strict=True)]
+    return [Encoded(one.ids, one.offsets) for one in encodings_of(texts, tokenizer, special=special)]
 
 
 def encodings_of(texts: Sequence[str], tokenizer: Any, *, special: bool = False) -> Sequence[Any]:
     """The same as the tokenizer's own objects (`tokenizers.Encoding`), for callers that need little of each."""
-    if not texts:
-        return []
-    batch = tokenizer(
-        list(texts),
-        add_special_tokens=False,
-        return_attention_mask=False,
-        return_token_type_ids=False,
-        split_special_tokens=not special,
-        verbose=False,
-    )
-    encodings: Sequence[Any] = batch.encodings
+    backend = tokenizer.backend_tokenizer
+    # Changed only where it is otherwise: another thread may be encoding.
+    if backend.truncation is not None:
+        backend.no_truncation()
+    if backend.padding is not None:
+        backend.no_padding()
+    if backend.encode_special_tokens is special:
+        backend.encode_special_tokens = not special
+    encodings: Sequence[Any] = backend.encode_batch(list(texts), add_special_tokens=False)
     return encodings
 
 

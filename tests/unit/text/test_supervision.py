@@ -205,6 +205,13 @@ def test_truncation_is_reported(tokenizer: Any) -> None:
     assert cut.input_ids == whole.input_ids[:3]
 
 
+def test_what_another_call_asked_of_the_tokenizer_changes_nothing(tokenizer: Any) -> None:
+    row = {"text": "質問: a</s>b\n回答: 日本の首都は東京です。"}
+    before = rendered(row, tokenizer)
+    tokenizer("a", truncation=True, max_length=3, padding="max_length", split_special_tokens=False)
+    assert rendered(row, tokenizer) == before
+
+
 def test_rows_cannot_slip_in_special_tokens(tokenizer: Any) -> None:
     ids = rendered({"text": "質問: a</s>b\n回答: c"}, tokenizer).input_ids
     assert ids.count(tokenizer.eos_token_id) == 1
