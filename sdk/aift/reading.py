@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, TypedDict, TypeVar
 
 from aift.data.v1 import data_pb2
@@ -94,6 +94,18 @@ def read_options(reading: Reading) -> data_pb2.ReadOptions:
         bad_rows=choice("bad_rows", reading.get("bad_rows"), BAD_ROWS, data_pb2.BAD_ROWS_UNSPECIFIED),
         tool_turns=choice("tool_turns", reading.get("tool_turns"), TOOL_TURNS, data_pb2.TOOL_TURNS_UNSPECIFIED),
     )
+
+
+def columns_of(pairs: Sequence[str]) -> dict[str, str]:
+    """{"instruction": "質問"} of ["instruction=質問"]. Raises AiftError USAGE."""
+    columns = {}
+    for pair in pairs:
+        field, sign, column = pair.partition("=")
+        if not (field and sign and column):
+            en, ja = f"--column takes FIELD=COLUMN, not {pair!r}.", f"--column は「項目=列名」の形です: {pair!r}"
+            raise invalid("--column", "USAGE", en, ja)
+        columns[field.strip()] = column
+    return columns
 
 
 def choice(

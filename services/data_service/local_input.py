@@ -12,7 +12,6 @@ from services.data_service.domain import FileFormat, RowForm, TextEncoding
 from services.data_service.recipe import Chunking, Recipe
 from services.data_service.text_rows import marked, pieces, read_lines
 
-ENCODINGS = {"utf-8": TextEncoding.DETECT, "cp932": TextEncoding.CP932, "euc-jp": TextEncoding.EUC_JP}
 _CODECS = {TextEncoding.DETECT: "", TextEncoding.CP932: "cp932", TextEncoding.EUC_JP: "euc_jp"}
 _TEXT_NAMES = (".txt", ".text", ".md")
 _PIECES = Chunking(max_characters=1000)

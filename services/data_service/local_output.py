@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from collections.abc import Callable
@@ -19,10 +20,22 @@ from services.data_service.report import Report
 _SHOWN_EXAMPLES = 3
 
 
-class FileTrouble(Exception):
+_TROUBLES_JA = {errno.EACCES: "権限がありません", errno.ENOSPC: "空き容量がありません", errno.EROFS: "読み取り専用です"}
+
+
+class FileTrouble(DomainError):
     """A file cannot be read or written."""
 
     reason = "FILE_TROUBLE"
+    status = "FAILED_PRECONDITION"
+    en = "{file} cannot be read or written: {why}."
+    ja = "{file} を読み書きできません: {why_ja}。"
+
+    @classmethod
+    def of(cls, error: OSError) -> FileTrouble:
+        """What the system said."""
+        why = error.strerror or str(error)
+        return cls(file=error.filename or "?", why=why, why_ja=_TROUBLES_JA.get(error.errno or 0, why))
 
 
 def show(

@@ -6,6 +6,9 @@
     --format FORMAT   how the input is written: jsonl, json, csv, tsv, parquet, text; default: by its content and name.
                       `text` for a file of JSON rows means that the result shall have rows of text.
     --encoding NAME   cp932 or euc-jp; default: UTF-8, or UTF-16 where a byte order mark says so
+    --column F=C      which column holds a field of the form, such as instruction=質問; may be repeated
+    --bad-rows WORD   refuse (default): rows with errors refuse the file; set-aside: they go into a file of their own
+                      beside the output, with -set-aside in its name
     --recipe JSON     what is done, as aift.recipe reads it; default: nothing but reading the input into rows
     --validate        checks the result, and prints the report
     --json            one JSON on standard output: {input, output, rows, form, steps, report, error}
@@ -31,15 +34,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
+from aift.data.v1 import data_pb2
 from aift.errors import AiftError
+from aift.reading import Reading, columns_of, read_options
 from aift.recipe import recipe_of
 
 from services.core.errors import DomainError, InvalidArgument
-from services.data_service import recipe_message
+from services.data_service import job_request, recipe_message
 from services.data_service.child import Progress
-from services.data_service.domain import ROWS_PATH, FileFormat, ReadOptions, RowForm, ToolTurns
+from services.data_service.domain import ROWS_PATH, SET_ASIDE_PATH, FileFormat, ReadOptions, RowForm, ToolTurns
 from services.data_service.errors import PREPARATION_FAILURES
-from services.data_service.local_input import ENCODINGS, Input, read_input
+from services.data_service.local_input import Input, read_input
 from services.data_service.local_output import FileTrouble, show, show_failure
 from services.data_service.preparation.conversion import impossible
 from services.data_service.preparation.preparation import prepare
@@ -64,32 +69,34 @@ def main(arguments: Sequence[str]) -> int:
     """Runs the command; its exit status."""
     options = _parser().parse_args(arguments)
     try:
-        recipe = _recipe(options.recipe)
+        recipe, read = _recipe(options.recipe), _read(options)
         output = options.output or _beside(options.input)
         if not options.input.is_file():
             raise _usage(f"There is no file {options.input}.", f"ファイル {options.input} がありません。")
         if output.exists() and output.samefile(options.input):
             raise _usage("--output is the input itself.", "--output が入力と同じファイルです。")
+        if not output.parent.is_dir():
+            raise _usage(f"There is no folder {output.parent}.", f"フォルダ {output.parent} がありません。")
     except (AiftError, InvalidArgument) as error:
         return _failed(error, options, 2)
     try:
         with tempfile.TemporaryDirectory(prefix="aift-prepare-") as folder:
-            return _run(options, recipe, output, Path(folder))
+            return _run(options, recipe, read, output, Path(folder))
     except Refused as refused:
         return _failed(refused.report.error(), options, 1, refused.report)
     except DomainError as error:
         return _failed(error, options, 1)
     except OSError as error:
-        return _failed(FileTrouble(str(error)), options, 1)
+        return _failed(FileTrouble.of(error), options, 1)
 
 
-def _run(options: argparse.Namespace, recipe: Recipe, output: Path, folder: Path) -> int:
-    format_ = FileFormat((options.format or "detect").upper())
-    source = read_input(options.input, format_, ENCODINGS[options.encoding], recipe, folder)
-    report = _checked(source.path, ReadOptions(format=source.format, encoding=source.encoding), folder / "input")
+def _run(options: argparse.Namespace, recipe: Recipe, read: ReadOptions, output: Path, folder: Path) -> int:
+    source = read_input(options.input, read.format, read.encoding, recipe, folder)
+    read = replace(read, format=source.format, encoding=source.encoding)
+    report = _checked(source.path, read, folder / "input")
     recipe = _fitting(source, report)
     result = _prepared(source, report, recipe, folder)
-    files = _delivered(result, folder, output)
+    files = _delivered(result, report.set_aside_rows, folder, output)
     after = _checked(output, ReadOptions(format=FileFormat.JSONL), folder / "output") if options.validate else None
     form = report.template.form if recipe.form is RowForm.DETECT else recipe.form
     show(options.input, files, result, form, after, as_json=options.json)
@@ -132,18 +139,23 @@ def _prepared(source: Input, report: Report, recipe: Recipe, folder: Path) -> Pr
     return result
 
 
-def _delivered(result: PreparationResult, folder: Path, output: Path) -> dict[Path, int]:
+def _delivered(result: PreparationResult, set_aside_rows: int, folder: Path, output: Path) -> dict[Path, int]:
     """The files that were made, with their rows; each appears whole."""
+    made = [(result.rows[side.name], folder / "prepared" / name, _suffix(side)) for side, name in ROW_FILES.items()]
+    made.append((set_aside_rows, folder / "input" / SET_ASIDE_PATH, "-set-aside"))
     files: dict[Path, int] = {}
-    for side, name in ROW_FILES.items():
-        if rows := result.rows[side.name]:
-            suffix = "" if side is Side.KEPT else f"-{side.name.lower()}"
+    for rows, source, suffix in made:
+        if rows:
             target = output.with_name(f"{output.stem}{suffix}{output.suffix}")
             partial = target.with_name(f".{target.name}.{os.getpid()}")
-            shutil.copyfile(folder / "prepared" / name, partial)
+            shutil.copyfile(source, partial)
             partial.replace(target)
             files[target] = rows
     return files
+
+
+def _suffix(side: Side) -> str:
+    return "" if side is Side.KEPT else f"-{side.name.lower()}"
 
 
 def _failed(error: Exception, options: argparse.Namespace, status: int, report: Report | None = None) -> int:
@@ -164,6 +176,13 @@ def _recipe(asked: str) -> Recipe:
     return recipe_message.from_proto(message) if message.ByteSize() else Recipe()
 
 
+def _read(options: argparse.Namespace) -> ReadOptions:
+    """Raises AiftError, InvalidArgument."""
+    wanted = Reading(format=options.format, encoding=options.encoding, columns=columns_of(options.column))
+    message = read_options(wanted | Reading(bad_rows=options.bad_rows))
+    return job_request.reading(data_pb2.ROW_FORM_UNSPECIFIED, data_pb2.TRAIN_ON_UNSPECIFIED, message).read
+
+
 def _beside(path: Path) -> Path:
     stem = path.name.split(".")[0] or "data"
     plain = path.with_name(f"{stem}.jsonl")
@@ -174,8 +193,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="aift data prepare", add_help=True)
     parser.add_argument("--input", type=Path, required=True)
     parser.add_argument("--output", type=Path)
-    parser.add_argument("--format", choices=[one.value.lower() for one in FileFormat if one is not FileFormat.DETECT])
-    parser.add_argument("--encoding", choices=list(ENCODINGS), default="utf-8")
+    parser.add_argument("--format")
+    parser.add_argument("--encoding")
+    parser.add_argument("--column", action="append", default=[])
+    parser.add_argument("--bad-rows")
     parser.add_argument("--recipe", default="{}")
     parser.add_argument("--validate", action="store_true")
     parser.add_argument("--json", action="store_true")

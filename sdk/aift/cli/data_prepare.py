@@ -16,7 +16,7 @@ from aift.data.v1 import data_pb2
 from aift.errors import AiftError, invalid
 from aift.jsonform import as_json
 from aift.language import text
-from aift.reading import ENCODINGS, FORMS
+from aift.reading import BAD_ROWS, ENCODINGS, FORMS, Reading, columns_of
 from aift.recipe import NORMALIZATIONS, REDACTIONS, recipe_of
 
 _PANEL = text("What is done, in this order", "処理(この順に行います)")
@@ -138,6 +138,24 @@ def prepare(
             help=text("Of the input: ", "入力の文字コード: ") + ", ".join(ENCODINGS),
         ),
     ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--column",
+            rich_help_panel=_FILE_PANEL,
+            help=text(
+                "FIELD=COLUMN: which column holds a field. Repeat it.", "項目=列名: 項目の入った列(繰り返し可)。"
+            ),
+        ),
+    ] = None,
+    bad_rows: Annotated[
+        str | None,
+        typer.Option(
+            "--bad-rows",
+            rich_help_panel=_FILE_PANEL,
+            help=text("What becomes of rows with errors: ", "問題のある行: ") + ", ".join(BAD_ROWS),
+        ),
+    ] = None,
     validate: Annotated[
         bool,
         typer.Option("--validate", rich_help_panel=_FILE_PANEL, help=text("Check the result.", "結果を検証します。")),
@@ -155,14 +173,18 @@ def prepare(
         )
         raise invalid("--dataset" if dataset is not None else "--dry-run", "USAGE", en, ja)
     if path is not None:
-        prepare_file(path, output_file, recipe, format_=format_, encoding=encoding, validate=validate, json_form=json)
+        reading = Reading(format=format_, encoding=encoding, columns=columns_of(columns or []), bad_rows=bad_rows)
+        prepare_file(path, output_file, recipe, reading, validate=validate, json_form=json)
     elif source is None:
         raise invalid(
             "source", "MISSING", "Name datasets/x or a file.", "datasets/x またはファイルを指定してください。"
         )
-    elif output_file or validate or format_ or encoding:
-        en = "--output, --format, --encoding and --validate are for files; a version becomes a version."
-        ja = "--output、--format、--encoding、--validate はファイル用です。バージョンからは新しいバージョンができます。"
+    elif output_file or validate or format_ or encoding or columns or bad_rows:
+        en = "--output, --format, --encoding, --column, --bad-rows and --validate are for files; a version becomes one."
+        ja = (
+            "--output、--format、--encoding、--column、--bad-rows、--validate はファイル用です。"
+            "バージョンからは新しいバージョンができます。"
+        )
         raise invalid("--output", "USAGE", en, ja)
     elif dry_run:
         with session.client() as client:

@@ -1,14 +1,13 @@
 """The options that say how a file of rows is to be read, on `aift data upload`, `validate` and `import`."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final
 
 import typer
 
-from aift.errors import invalid
 from aift.language import text
-from aift.reading import BAD_ROWS, ENCODINGS, FORMATS, FORMS, TOOL_TURNS, TRAIN_ON, Reading
+from aift.reading import BAD_ROWS, ENCODINGS, FORMATS, FORMS, TOOL_TURNS, TRAIN_ON, Reading, columns_of
 
 _PANEL = text("How rows are read (default: detected)", "読み取り方(省略時は自動判定)")
 
@@ -53,18 +52,6 @@ def with_reading(command: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = inspect.Signature([*own, *extra])  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in [*own, *extra]}
     return run
-
-
-def columns_of(pairs: Sequence[str]) -> dict[str, str]:
-    """{"instruction": "質問"} of ["instruction=質問"]. Raises AiftError USAGE."""
-    columns = {}
-    for pair in pairs:
-        field, sign, column = pair.partition("=")
-        if not (field and sign and column):
-            en, ja = f"--column takes FIELD=COLUMN, not {pair!r}.", f"--column は「項目=列名」の形です: {pair!r}"
-            raise invalid("--column", "USAGE", en, ja)
-        columns[field.strip()] = column
-    return columns
 
 
 def _option(name: str) -> inspect.Parameter:

@@ -118,6 +118,9 @@ def test_encodings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["--input", "a.jsonl", "--recipe", '{"chunking":{"max_characters":9}}'], 1, "INVALID_ARGUMENT"),
         (["--input", "a.jsonl", "--recipe", '{"filter":{"min_characters":99}}'], 1, "PREPARED_NOTHING"),
         (["--input", "bad.jsonl"], 1, "DATA_INVALID"),
+        (["--input", "a.jsonl", "--output", "nowhere/b.jsonl"], 2, "INVALID_ARGUMENT"),
+        (["--input", "a.jsonl", "--format", "xlsx"], 2, "UNKNOWN_VALUE"),
+        (["--input", "a.jsonl", "--column", "question=q"], 2, "INVALID_ARGUMENT"),
     ],
 )
 def test_what_cannot_be_done(
@@ -136,6 +139,28 @@ def test_what_cannot_be_done(
     assert error["reason"] == reason
     assert error["message"]["ja"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "bad.jsonl"]
+
+
+def test_columns_and_bad_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "faq.csv"
+    source.write_text("質問,回答\n一？,二。\n三？,\n")
+    columns = ("--column", "instruction=質問", "--column", "response=回答")
+    assert run("--input", source, *columns) == 1
+    assert "EMPTY_FIELD" in capsys.readouterr().err
+    made = tmp_path / "made.jsonl"
+    assert run("--input", source, *columns, "--bad-rows", "set-aside", "--output", made) == 0
+    assert rows(made) == [{"instruction": "一？", "response": "二。"}]
+    (aside,) = rows(tmp_path / "made-set-aside.jsonl")
+    assert aside["line"] == 3
+
+
+def test_trouble_with_a_file_is_told_in_both_languages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.jsonl").write_text('{"instruction":"あ","response":"い"}\n')
+    (tmp_path / "made.jsonl").mkdir()
+    assert run("--input", tmp_path / "a.jsonl", "--output", tmp_path / "made.jsonl", "--json") == 1
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["reason"] == "FILE_TROUBLE"
+    assert "読み書きできません" in error["message"]["ja"]
 
 
 def test_texts_without_markers(tmp_path: Path) -> None:
