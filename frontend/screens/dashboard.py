@@ -94,6 +94,8 @@ def _job(job: training_pb2.TrainingJob) -> None:
     name.page_link("screens/job.py", label=job.display_name or short, query_params={"name": short})
     state.write(wording.job_state(job.state))
     done = job.progress.step / job.progress.total_steps if job.progress.total_steps else 0.0
+    if job.state == training_pb2.TRAINING_JOB_STATE_SUCCEEDED:
+        done = 1.0  # also where training ended early
     progress.progress(min(done, 1.0), text=f"{done:.0%}")
     model.caption(job.model_version or job.spec.model)
     created.caption(wording.when(job.create_time))

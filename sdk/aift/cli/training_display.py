@@ -99,8 +99,6 @@ class TrainingDisplay:
 
     def _take_state(self, state: training_pb2.TrainingJobState.ValueType) -> None:
         self._remaining_s = None
-        if state == training_pb2.TRAINING_JOB_STATE_SUCCEEDED:
-            self._step = max(self._step, self._total)
         self._headline(state_word(state))
 
     def _take_progress(self, progress: training_pb2.TrainingProgress) -> None:

@@ -128,7 +128,8 @@ class Attempt:
 
     async def _hand_over(self, end: Ending, request: worker_pb2.FinishAttemptRequest) -> Ending:
         model = self._handover.output / "model"
-        self._reporter.progress(messages.progress_to(Progress(phase=Phase.SAVING, step=end.step, total_steps=end.step)))
+        saving = Progress(phase=Phase.SAVING, step=end.step, total_steps=end.total_steps)
+        self._reporter.progress(messages.progress_to(saving))
         try:
             request.files.extend(await upload(self._link, model))
             request.template_json = (model / _TEMPLATE).read_text(encoding="utf-8")

@@ -34,12 +34,13 @@ _STORE_FULL = Failure(
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:
-    """The attempt's end. `step` is the last optimizer step that was done."""
+    """The attempt's end. `step` is the last optimizer step that was done, of `total_steps`."""
 
     outcome: Outcome
     failure: Failure | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     step: int = 0
+    total_steps: int = 0
 
 
 def judge(
@@ -54,7 +55,12 @@ def judge(
         return Ending(outcome=_OUTCOMES[cause.failure], failure=said)
     if finished is not None:
         # Written when everything was whole. What a library does while its process ends takes nothing from that.
-        return Ending(outcome=_FINISHED[finished.outcome], metrics=dict(finished.metrics), step=finished.step)
+        return Ending(
+            outcome=_FINISHED[finished.outcome],
+            metrics=dict(finished.metrics),
+            step=finished.step,
+            total_steps=finished.total_steps,
+        )
     return Ending(outcome=Outcome.INFRASTRUCTURE_FAILURE, failure=_died(statuses, first_failed))
 
 

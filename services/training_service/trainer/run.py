@@ -6,21 +6,16 @@ import logging
 import math
 import os
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import transformers
 
 from services.training_service.trainer import (
-    adapted,
-    attention,
     checkpoint,
     evaluate,
     events,
-    head,
-    model,
     preference,
     swap_folder,
     zero,
@@ -30,19 +25,17 @@ from services.training_service.trainer.batches import MicroBatches
 from services.training_service.trainer.best import Best
 from services.training_service.trainer.checkpoint import Place
 from services.training_service.trainer.control import Command, TerminationFlag
-from services.training_service.trainer.data import Prepared, prepare
 from services.training_service.trainer.export import export
 from services.training_service.trainer.imports import check_bitsandbytes
 from services.training_service.trainer.job import JobFile
 from services.training_service.trainer.loop import Loop
 from services.training_service.trainer.loss import loss_of
+from services.training_service.trainer.parts import Parts, load
 from services.training_service.trainer.plan import Plan
 from services.training_service.trainer.ranks import Ranks
 from services.training_service.trainer.reporter import Reporter
 from services.training_service.trainer.rows import AnswerRow
-from services.training_service.trainer.samples import Sampler
 from services.training_service.trainer.steering import Steering
-from services.training_service.trainer.zero import Zero
 
 log = logging.getLogger(__name__)
 
@@ -51,21 +44,6 @@ _OUTCOMES: dict[Command, Literal["paused", "stopped", "interrupted"]] = {
     Command.STOP: "stopped",
     Command.INTERRUPT: "interrupted",
 }
-
-
-@dataclass
-class Parts:
-    """What a training is put together from."""
-
-    job: JobFile
-    output_dir: Path
-    ranks: Ranks
-    reporter: Reporter
-    model: Any
-    data: Prepared
-    sampler: Sampler
-    packing: bool
-    zero: Zero | None = None
 
 
 def run(job: JobFile, output_dir: Path, reporter: Reporter, flag: TerminationFlag) -> events.Finished:
@@ -79,7 +57,7 @@ def run(job: JobFile, output_dir: Path, reporter: Reporter, flag: TerminationFla
     transformers.utils.logging.disable_progress_bar()
     steering = Steering(output_dir, hp, ranks, flag)
     with swap_folder.made_in(Path(hp.disk_offload_dir)) if hp.on_disk else nullcontext() as swaps:
-        parts = _load(job, output_dir, ranks, reporter, device, swaps)
+        parts = load(job, output_dir, ranks, reporter, device, swaps)
         early = steering.listen()
         if early is Command.STOP or (early is Command.INTERRUPT and not job.checkpoint):
             finished = events.Finished(outcome=_OUTCOMES[early], step=0, total_steps=0, metrics={})
@@ -98,42 +76,6 @@ def _device(ranks: Ranks) -> torch.device:
         return torch.device("cpu")
     torch.cuda.set_device(ranks.local_rank)
     return torch.device("cuda", ranks.local_rank)
-
-
-def _load(
-    job: JobFile, output_dir: Path, ranks: Ranks, reporter: Reporter, device: torch.device, swaps: Path | None
-) -> Parts:
-    """Tokenizer, rows, weights, adapters."""
-    path, hp = Path(job.base_model.path), job.hyperparameters
-    config = model.check_files(path)
-    tokenizer = model.load_tokenizer(path)
-    context = model.context_length(config)
-    max_length = min(hp.max_length, context)
-    if max_length < hp.max_length:
-        log.warning("max_length %d is more than the model's context; %d is used", hp.max_length, max_length)
-    reporter.progress("loading_model", 0.5, note="weights")
-    packs = hp.packing and not hp.neftune_noise_alpha
-    small = model.prove_packing_small(path) if packs and hp.deepspeed_stage == 3 else ""
-    sharing = Zero.start(hp, ranks, device, path, swaps)
-    base = model.load(path, hp, device)
-    if hp.deepspeed_stage == 3:
-        base.set_attn_implementation(small or attention.for_padded(base.config))
-    packing = bool(small) or (
-        packs and hp.deepspeed_stage < 3 and bool(model.prove_packing(base, len(tokenizer), device))
-    )
-    if hp.deepspeed_stage < 3:
-        head.prove_chunks(base, device)
-    tuned = model.going_on(base, Path(job.adapter), hp) if job.adapter else model.with_adapters(base, hp)
-    if not hp.deepspeed_stage:
-        adapted.speed_up(tuned)
-    reporter.progress("loading_model", 1.0)
-    reporter.progress("preparing_data", 0.0)
-    data = prepare(job, tokenizer, max_length, lambda share: reporter.progress("preparing_data", share))
-    if job.sample_prompts:
-        sampler = Sampler.of_job(tokenizer, data.template, context, job.sample_prompts)
-    else:
-        sampler = Sampler.of_rows(tokenizer, data.template, context, data.held_out_prompts)
-    return Parts(job, output_dir, ranks, reporter, tuned, data, sampler, packing, sharing)
 
 
 def _loop(parts: Parts, steering: Steering, device: torch.device) -> Loop:
@@ -175,17 +117,18 @@ def _train(parts: Parts, loop: Loop, steering: Steering) -> events.Finished:
         outcome = _OUTCOMES[steering.command]
         return events.Finished(outcome=outcome, step=loop.place.step, total_steps=total, metrics=_result(loop))
     step = loop.place.step
-    _evaluate(parts, loop, step)
+    if loop.measured_step != step:  # where training ends early the last step is measured already
+        _evaluate(parts, loop, step)
     if loop.best.restore(step, parts.model):
         log.info("the weights of step %d are the result: their held-out loss was the lowest", loop.best.standing.step)
-        _measure(parts, loop, step)
-    parts.reporter.progress("saving", 0.0, step=total, total_steps=total, note="model")
+        loop.measured |= _held_out(parts, loop, step)
+    parts.reporter.progress("saving", 0.0, step=step, total_steps=total, note="model")
     shared = any(zero.is_shared(parameter) for parameter in parts.model.parameters())
     weights = checkpoint.trained(parts.model, kept=parts.ranks.rank == 0) if shared else {}
     if parts.ranks.rank == 0:
         export(parts.output_dir, parts.job, parts.model, parts.data.template, _result(loop), step, weights)
     parts.ranks.wait()
-    parts.reporter.progress("saving", 1.0, step=total, total_steps=total, note="model")
+    parts.reporter.progress("saving", 1.0, step=step, total_steps=total, note="model")
     return events.Finished(outcome="succeeded", step=step, total_steps=total, metrics=_result(loop))
 
 
@@ -226,30 +169,35 @@ def _evaluate(parts: Parts, loop: Loop, step: int) -> bool:
 
 
 def _measure(parts: Parts, loop: Loop, step: int) -> None:
-    """Held-out measurements of all ranks, samples of rank 0."""
+    """Held-out measurements of all ranks, samples of rank 0, of the weights after a step."""
+    values = _held_out(parts, loop, step)
+    loop.measured, loop.measured_step = loop.measured | values, step
+    parts.reporter.metric(step, loop.plan.epoch_after(step), values)
+    # Weights that are shared out are whole only where all ranks run the model.
+    if parts.sampler.prompts and (parts.ranks.rank == 0 or parts.job.hyperparameters.deepspeed_stage == 3):
+        with loop.off_the_clock(), loop.accelerator.autocast():
+            _sample(parts, step)
+    parts.reporter.progress("evaluating", 1.0, step=step, total_steps=loop.plan.total_steps)
+
+
+def _held_out(parts: Parts, loop: Loop, step: int) -> dict[str, float]:
+    """Held-out measurements of the weights that the model has now."""
     hp, total = parts.job.hyperparameters, loop.plan.total_steps
 
     def told(share: float) -> None:
-        parts.reporter.progress("evaluating", share, step=step, total_steps=total)
+        parts.reporter.progress("evaluating", 0.8 * share, step=step, total_steps=total)
 
     told(0.0)
-    tokens = hp.per_device_train_batch_size * hp.max_length
     with loop.off_the_clock(), loop.accelerator.autocast():
-        values = evaluate.measure(
+        return evaluate.measure(
             parts.model,
             parts.data.held_out,
             hp,
-            tokens=tokens,
+            tokens=hp.per_device_train_batch_size * hp.max_length,
             packing=parts.packing,
             ranks=parts.ranks,
-            told=lambda share: told(0.8 * share),
+            told=told,
         )
-        loop.measured, loop.measured_step = loop.measured | values, step
-        parts.reporter.metric(step, loop.plan.epoch_after(step), values)
-        # Weights that are shared out are whole only where all ranks run the model.
-        if parts.sampler.prompts and (parts.ranks.rank == 0 or parts.job.hyperparameters.deepspeed_stage == 3):
-            _sample(parts, step)
-    told(1.0)
 
 
 def _sample(parts: Parts, step: int) -> None:

@@ -194,10 +194,18 @@ def test_training_ends_early_and_the_best_weights_are_the_result(trainer: Traine
     fields = {**options, "hp_load_best_model_at_end": True, "hp_eval_split": 0.3, "hp_save_steps": 2}
     done = run(trainer, trainer.job(**fields), "out")
     assert done.code == 0, done.stderr
-    losses = {m.step: m.values["eval_loss"] for m in done.of(events.Metric) if "eval_loss" in m.values and m.step}
+    measured = [m for m in done.of(events.Metric) if "eval_loss" in m.values]
+    losses = {m.step: m.values["eval_loss"] for m in measured if m.step}
     result, best = done.result, min(losses, key=lambda step: losses[step])
     assert result.step < 60
     assert result.step == best + 3 * 2
+    # Every step is told of once, under its own number, and none that was not done.
+    assert [m.step for m in measured] == list(range(0, result.step + 1, 2))
+    samples = done.of(events.Sample)
+    assert [sample.step for sample in samples] == [step for step in range(0, result.step + 1, 2) for _ in range(3)]
+    assert sum("training ends at step" in line for log in done.of(events.Log) for line in log.lines) == 1
+    last = done.of(events.Progress)[-1]
+    assert (last.phase, last.step, last.total_steps) == ("saving", result.step, 60)
     assert result.metrics["eval_loss"] == pytest.approx(losses[best], rel=1e-6)
     facts = json.loads((done.output_dir / "model" / "aift.json").read_text(encoding="utf-8"))
     assert facts["metrics"]["eval_loss"] == result.metrics["eval_loss"]

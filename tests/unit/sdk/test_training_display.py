@@ -44,9 +44,9 @@ def test_the_use_of_gpus_is_told_where_there_are_any() -> None:
     assert "1,234 tok/s · GPU 93% 21.3 GiB · 1:15 left" in text
 
 
-def test_a_job_that_succeeded_has_nothing_left() -> None:
+def test_a_job_that_succeeded_has_nothing_left_and_keeps_the_steps_that_were_done() -> None:
     last = shown(at_step(9), state(training_pb2.TRAINING_JOB_STATE_SUCCEEDED)).splitlines()[-1]
-    assert last.startswith("succeeded · 10/10")
+    assert last.startswith("succeeded · 9/10")
     assert "left" not in last
 
 

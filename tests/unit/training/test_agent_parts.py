@@ -59,7 +59,7 @@ def test_a_full_bundle_goes_at_once_and_odd_characters_do_not_stop_it() -> None:
 
 def finished(outcome: str = "succeeded") -> Finished:
     """The trainer's last word when all went well."""
-    return Finished(outcome=outcome, step=5, total_steps=5, metrics={"loss": 1.0})  # type: ignore[arg-type]
+    return Finished(outcome=outcome, step=5, total_steps=9, metrics={"loss": 1.0})  # type: ignore[arg-type]
 
 
 def failed(kind: str) -> Failed:
@@ -78,7 +78,7 @@ def failed(kind: str) -> Failed:
 )
 def test_a_good_end_is_taken_at_its_word(said: str, outcome: Outcome) -> None:
     end = ending.judge(finished(said), [], {0: 0, 1: 0}, None)
-    assert (end.outcome, end.step, end.metrics) == (outcome, 5, {"loss": 1.0})
+    assert (end.outcome, end.step, end.total_steps, end.metrics) == (outcome, 5, 9, {"loss": 1.0})
 
 
 def test_of_several_failures_the_cause_counts() -> None:
