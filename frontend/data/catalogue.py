@@ -9,6 +9,7 @@ from aift.data.v1 import data_pb2
 
 from frontend import downloads, wording
 from frontend.data.differences import show_differences
+from frontend.data.naming import show_naming
 from frontend.data.preparation import show_preparation
 from frontend.data.removal import show_removal
 from frontend.data.report import show_report
@@ -39,9 +40,13 @@ def show_catalogue() -> None:
         st.query_params.pop("version", None)
     dataset = datasets[names.index(chosen)]
     versions = list(signed_in_client().datasets.versions(dataset.name))
+    if dataset.description:
+        st.caption(dataset.description)
     _table(versions)
     if versions:
         _version(versions)
+    with st.popover(say("名前と説明", "Name and description")):
+        show_naming(dataset)
     with st.popover(say("データセットを削除", "Delete the data set")):
         show_removal(dataset.name)
 

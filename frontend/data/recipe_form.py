@@ -78,6 +78,8 @@ def _options(asked: data_pb2.Recipe) -> RecipeOptions:
     with right:
         options["dedupe"] = _duplicates(asked.deduplication)
         options["split"] = _split(asked.split)
+        if options["split"]:
+            options["salt"] = _salt(asked.split)
     return options
 
 
@@ -157,6 +159,11 @@ def _split(asked: data_pb2.Split) -> dict[str, float] | None:
         begun = _begun(key, _within(round(share * 100, 6), 0.0, _MOST_PERCENT))
         shares[name] = st.number_input(label, 0.0, _MOST_PERCENT, step=1.0, key=begun)
     return {name: share / 100 for name, share in shares.items() if share} or None
+
+
+def _salt(asked: data_pb2.Split) -> str:
+    help_text = say("別の値にすると、分割される行が変わります。", "Another one splits differently.")
+    return st.text_input(say("分割のソルト", "Salt of the split"), help=help_text, key=_begun("split-salt", asked.salt))
 
 
 def _within(value: _Number, least: _Number, most: _Number) -> _Number:

@@ -150,3 +150,23 @@ def test_deleting_shows_what_depends_on_it(open_page: Open, client: Client, vers
     next(box for box in page.checkbox if box.key == f"force-{version.name}").check().run()
     healthy(next(b for b in page.button if b.key == delete).click().run())
     assert list(client.datasets.versions(version.name.partition("/versions/")[0])) == []
+
+
+def test_a_data_set_is_called_otherwise(open_page: Open, client: Client, version: data_pb2.DatasetVersion) -> None:
+    dataset = version.name.rpartition("/versions/")[0]
+    page = page_of(open_page, version, "rows")
+    page.text_input(key=f"display-name-{dataset}").set_value("色の質問")
+    page.text_area(key=f"description-{dataset}").set_value("色を尋ねる 40 行")
+    button(page, "保存する")
+    found = client.datasets.get(dataset)
+    assert (found.display_name, found.description) == ("色の質問", "色を尋ねる 40 行")
+    assert "色を尋ねる 40 行" in [caption.value for caption in page.caption]
+
+
+def test_a_split_has_its_salt(open_page: Open, version: data_pb2.DatasetVersion) -> None:
+    recipe = {"split": {"test_share": 0.25, "salt": "b"}}
+    page = page_of(open_page, version, "preparation", recipe=json.dumps(recipe))
+    assert page.text_input(key="split-salt").value == "b"
+    page.text_input(key="split-salt").set_value("c")
+    healthy(page.run())
+    assert '"salt":"c"' in str(page.query_params["recipe"])
