@@ -36,7 +36,7 @@ class UploadState(StrEnum):
 
 
 class RowForm(StrEnum):
-    """What the rows of a version look like; DETECT only in a request."""
+    """What the rows of a version look like; DETECT in a request, and in a report where none was told."""
 
     DETECT = "DETECT"
     TEXT = "TEXT"
@@ -49,7 +49,7 @@ class RowForm(StrEnum):
 
 
 class FileFormat(StrEnum):
-    """How rows are written in a file; DETECT only in a request."""
+    """How rows are written in a file; DETECT in a request, and in a report where it was not told."""
 
     DETECT = "DETECT"
     JSONL = "JSONL"

@@ -24,6 +24,14 @@ def render_report(report: data_pb2.ValidationReport, console: Console) -> None:
         console.print(text(f"✓ {report.rows:,} rows are valid", f"✓ {report.rows:,} 行すべて有効です"), style="green")
     elif not report.rows:
         console.print(text("✗ no row could be read", "✗ 行を読み取れませんでした"), style="red")
+    elif report.rows == report.valid_rows:
+        console.print(
+            text(
+                f"✗ not all of the file could be read; the {report.rows:,} rows that were are valid",
+                f"✗ ファイルを最後まで読み取れませんでした(読み取れた {report.rows:,} 行は有効です)",
+            ),
+            style="red",
+        )
     else:
         bad = report.rows - report.valid_rows
         console.print(
@@ -95,7 +103,8 @@ def _render_finding(finding: data_pb2.Finding, console: Console) -> None:
     console.print(f"{mark} {finding.reason}", style=style, end=" ", markup=False)
     console.print(f"{times}: {localized(finding.message)}" if times else localized(finding.message), markup=False)
     places = [
-        (text(f"  line {e.line}", f"  {e.line} 行目"), e.field, e.excerpt) for e in finding.examples[:_SHOWN_EXAMPLES]
+        (text(f"  line {e.line}", f"  {e.line} 行目") if e.line else "", e.field, e.excerpt)
+        for e in finding.examples[:_SHOWN_EXAMPLES]
     ]
     if places:
         console.print(table(("", "", ""), places))

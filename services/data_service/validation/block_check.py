@@ -127,7 +127,7 @@ class _Work:
         self._digests: list[bytes] = []
         self._contents: list[Contents] = []
         self._texts: Texts = TextList(self._contents)
-        self._records = Records(self._findings, rules.max_line_bytes)
+        self._records = Records(self._findings, rules.max_line_bytes, utf8=rules.utf8)
         self._checks = RowChecks(rules, self._findings, self._count)
 
     def accept(self, contents: list[Contents], written: list[bytes]) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from services.data_service.domain import TextEncoding
-from services.data_service.validation.reasons import BINARY
+from services.data_service.validation.file_reasons import BINARY
 
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"%PDF-", "PDF"),
@@ -45,6 +45,11 @@ class Encoding(NamedTuple):
     option: TextEncoding
     codec: str
 
+    @property
+    def values(self) -> dict[str, Any]:
+        """What fills the texts of a reason."""
+        return {"encoding": self.name, "option": self.option, "flag": self.option.lower().replace("_", "-")}
+
 
 UTF_16 = Encoding("UTF-16", TextEncoding.DETECT, "utf-16")
 CP932 = Encoding("Shift_JIS (CP932)", TextEncoding.CP932, "cp932")
@@ -55,6 +60,15 @@ NAMED = {encoding.option: encoding for encoding in (CP932, EUC_JP)}
 def is_utf16(head: bytes) -> bool:
     """Whether the file begins with a byte order mark of UTF-16."""
     return head.startswith(_UTF16)
+
+
+def is_utf8(text: bytes) -> bool:
+    """Whether it can be read as UTF-8."""
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def binary_kind(head: bytes) -> str | None:

@@ -91,6 +91,10 @@ class Findings:
         """Whether any of them keeps the version from being made."""
         return any(finding.severity is Severity.ERROR for finding in self._found.values())
 
+    def holds(self, reason: Reason) -> bool:
+        """Whether something was found for a reason of that name."""
+        return self._texts[reason.name] > 0
+
     def excuse_rows(self) -> None:
         """Makes warnings of the errors of single rows, which were set aside."""
         for finding in self._found.values():

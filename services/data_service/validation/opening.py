@@ -18,6 +18,8 @@ from services.data_service.validation.sources.table import Table
 from services.data_service.validation.transcoding import transcode
 from services.data_service.validation.unpacking import compression, unpack
 
+_WITHOUT_ENCODING = (FileFormat.PARQUET, FileFormat.DETECT)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
@@ -85,7 +87,7 @@ def open_file(path: Path, name: str, request: ValidationRequest, folder: Path, f
         path=path,
         format=sniffed.format,
         separator=sniffed.separator,
-        encoding=encoding.name if encoding else "" if sniffed.format is FileFormat.PARQUET else "UTF-8",
+        encoding=encoding.name if encoding else "" if sniffed.format in _WITHOUT_ENCODING else "UTF-8",
         compression=packed,
         evidence_en=en,
         evidence_ja=ja,

@@ -15,6 +15,7 @@ from services.data_service.validation.excerpt import excerpt, excerpt_bytes
 from services.data_service.validation.findings import Findings, place, whole_line
 from services.data_service.validation.json_shapes import ARRAY, PRETTY, SEVERAL, Shape, wrapped
 from services.data_service.validation.lines import Line
+from services.data_service.validation.parser_words import said_of_json
 
 # How far a value that goes on over several lines is followed. Each line reads it anew from its beginning.
 _MAX_JOINED_LINES = 200
@@ -57,11 +58,12 @@ DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
 
 
 class Records:
-    """Turns lines into records and notes every line that gives none."""
+    """Turns lines into records and notes every line that gives none. `utf8`: most of the file is known to be UTF-8."""
 
-    def __init__(self, findings: Findings, max_line_bytes: int) -> None:
+    def __init__(self, findings: Findings, max_line_bytes: int, *, utf8: bool = False) -> None:
         self._findings = findings
         self._max_line_bytes = max_line_bytes
+        self._utf8 = utf8
         self.taken: list[Line] = []
         """Lines that belonged to the last one too: a value that was written over several."""
         self.ended = False
@@ -103,7 +105,7 @@ class Records:
         if encoding is None:
             self._findings.add(reasons.BROKEN_UTF8, at)
         else:
-            self._findings.add(reasons.NOT_UTF8, at, encoding=encoding.name, option=encoding.option)
+            self._findings.add(reasons.FOREIGN_LINE if self._utf8 else reasons.NOT_UTF8, at, **encoding.values)
 
     def _record(self, line: Line, text: str, following: Iterator[Line]) -> Record | None:
         try:
@@ -116,8 +118,7 @@ class Records:
         except RecursionError:
             self._findings.add(reasons.NESTED_TOO_DEEPLY, place(line.number, line.offset, text))
         except ValueError as error:  # an integer of more digits than Python reads
-            at = place(line.number, line.offset, text)
-            self._findings.add(reasons.INVALID_JSON, at, detail=str(error).split(";")[0])
+            self._findings.add(reasons.INVALID_JSON, place(line.number, line.offset, text), **said_of_json(error))
         else:
             return self._object(line, text, value)
         return None
@@ -141,7 +142,7 @@ class Records:
             shape = ARRAY if whole.lstrip(_SPACE)[0] == "[" else wrapped(whole) or PRETTY
             self._not_one_per_line(place(line.number, line.offset, text), shape)
         else:
-            self._findings.add(reasons.INVALID_JSON, at, detail=f"{error.msg}: column {error.pos + 1}")
+            self._findings.add(reasons.INVALID_JSON, at, **said_of_json(error))
 
     def _not_one_per_line(self, at: Example, shape: Shape) -> None:
         self._findings.add(shape.reason, at, fatal=self.ended, **shape.values)

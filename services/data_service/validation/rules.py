@@ -24,6 +24,8 @@ class Rules:
     """None where no row of a known form was seen."""
     asked: bool
     """Whether the user named the form, so that rows are not compared with each other."""
+    utf8: bool
+    """Whether the first lines that are not ASCII are UTF-8, most of them."""
     markers: Markers | None
     train_on: TrainOn
     columns: Mapping[str, str]
@@ -53,8 +55,8 @@ class FormCount:
         self.forms.update(other.forms)
 
 
-def decide(request: ValidationRequest, rows: Iterable[Mapping[str, Any]]) -> Rules:
-    """The rules of a file by its first rows."""
+def decide(request: ValidationRequest, rows: Iterable[Mapping[str, Any]], *, utf8: bool = False) -> Rules:
+    """The rules of a file by its first rows. `utf8`: most lines that tell are UTF-8."""
     asked = None if request.form is RowForm.DETECT else Form[request.form.name]
     tally = FormTally()
     for row in rows:
@@ -67,6 +69,7 @@ def decide(request: ValidationRequest, rows: Iterable[Mapping[str, Any]]) -> Rul
     return Rules(
         form=form,
         asked=asked is not None,
+        utf8=utf8,
         markers=found.markers if found and form is Form.TEXT else None,
         train_on=request.train_on,
         columns=request.read.columns,
@@ -91,11 +94,13 @@ def likely_form(row: Mapping[str, object]) -> Form | None:
 
 
 def template(rules: Rules, count: FormCount) -> Template:
-    """The result, with its evidence."""
-    form = rules.form or Form.TEXT
+    """The result, with its evidence; of DETECT form where no row has shown one."""
+    form = rules.form or next(iter(count.forms), None)
+    if form is None:
+        return Template(form=RowForm.DETECT, train_on=TrainOn.AUTO)
     markers = rules.markers if form is Form.TEXT else None
     whole = form is Form.TEXT and markers is None
-    en, ja = _evidence(rules, count)
+    en, ja = _evidence(rules, count, form, markers)
     return Template(
         form=RowForm[form.name],
         train_on=TrainOn.ALL if whole or rules.train_on is TrainOn.ALL else TrainOn.COMPLETION,
@@ -106,13 +111,10 @@ def template(rules: Rules, count: FormCount) -> Template:
     )
 
 
-def _evidence(rules: Rules, count: FormCount) -> tuple[str, str]:
+def _evidence(rules: Rules, count: FormCount, form: Form, markers: Markers | None) -> tuple[str, str]:
     total = count.rows if rules.asked else sum(count.forms.values())
-    if rules.form is None or not total:
-        return "no row of a known form", "既知の形式の行がありません"
-    markers = rules.markers if rules.form is Form.TEXT else None
-    having = count.marked if markers is not None else count.forms[rules.form]
-    en, ja = evidence(rules.form, markers, having, total)
+    having = count.marked if markers is not None else count.forms[form]
+    en, ja = evidence(form, markers, having, total)
     return (f"chosen by the user; {en}", f"ユーザー指定。{ja}") if rules.asked else (en, ja)
 
 

@@ -9,7 +9,7 @@ from pathlib import PurePath
 
 from services.data_service.domain import FileFormat
 from services.data_service.report import Example
-from services.data_service.validation import reasons
+from services.data_service.validation import file_reasons
 from services.data_service.validation.encoding import binary_kind
 from services.data_service.validation.excerpt import excerpt_bytes
 from services.data_service.validation.findings import Findings
@@ -52,8 +52,8 @@ def sniff(head: bytes, filename: str, request: ValidationRequest, findings: Find
     kind = None if is_parquet and asked in (FileFormat.DETECT, FileFormat.PARQUET) else binary_kind(head)
     if kind is not None:
         at = Example(line=1, column=1, byte_offset=0, field="", excerpt=excerpt_bytes(head, "ascii"))
-        kind_ja = reasons.BINARY_JA if kind == reasons.BINARY else kind
-        findings.add(reasons.NOT_TEXT, at, kind=kind, kind_ja=kind_ja, fatal=True)
+        kind_ja = file_reasons.BINARY_JA if kind == file_reasons.BINARY else kind
+        findings.add(file_reasons.NOT_TEXT, at, kind=kind, kind_ja=kind_ja, fatal=True)
         return None
     if asked is not FileFormat.DETECT:
         return _asked(asked, head)
@@ -62,6 +62,8 @@ def sniff(head: bytes, filename: str, request: ValidationRequest, findings: Find
     text = head.removeprefix(BOM).lstrip()
     if _ARRAY.match(text):
         return Sniffed(FileFormat.JSON, "begins as an array of objects", "先頭がオブジェクトの配列")
+    if not text and len(head) < HEAD_BYTES:
+        return Sniffed(FileFormat.DETECT, "", "")
     if text.startswith(b"{") or not text:
         return Sniffed(FileFormat.JSONL, "lines begin as objects", "行の先頭がオブジェクト")
     return _text(text.decode("utf-8", "replace"), _named(filename), request)

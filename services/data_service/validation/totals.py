@@ -8,7 +8,7 @@ from typing import IO
 
 from services.data_service.domain import FileFormat
 from services.data_service.report import Report
-from services.data_service.validation import reasons
+from services.data_service.validation import file_reasons, reasons
 from services.data_service.validation.block_check import Checked
 from services.data_service.validation.blocks import Block, Packet
 from services.data_service.validation.canonical import CanonicalWriter
@@ -72,8 +72,8 @@ class Totals:
             template=template(rules, self._count),
             findings=self.findings.sorted(),
             statistics=self._lengths.statistics(repeated),
-            format=opened.format if opened else FileFormat.JSONL,
-            encoding=opened.encoding if opened else "UTF-8",
+            format=opened.format if opened else FileFormat.DETECT,
+            encoding=opened.encoding if opened and (rules.utf8 or not self.findings.holds(reasons.NOT_UTF8)) else "",
             compression=opened.compression if opened else "",
             format_evidence_en=opened.evidence_en if opened else "",
             format_evidence_ja=opened.evidence_ja if opened else "",
@@ -83,11 +83,11 @@ class Totals:
     def _whole(self) -> int:
         """What can be said only at the end; how many rows repeat earlier ones."""
         if self.seen == 0 and not self.findings.has_errors:
-            self.findings.add(reasons.EMPTY_FILE)
+            self.findings.add(file_reasons.EMPTY_FILE)
         elif self._valid_rows == 0 and not self.findings.has_errors:
-            self.findings.add(reasons.NO_GOOD_ROWS)
+            self.findings.add(file_reasons.NO_GOOD_ROWS)
         elif self.seen < ENOUGH_ROWS and not self.findings.has_errors:
-            self.findings.add(reasons.TOO_FEW_ROWS, rows=self._valid_rows)
+            self.findings.add(file_reasons.TOO_FEW_ROWS, rows=self._valid_rows)
         repeated, first = self._duplicates.result()
         for number, repeat in enumerate(first):
             at = whole_line(repeat.line, repeat.offset, self._file_of(repeat.row))

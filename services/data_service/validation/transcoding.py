@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from pathlib import Path
 
-from services.data_service.validation import reasons
+from services.data_service.validation import file_reasons
 from services.data_service.validation.encoding import Encoding
 from services.data_service.validation.excerpt import excerpt_bytes
 from services.data_service.validation.findings import Findings, whole_line
@@ -27,7 +27,7 @@ def transcode(file: Path, encoding: Encoding, target: Path, findings: Findings) 
                 before = error.object[: error.start].decode(encoding.codec, errors="ignore")
                 shown = excerpt_bytes(error.object[error.start :], "ascii")
                 at = whole_line(line + before.count("\n"), offset - kept + error.start, shown)
-                findings.add(reasons.UNDECODABLE, at, encoding=encoding.name, fatal=True)
+                findings.add(file_reasons.UNDECODABLE, at, encoding=encoding.name, fatal=True)
                 return False
             line += text.count("\n")
             offset += len(data)

@@ -8,7 +8,7 @@ from typing import IO, Protocol
 
 import zstandard
 
-from services.data_service.validation import reasons
+from services.data_service.validation import file_reasons
 from services.data_service.validation.findings import Findings
 from services.data_service.validation.request import ValidationRequest
 
@@ -43,7 +43,7 @@ def unpack(packed: Path, kind: str, target: Path, request: ValidationRequest, fi
         with packed.open("rb") as source, target.open("wb") as out:
             return _copy(source, out, kind, limit, findings)
     except (zlib.error, zstandard.ZstdError):
-        findings.add(reasons.CORRUPT, kind=kind, fatal=True)
+        findings.add(file_reasons.CORRUPT, kind=kind, fatal=True)
         return False
 
 
@@ -59,10 +59,10 @@ def _copy(source: IO[bytes], out: IO[bytes], kind: str, limit: int, findings: Fi
             written += out.write(unpacker.decompress(data))
             data = unpacker.unused_data if unpacker.eof else b""
             if written > limit:
-                findings.add(reasons.BOMB, kind=kind, limit=f"{limit:,} B", fatal=True)
+                findings.add(file_reasons.BOMB, kind=kind, limit=f"{limit:,} B", fatal=True)
                 return False
     if not unpacker.eof:
-        findings.add(reasons.TRUNCATED, kind=kind, fatal=True)
+        findings.add(file_reasons.TRUNCATED, kind=kind, fatal=True)
     return unpacker.eof
 
 

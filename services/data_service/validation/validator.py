@@ -17,6 +17,7 @@ from services.data_service.validation.block_check import load_all
 from services.data_service.validation.blocks import Block
 from services.data_service.validation.canonical import CanonicalWriter
 from services.data_service.validation.crew import Alone, Crew
+from services.data_service.validation.encoding import is_utf8
 from services.data_service.validation.opening import Opened, open_file
 from services.data_service.validation.request import ValidationRequest
 from services.data_service.validation.rules import Rules, decide
@@ -118,7 +119,7 @@ class _Pass:
         """Settles the rules by the first rows, and gives all blocks back."""
         head: list[Block] = []
         rows: list[dict[str, Any]] = []
-        size = 0
+        size = balance = 0
         while self._rules is None and len(rows) < _SAMPLE_ROWS and size < _SAMPLE_BYTES:
             block = next(blocks, None)
             if block is None:
@@ -128,7 +129,8 @@ class _Pass:
             texts = [text for text in block.load(limit).texts if len(text) <= limit]
             rows += [row for row in load_all(texts) if isinstance(row, dict)]
             size += sum(map(len, texts)) + 1
-        self._rules = self._rules or decide(self._request, rows[:_SAMPLE_ROWS])
+            balance += sum(1 if is_utf8(text) else -1 for text in texts if not text.isascii())
+        self._rules = self._rules or decide(self._request, rows[:_SAMPLE_ROWS], utf8=balance > 0)
         return chain(head, blocks)
 
     def _ruled(self) -> Rules:

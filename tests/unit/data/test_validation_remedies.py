@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from services.data_service.domain import BadRows, FileFormat, ReadOptions
+from services.data_service.domain import BadRows, FileFormat, ReadOptions, RowForm, TextEncoding
 from services.data_service.report import Finding, Report
 from services.data_service.validation.findings import MAX_TEXTS
 from services.data_service.validation.request import ValidationRequest
@@ -118,3 +121,99 @@ def test_texts_of_one_reason_are_bounded_and_all_rows_counted(check: Any) -> Non
     assert sum(count for count, _ in roles) == 50
     (others,) = (finding for finding in report.findings if finding.count == 50 - MAX_TEXTS)
     assert [example.line for example in others.examples] == list(range(MAX_TEXTS + 1, MAX_TEXTS + 11))
+
+
+@pytest.mark.parametrize(
+    "data", [b"%PDF-1.7", b"PK\x03\x04" + bytes(60), random.Random(1).randbytes(3000), b"", b" \n"]
+)
+def test_nothing_is_told_of_a_file_that_cannot_be_read(check: Any, data: bytes) -> None:
+    report = check(data, "data.jsonl")
+    assert (report.format, report.encoding, report.format_evidence_en) == (FileFormat.DETECT, "", "")
+    assert (report.template.form, report.template.evidence_en) == (RowForm.DETECT, "")
+
+
+LINE = '{"text":"質問: あ\\n回答: い"}\n'
+
+
+@pytest.mark.parametrize("bad_rows", BadRows)
+@pytest.mark.parametrize(("codec", "flag"), [("cp932", "cp932"), ("euc_jp", "euc-jp")])
+def test_a_file_of_another_encoding_is_not_called_utf8(check: Any, codec: str, flag: str, bad_rows: BadRows) -> None:
+    report = check((LINE * 3).encode(codec), "data.jsonl", bad_rows=bad_rows)
+    (finding,) = (each for each in report.findings if each.reason == "NOT_UTF8")
+    assert (report.format, report.encoding, finding.count) == (FileFormat.JSONL, "", 3)
+    for text in (finding.en, finding.ja):
+        assert f"read.encoding {TextEncoding[codec.upper()]}" in text
+        assert f"--encoding {flag}" in text
+
+
+def test_one_line_of_another_encoding_leaves_the_file_utf8(check: Any) -> None:
+    data = (LINE * 3).encode() + LINE.encode("cp932") + LINE.encode()
+    report = check(data)
+    (finding,) = (each for each in report.findings if each.reason == "NOT_UTF8")
+    assert (report.encoding, finding.count, finding.examples[0].line) == ("UTF-8", 1, 4)
+    assert "--encoding" not in finding.en
+    assert "most of the file is" in finding.en
+    assert "--bad-rows set-aside" in finding.ja
+    assert check(data, bad_rows=BadRows.SET_ASIDE).set_aside_rows == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "opening", "row", "encoding"),
+    [
+        ("data.csv", "text\n", "あ\n", "UTF-8"),
+        ("data.json", "[", '{"text":"あ"},', ""),  # no row was read
+        ("data.txt", "", "あ\n\n", "UTF-8"),
+    ],
+)
+def test_files_that_are_read_as_one_say_where_they_stop_to_be_utf8(
+    check: Any, name: str, opening: str, row: str, encoding: str
+) -> None:
+    report = check((opening + row * 3).encode() + row.encode("cp932"), name)
+    finding = report.findings[0]
+    assert (finding.reason, report.encoding) == ("NOT_UTF8", encoding)
+    assert "--encoding" not in finding.en
+    assert "though it is before" in finding.en
+    assert "--encoding cp932" in check((opening + row).encode("cp932"), name).findings[0].en
+
+
+def test_objects_on_other_lines_are_read_as_json(check: Any) -> None:
+    data = "".join(json.dumps({"text": f"文{n}"}, indent=1) + "\n" * (n % 2) for n in range(5))
+    for text in (check(data).findings[0].en, check(data).findings[0].ja):
+        assert "--format json" in text
+    report = check(data, format=FileFormat.JSON)
+    assert (report.valid, report.valid_rows) == (True, 5)
+
+
+@pytest.mark.parametrize(
+    ("broken", "en", "ja"),
+    [
+        ('{"text":"a', "a string is not closed", "閉じられていません"),
+        ('{"text":b}', "a value is missing", "値がない"),
+        ('{"text":"a" "n":1}', "a comma or a closing bracket is missing", "カンマか"),
+        ('{"text":"a",}', "a comma too many", "余分なカンマ"),
+        ('{"text":"a\tb"}', "tab or control character", "制御文字"),
+        ('{"text":"\\q"}', "a backslash is followed", "\\ の後"),
+        ('{"text":"a","n":' + "9" * 5000 + "}", "too many digits", "桁数"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_json_is_said_in_both_languages(check: Any, broken: str, en: str, ja: str) -> None:
+    finding = check('{"text":"x"}\n' + broken + "\n").findings[0]
+    assert finding.reason == "INVALID_JSON"
+    assert en in finding.en
+    assert ja in finding.ja
+    assert "--bad-rows set-aside" in finding.en
+
+
+def test_a_parquet_file_that_cannot_be_read_says_why(check: Any) -> None:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist([{"text": "a"}] * 10), sink)
+    data = sink.getvalue().to_pybytes()
+    for damaged, en, ja in (
+        (data[:-20], "a part of it was lost", "途中で終わっています"),
+        ("あ".encode(), "does not begin with PAR1", "先頭が PAR1 ではありません"),
+        (data[:20] + b"\xff" * 60 + data[80:], "is damaged", "壊れている"),
+    ):
+        finding = only(check(damaged, format=FileFormat.PARQUET))
+        assert (finding.reason, finding.examples) == ("PARQUET_UNREADABLE", [])
+        assert en in finding.en
+        assert ja in finding.ja

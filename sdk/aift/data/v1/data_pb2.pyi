@@ -1904,16 +1904,16 @@ class ValidationReport(google.protobuf.message.Message):
     valid_rows: builtins.int
     """Rows without an error."""
     format: global___FileFormat.ValueType
-    """How the rows are written in the file."""
+    """How the rows are written in the file; unspecified where that could not be told."""
     encoding: builtins.str
-    """How the characters are written, such as "UTF-8" or "UTF-16"."""
+    """How the characters are written, such as "UTF-8" or "UTF-16"; empty where that is not known."""
     compression: builtins.str
     """"gzip", "zstd", or empty."""
     set_aside_rows: builtins.int
     """Rows that were set aside."""
     @property
     def template(self) -> global___RowTemplate:
-        """Form, markers and evidence."""
+        """Form, markers and evidence; of unspecified form where no row had one."""
 
     @property
     def findings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Finding]:

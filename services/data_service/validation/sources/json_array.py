@@ -1,4 +1,4 @@
-"""Rows of one JSON array, taken out of it one by one."""
+"""Rows of one JSON array, or of objects one after another, taken out of the file one by one."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import IO
 
 from services.data_service.report import Example
-from services.data_service.validation import reasons
+from services.data_service.validation import file_reasons, reasons
 from services.data_service.validation.blocks import Packet
 from services.data_service.validation.excerpt import excerpt
 from services.data_service.validation.findings import place, whole_line
+from services.data_service.validation.json_shapes import wrapped
+from services.data_service.validation.parser_words import said_of_json
 from services.data_service.validation.sources.brackets import Unmatched, element_end, line_end
 from services.data_service.validation.sources.packing import Packing
 from services.data_service.validation.sources.table import not_utf8
@@ -25,7 +27,7 @@ _DECODER = json.JSONDecoder()
 
 
 class JsonArray:
-    """A file that is one array."""
+    """A file that is one array, or values with white space between them, as pretty printers leave them."""
 
     def __init__(self, path: Path, max_row_bytes: int) -> None:
         self._path = path
@@ -37,6 +39,7 @@ class JsonArray:
         self._line, self._offset = 1, 0
         self._read_bytes = 0
         self._ended = False
+        self._is_array = True
         self._passed = ""
         """The white space before what comes next."""
 
@@ -48,13 +51,17 @@ class JsonArray:
                     if self._rows.full:
                         yield self._rows.take(self._offset)
             except UnicodeDecodeError as error:
-                not_utf8(self._rows, self._line + self._text.count("\n", self._at), self._read_bytes, error)
+                not_utf8(self._rows, self._path, self._line + self._text.count("\n", self._at), self._read_bytes, error)
             yield self._rows.take(self._offset)
 
     def _elements(self, stream: IO[bytes]) -> Iterator[None]:
         """Takes a row with each step."""
-        self._next(stream)
-        self._skip(1)  # the bracket, which the sniffing has seen
+        self._is_array = self._next(stream) == "["
+        if not self._is_array:
+            while self._next(stream) and self._element(stream):
+                yield
+            return
+        self._skip(1)
         mark = self._next(stream)
         while mark != "]":
             if not self._element(stream):
@@ -65,12 +72,13 @@ class JsonArray:
                 self._skip(1)
                 mark = self._next(stream).replace("]", ",")  # nothing between them is no row
             elif mark != "]":
-                self._rows.refuse(reasons.ARRAY_BROKEN, self._here(), "", counted=False, detail="',' or ']' expected")
+                error = json.JSONDecodeError("Expecting ',' delimiter", self._text, self._at)
+                self._rows.refuse(file_reasons.ARRAY_BROKEN, self._here(), "", counted=False, **said_of_json(error))
                 return
         self._skip(1)
         if self._next(stream):
             at = place(self._line, self._offset, self._text[self._at : self._at + 200], 0)
-            self._rows.refuse(reasons.AFTER_ARRAY, at, "", counted=False)
+            self._rows.refuse(file_reasons.AFTER_ARRAY, at, "", counted=False)
 
     def _element(self, stream: IO[bytes]) -> bool:
         """One row; False when it cannot be read, nor anything behind it."""
@@ -99,6 +107,8 @@ class JsonArray:
 
         It ends where its brackets are closed; where they are not matched, before the next line that begins as its own.
         """
+        if not self._is_array:
+            return None
         try:
             return element_end(self._text, self._at)
         except Unmatched:
@@ -110,7 +120,7 @@ class JsonArray:
         if isinstance(error, RecursionError):
             self._rows.refuse(reasons.NESTED_TOO_DEEPLY, at, text)
         else:
-            self._rows.refuse(reasons.ELEMENT_BROKEN, at, text, detail=_detail(error))
+            self._rows.refuse(file_reasons.ELEMENT_BROKEN, at, text, **said_of_json(error))
         self._skip(len(text), len(text.encode()))
 
     def _next(self, stream: IO[bytes]) -> str:
@@ -151,14 +161,13 @@ class JsonArray:
             longer = element_end(self._text, self._at) is None and not self._ended
         except Unmatched:
             longer = False
-        if longer:
+        shape = wrapped(self._text[self._at :]) if longer and not self._is_array else None
+        if shape is not None:
+            self._rows.refuse(shape.reason, self._here(), "", counted=False, **shape.values)
+        elif longer:
             self._rows.refuse(reasons.LINE_TOO_LONG, self._here(), "", counted=False, limit_bytes=self._max_row_bytes)
         else:
-            self._rows.refuse(reasons.ARRAY_BROKEN, self._here(), "", counted=False, detail=_detail(error))
+            self._rows.refuse(file_reasons.ARRAY_BROKEN, self._here(), "", counted=False, **said_of_json(error))
 
     def _here(self) -> Example:
         return whole_line(self._line, self._offset, excerpt(self._text, self._at))
-
-
-def _detail(error: ValueError | RecursionError) -> str:
-    return str(error).split(":")[0]

@@ -32,7 +32,7 @@ class Packing:
         self._offsets.append(offset)
         self._bytes += len(text)
 
-    def note(self, reason: Reason, at: Example, **values: Any) -> None:
+    def note(self, reason: Reason, at: Example | None, **values: Any) -> None:
         """Something about a row that is worth a look, or about the file."""
         self._findings.add(reason, at, **values)
 

@@ -9,13 +9,15 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from services.data_service.validation import reasons
+from services.data_service.validation import file_reasons
 from services.data_service.validation.blocks import Packet
 from services.data_service.validation.canonical_schema import SCHEMA
 from services.data_service.validation.excerpt import excerpt
 from services.data_service.validation.findings import whole_line
+from services.data_service.validation.reasons import Reason
 from services.data_service.validation.sources.packing import Packing
 
+_MARK = b"PAR1"
 _BATCH_ROWS = 256
 _BUFFER_BYTES = 1 << 20
 
@@ -32,6 +34,11 @@ class Parquet:
     def blocks(self) -> Iterator[Packet]:
         """The rows in packets; their line is the row in the file, from 1."""
         size = self._path.stat().st_size
+        reason = self._torn(size)
+        if reason is not None:
+            self._rows.note(reason, None, fatal=True)
+            yield self._rows.take(size)
+            return
         try:
             with pq.ParquetFile(self._path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
                 names = self._readable(file.schema_arrow)
@@ -43,9 +50,16 @@ class Parquet:
                     if self._rows.full:
                         yield self._rows.take(size * row // total)
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-            at = whole_line(0, 0)
-            self._rows.refuse(reasons.PARQUET_BROKEN, at, "", counted=False, detail=excerpt(str(error)))
+            self._rows.note(file_reasons.PARQUET_BROKEN, None, fatal=True, detail=excerpt(str(error)))
         yield self._rows.take(size)
+
+    def _torn(self, size: int) -> Reason | None:
+        """Why its first and last bytes are not those of a Parquet file."""
+        with self._path.open("rb") as file:
+            if file.read(len(_MARK)) != _MARK:
+                return file_reasons.NOT_PARQUET
+            file.seek(max(size - len(_MARK), len(_MARK)))
+            return None if file.read() == _MARK else file_reasons.PARQUET_CUT
 
     def _batches(self, file: pq.ParquetFile, names: list[str] | None) -> Iterator[pa.RecordBatch]:
         if names is None:
@@ -62,7 +76,9 @@ class Parquet:
         binary = [field for field in schema if field.name in names and _is_binary(field.type)]
         for field in binary:
             at = whole_line(0, 0, field=excerpt(field.name))
-            self._rows.refuse(reasons.BINARY_COLUMN, at, "", counted=False, type=str(field.type))
+            self._rows.refuse(
+                file_reasons.BINARY_COLUMN, at, "", counted=False, column=field.name, type=str(field.type)
+            )
         return None if binary else names
 
     def _texts(self, batch: pa.RecordBatch) -> Iterator[bytes]:

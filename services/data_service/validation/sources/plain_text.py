@@ -41,7 +41,7 @@ class PlainText:
                 text = (data.removeprefix(BOM) if offset == 0 else data).decode()
             except UnicodeDecodeError as error:
                 if len(data) < self._max_row_bytes:  # else the line was cut within a character
-                    not_utf8(self._rows, number + 1, offset, error)
+                    not_utf8(self._rows, self._path, number + 1, offset, error)
                     self._lines.clear()
                     return
                 text = data[: error.start].decode()

@@ -10,14 +10,17 @@ from typing import IO
 
 import orjson
 
-from services.data_service.validation import reasons
+from services.data_service.validation import file_reasons, reasons
 from services.data_service.validation.blocks import Packet
 from services.data_service.validation.encoding import guess
 from services.data_service.validation.excerpt import excerpt, excerpt_bytes
 from services.data_service.validation.findings import whole_line
 from services.data_service.validation.lines import BOM
+from services.data_service.validation.parser_words import said_of_csv
 from services.data_service.validation.sources.packing import Packing
 
+_EVIDENCE_BYTES = 1 << 20
+"""So much of a file is looked at for characters of UTF-8."""
 _FORMULA = re.compile(r"=\S|[@+\-][A-Za-z]+\(")
 
 
@@ -51,7 +54,7 @@ class Table:
             try:
                 fields = next(records, None)
             except UnicodeDecodeError as error:
-                not_utf8(self._rows, text.line + 1, text.offset, error)
+                not_utf8(self._rows, self._path, text.line + 1, text.offset, error)
                 return
             except csv.Error as error:
                 if not self._passed_over(error, text):
@@ -82,7 +85,7 @@ class Table:
             else ("one is empty", "空の名前")
         )
         at = whole_line(1, 0, excerpt(self._separator.join(names)))
-        self._rows.refuse(reasons.BAD_HEADER, at, "", counted=False, detail=en, detail_ja=ja)
+        self._rows.refuse(file_reasons.BAD_HEADER, at, "", counted=False, detail=en, detail_ja=ja)
         return False
 
     def _row(self, fields: list[str], line: int, offset: int) -> None:
@@ -90,11 +93,11 @@ class Table:
         if len(fields) != len(header):
             shown = self._separator.join(fields)
             at = whole_line(line, offset, excerpt(shown))
-            self._rows.refuse(reasons.RAGGED_ROW, at, shown, found=len(fields), expected=len(header))
+            self._rows.refuse(file_reasons.RAGGED_ROW, at, shown, found=len(fields), expected=len(header))
             return
         for name, value in zip(header, fields, strict=True):
             if _FORMULA.match(value):
-                self._rows.note(reasons.FORMULA, whole_line(line, offset, excerpt(value), excerpt(name)))
+                self._rows.note(file_reasons.FORMULA, whole_line(line, offset, excerpt(value), excerpt(name)))
         self._rows.add(orjson.dumps(dict(zip(header, fields, strict=True))), line, offset)
 
     def _passed_over(self, error: csv.Error, text: _Text) -> bool:
@@ -103,7 +106,7 @@ class Table:
             return False
         shown = text.record[0].decode().rstrip("\r\n")
         at = whole_line(text.record_line, text.record_offset, excerpt(shown))
-        self._rows.refuse(reasons.MISPLACED_QUOTE, at, shown, detail=str(error))
+        self._rows.refuse(file_reasons.MISPLACED_QUOTE, at, shown, **said_of_csv(error))
         text.back()
         return True
 
@@ -134,7 +137,7 @@ class Table:
         if "field larger" in str(error):
             self._rows.refuse(reasons.LINE_TOO_LONG, at, "", counted=False, limit_bytes=self._max_row_bytes)
         else:
-            self._rows.refuse(reasons.UNCLOSED_QUOTE, at, "", counted=False, detail=str(error))
+            self._rows.refuse(file_reasons.UNCLOSED_QUOTE, at, "", counted=False, **said_of_csv(error))
 
 
 class _Text:
@@ -177,12 +180,16 @@ class _Text:
         return text
 
 
-def not_utf8(rows: Packing, line: int, offset: int, error: UnicodeDecodeError) -> None:
-    """Notes that a file cannot be read further: its text is of another encoding."""
-    encoding = guess(error.object)
+def not_utf8(rows: Packing, path: Path, line: int, offset: int, error: UnicodeDecodeError) -> None:
+    """Notes that a file cannot be read further: from a byte on, `offset` and the error's place, its text is not UTF-8."""
+    rest_of_line = error.object[error.start :].partition(b"\n")[0]
+    encoding = guess(error.object) or guess(rest_of_line)
     shown = excerpt_bytes(error.object[error.start :], encoding.codec if encoding else "ascii")
     at = whole_line(line, offset + error.start, shown)
     if encoding is None:
         rows.refuse(reasons.BROKEN_UTF8, at, "", counted=False)
-    else:
-        rows.refuse(reasons.NOT_UTF8, at, "", counted=False, encoding=encoding.name, option=encoding.option)
+        return
+    with path.open("rb") as stream:
+        before = stream.read(min(offset, _EVIDENCE_BYTES)) + error.object[: error.start]
+    reason = reasons.NOT_UTF8 if before.removeprefix(BOM).isascii() else file_reasons.FOREIGN_END
+    rows.refuse(reason, at, "", counted=False, **encoding.values)
