@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TypedDict, Unpack
 
+from aift.checks import texts, within
 from aift.connection import Connection, Patience
 from aift.errors import AiftError
 from aift.inference.v1 import inference_pb2
@@ -12,6 +13,8 @@ from aift.names import model_name
 
 # Long enough for a first answer, which waits for the model to be read into memory.
 DEFAULT_TIMEOUT_S = 300.0
+# Whole numbers that go into the contract's fields; how the rest of them may be is the service's to check.
+_RANGES = {"top_k": (0, 2**31 - 1), "max_new_tokens": (1, 65_536), "seed": (0, 2**63 - 1)}
 
 
 class SamplingOptions(TypedDict, total=False):
@@ -117,6 +120,10 @@ def _request(
     fields = dict(options)
     if "max_length" in fields:
         fields.setdefault("max_new_tokens", fields.pop("max_length"))
+    for name, (low, high) in _RANGES.items():
+        if fields.get(name) is not None:
+            within(name, fields[name], low, high)  # type: ignore[arg-type]
+    texts("stop", options.get("stop", ()))
     sampling = inference_pb2.Sampling(**fields)  # type: ignore[arg-type]
     return inference_pb2.GenerateRequest(
         model=model_name(model), prompt=prompt, raw=raw, system=system, sampling=sampling

@@ -221,7 +221,7 @@ def _enumerated(written: str, field: FieldDescriptor, enum: EnumDescriptor, valu
     known = choices(field.name)
     if word not in known:
         near = difflib.get_close_matches(word, known, n=1)
-        raise _wrong(written, value, ", ".join(known), near[0] if near else "")
+        raise _wrong(written, value, ", ".join(known), ", ".join(known), near[0] if near else "")
     return enum.values_by_name[_ENUM_PREFIXES[field.name] + word.upper()].number
 
 
@@ -240,30 +240,37 @@ def _boolean(written: str, value: object) -> bool:
         return True
     if word in _FALSE:
         return False
-    raise _wrong(written, value, "true, false")
+    raise _wrong(written, value, "true, false", "true, false")
 
 
 def _number(written: str, value: object) -> float:
-    if isinstance(value, (int, float, str)) and not isinstance(value, bool):
-        try:
-            return float(value)
-        except ValueError:
-            pass  # said below, together with values that are no numbers at all
-    raise _wrong(written, value, "a number")
+    number = _read(value)
+    if number is None:
+        raise _wrong(written, value, "a number", "数値")
+    return number
 
 
 def _integer(written: str, value: object) -> int:
-    number = _number(written, value)
-    if not math.isfinite(number) or number != int(number) or abs(number) >= 2**53:
-        raise _wrong(written, value, "a whole number")
+    number = _read(value)
+    if number is None or not math.isfinite(number) or number != int(number) or abs(number) >= 2**53:
+        raise _wrong(written, value, "a whole number", "整数")
     return int(number)
 
 
 def _small_integer(written: str, value: object) -> int:
     number = _integer(written, value)
     if not -(2**31) <= number < 2**31:
-        raise _wrong(written, value, "a whole number below 2147483648")
+        raise _wrong(written, value, "a whole number below 2147483648", "2147483648 未満の整数")
     return number
+
+
+def _read(value: object) -> float | None:
+    if not isinstance(value, (int, float, str)) or isinstance(value, bool):
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        return None
 
 
 _PARSERS: Final[Mapping[int, Callable[[str, object], object]]] = {
@@ -275,11 +282,11 @@ _PARSERS: Final[Mapping[int, Callable[[str, object], object]]] = {
 }
 
 
-def _wrong(written: str, value: object, wanted: str, near: str = "") -> AiftError:
+def _wrong(written: str, value: object, wanted_en: str, wanted_ja: str, near: str = "") -> AiftError:
     hint_en, hint_ja = (f" Did you mean {near}?", f" {near} のことですか。") if near else ("", "")
     return invalid(
         written,
         "INVALID_HYPERPARAMETER",
-        f"{written} is {value!r}; it takes: {wanted}.{hint_en}",
-        f"{written} の値 {value!r} は使えません。使える値: {wanted}。{hint_ja}",
+        f"{written} is {value!r}; it takes: {wanted_en}.{hint_en}",
+        f"{written} の値 {value!r} は使えません。使える値: {wanted_ja}。{hint_ja}",
     )

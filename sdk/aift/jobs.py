@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import grpc
 
+from aift.checks import texts, within
 from aift.connection import Connection, Patience, is_broken_stream
 from aift.errors import AiftError, invalid, of_failure
 from aift.hyperparameters import hyperparameters
@@ -21,6 +22,8 @@ ENDED = frozenset(
         training_pb2.TRAINING_JOB_STATE_CANCELLED,
     }
 )
+MOST_PROCESSES = 64
+_MOST_GPUS = 64
 _WATCH_PATIENCE_S = 300.0
 # Before a stream that ended without the final state is opened again.
 _QUIET_S = 0.2
@@ -89,8 +92,8 @@ class TrainingJobs:
             eval_dataset_version=qualified("datasets", eval_dataset_version) if eval_dataset_version else "",
             hyperparameters=given,
             model=qualified("models", model) if model else "",
-            sample_prompts=sample_prompts,
-            processes=processes,
+            sample_prompts=texts("sample_prompts", sample_prompts),
+            processes=within("processes", processes, 0, MOST_PROCESSES),
         )
 
     def plan(self, spec: training_pb2.TrainingSpec, *, gpu: str = "") -> training_pb2.TrainingPlan:
@@ -102,7 +105,7 @@ class TrainingJobs:
         if gpu:
             count, separator, model = gpu.lower().partition("x")
             counted = bool(separator) and count.strip().isdigit()
-            request.hardware.gpus = int(count) if counted else 1
+            request.hardware.gpus = within("gpus", int(count), 1, _MOST_GPUS) if counted else 1
             request.hardware.gpu_model = model.strip() if counted else gpu
         return self._connection.call("training", self._stub.PlanTraining, request, timeout_s=120.0)
 
@@ -119,7 +122,7 @@ class TrainingJobs:
         request = training_pb2.GenerateDeepSpeedConfigRequest(
             preset=_preset(preset),
             hyperparameters=given,
-            processes=processes,
+            processes=within("processes", processes, 0, MOST_PROCESSES),
             nvme_path=nvme_path,
         )
         return self._connection.call("training", self._stub.GenerateDeepSpeedConfig, request, timeout_s=60.0)
@@ -156,9 +159,11 @@ class TrainingJobs:
         Under the same `intent` (a text of the caller's, such as a UUID) the same job is made once, however often this
         is called; empty: each call is one of its own.
         """
+        job = training_pb2.TrainingJob(display_name=display_name, spec=spec, sweep=sweep)
+        job.priority = within("priority", priority, 0, 100)
         request = training_pb2.CreateTrainingJobRequest(
             training_job_id=job_id,
-            training_job=training_pb2.TrainingJob(display_name=display_name, spec=spec, priority=priority, sweep=sweep),
+            training_job=job,
             validate_only=validate_only,
             request_id=intent or request_id(),
         )
