@@ -7,10 +7,11 @@ import typer
 
 from aift.cli.output import notes, print_json
 from aift.cli.report import render_report
+from aift.cli.usage_words import japanese
 from aift.datasets import InvalidDataError
 from aift.errors import AiftError
 from aift.jsonform import as_json
-from aift.language import text
+from aift.language import language, text
 
 FAILED = 1
 USAGE = 2
@@ -47,14 +48,25 @@ def report_failure(error: AiftError, *, json_form: bool) -> int:
 
 
 def report_usage(error: Exception, *, json_form: bool) -> int:
-    """Says which argument is wrong, as typer words it, and gives the exit code."""
+    """Says which argument is wrong, in English as typer words it, and gives the exit code."""
+    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    ja = japanese(message)
     if json_form:
-        message = error.format_message() if hasattr(error, "format_message") else str(error)
-        body = AiftError("USAGE", grpc.StatusCode.INVALID_ARGUMENT, message, message).as_dict()
+        body = AiftError("USAGE", grpc.StatusCode.INVALID_ARGUMENT, message, ja or message).as_dict()
         print_json({"error": body})
+    elif ja and language() == "ja":
+        _say_usage(ja, getattr(error, "ctx", None))
     elif hasattr(error, "show"):
         error.show(file=sys.stderr)
     return USAGE
+
+
+def _say_usage(message: str, context: typer.Context | None) -> None:
+    console = notes()
+    console.print("エラー:", style="bold red", end=" ")
+    console.print(message, markup=False)
+    if context is not None:
+        console.print(f"  使い方を見るには: {context.command_path} --help", style="dim", markup=False)
 
 
 def _say(error: AiftError) -> None:
