@@ -44,13 +44,29 @@ class TrainingFile:
     display_name: str = ""
     sample_prompts: tuple[str, ...] = ()
     processes: int = 0
+    """Ranks that train together; 0: one a GPU."""
+    priority: int = 0
+    """1 to 100, higher goes first; 0 means 50."""
+    job_id: str = ""
+    """The job's id; empty: made."""
+    wait: bool = False
+    """Whether the command waits until the job has ended."""
+    fit: bool = False
+    """Whether the plan's remedies are applied where it does not fit the memory."""
     preset: str = ""
     """Settings to begin with, "24GB" or "32B" (see aift.presets); `hyperparameters` win."""
     hyperparameters: Mapping[str, object] = field(default_factory=dict)
     """By any of their names."""
 
 
-_FIELDS = frozenset(entry.name for entry in fields(TrainingFile))
+_FIELDS: Final[Mapping[str, object]] = {entry.name: entry.type for entry in fields(TrainingFile)}
+_WORDS: Final[Mapping[object, tuple[str, str]]] = {
+    int: ("a whole number", "整数"),
+    bool: ("true or false", "true か false"),
+    str: ("a text", "文字列"),
+    tuple[str, ...]: ("a list of texts", "文字列のリスト"),
+}
+_TRUTHS: Final[Mapping[str, bool]] = {"true": True, "false": False}
 
 
 def read_training_file(path: Path) -> TrainingFile:
@@ -91,14 +107,23 @@ def training_file(content: Mapping[str, object]) -> TrainingFile:
 
 
 def _checked(name: str, value: object) -> object:
-    if name == "processes" and isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if name == "sample_prompts" and isinstance(value, list):
-        return tuple(str(entry) for entry in value)
-    if name not in ("processes", "sample_prompts") and isinstance(value, (str, int)):
+    """The value by the field's type; from a command line all comes as text."""
+    kind, word = _FIELDS[name], str(value).strip().lower()
+    if kind is bool and word in _TRUTHS:
+        return _TRUTHS[word]
+    if kind is int and not isinstance(value, (bool, float)) and word.removeprefix("-").isdecimal():
+        return int(word)
+    if kind is str and isinstance(value, (str, int)) and not isinstance(value, bool):
         return str(value)
-    raise _wrong(name, value)
+    if isinstance(value, list) and name == "sample_prompts":
+        return tuple(str(entry) for entry in value)
+    raise _wrong(name, value, *_WORDS.get(kind, ("names with values", "「名前: 値」の形")))
 
 
-def _wrong(name: str, value: object) -> AiftError:
-    return invalid(name, "INVALID_VALUE", f"{name} is {value!r}.", f"{name} の値 {value!r} は使えません。")
+def _wrong(name: str, value: object, en: str, ja: str) -> AiftError:
+    return invalid(
+        name,
+        "INVALID_VALUE",
+        f"{name} is {value!r}; give {en}.",
+        f"{name} の値 {value!r} は使えません。{ja}を指定してください。",
+    )

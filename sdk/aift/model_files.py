@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 import grpc
@@ -17,6 +18,8 @@ from aift.uploads import Uploads
 
 # What a model consists of; weights in pickles and code are never sent.
 _SUFFIXES = frozenset({".json", ".safetensors", ".jinja", ".model", ".txt", ".tiktoken", ".md"})
+# By these a folder is loaded as a model; those of two models in one folder make neither.
+_LOADED_BY = ("*.safetensors", "config.json", "adapter_config.json")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
@@ -30,6 +33,19 @@ def model_files(directory: Path) -> list[Path]:
     if not any(path.suffix == ".safetensors" for path in files):
         raise _without_weights(directory)
     return files
+
+
+def check_room(directory: Path, files: Sequence[blob_pb2.FileEntry] = ()) -> None:
+    """Raises AiftError OTHER_MODEL where a folder holds a model that is not the one of these files."""
+    entries = {entry.path: entry for entry in files}
+    for path in sorted(found for pattern in _LOADED_BY for found in directory.expanduser().glob(pattern)):
+        if path.name not in entries or not _is(path, entries[path.name]):
+            raise invalid(
+                "directory",
+                "OTHER_MODEL",
+                f"The folder {directory} holds another model ({path.name}); choose an empty one.",
+                f"フォルダ {directory} には別のモデル ({path.name}) があります。空のフォルダを指定してください。",
+            )
 
 
 def send_directory(
@@ -57,8 +73,9 @@ class Files:
     def download(
         self, name: str, files: Iterable[blob_pb2.FileEntry], directory: Path, *, on_progress: OnProgress
     ) -> Path:
-        """Writes the files into a folder, which is made where it is missing."""
+        """Writes the files into a folder, which is made where it is missing. Raises AiftError, OTHER_MODEL among them."""
         entries = list(files)
+        check_room(directory, entries)
         total = sum(entry.size_bytes for entry in entries)
         target = directory.expanduser()
         target.mkdir(parents=True, exist_ok=True)
@@ -84,6 +101,13 @@ class Files:
 
 def _belongs(path: Path) -> bool:
     return not path.name.startswith(".") and (path.suffix in _SUFFIXES or path.name.upper().startswith("LICENSE"))
+
+
+def _is(path: Path, entry: blob_pb2.FileEntry) -> bool:
+    if path.stat().st_size != entry.size_bytes:
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == entry.sha256
 
 
 def _inside(path: str) -> PurePosixPath:

@@ -100,7 +100,10 @@ class Models:
         return self._connection.call("registry", self._stub.GetLineage, registry_pb2.GetLineageRequest(name=whole))
 
     def download(self, name: str, directory: str | Path, *, on_progress: OnProgress = silent) -> Path:
-        """Writes the files of a version into a folder, each verified; peft and transformers load it as it is."""
+        """Writes the files of a version into a folder, each verified; peft and transformers load it as it is.
+
+        Raises AiftError, OTHER_MODEL where the folder holds another model.
+        """
         version = self.version(name)
         return self._files.download(version.name, version.files, Path(directory), on_progress=on_progress)
 

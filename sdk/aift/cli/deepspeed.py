@@ -9,6 +9,7 @@ import typer
 from aift.cli import session
 from aift.cli.output import Json, notes, print_json
 from aift.cli.training_options import described
+from aift.jobs import MOST_PROCESSES
 from aift.jsonform import as_json
 from aift.language import text
 
@@ -32,7 +33,9 @@ def deepspeed(
     ] = None,
     processes: Annotated[
         int,
-        typer.Option("--processes", min=0, max=64, help=text("That train together (1).", "並列プロセス数(1)。")),
+        typer.Option(
+            "--processes", min=0, max=MOST_PROCESSES, help=text("That train together (1).", "並列プロセス数(1)。")
+        ),
     ] = 0,
     nvme: Annotated[
         str,

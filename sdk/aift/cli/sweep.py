@@ -1,9 +1,10 @@
 """aift sweep: several data sets or values in one command, as ordinary jobs under one name."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +16,7 @@ from aift.cli.training_display import state_word
 from aift.cli.training_options import BaseModel, Config, EvalData, Preset, Set, described
 from aift.client import Client
 from aift.errors import AiftError, invalid
+from aift.job_file import TrainingFile
 from aift.jobs import ENDED
 from aift.jsonform import as_json
 from aift.language import text
@@ -62,10 +64,9 @@ def sweep(
         raise _too_many(len(points))
     given = {"base_model": base_model, "eval_data": eval_data, "preset": preset}
     with session.client() as client:
-        sent = {item: data_version(client, item, json_form=json) for item in data or ()}
         wanted = [
             described(
-                {**given, "data": sent.get(item), "model": f"{label}-{number}"},
+                {**given, "data": item, "model": f"{label}-{number}"},
                 settings,
                 config=config,
                 assignments=[*(assignments or ()), *values],
@@ -73,10 +74,19 @@ def sweep(
             )
             for number, (item, values) in enumerate(points, 1)
         ]
-        specs = [spec_of(client, one, json_form=json) for one in wanted]
-        titles = [f"{label}: {', '.join(values) or one.data}" for (_, values), one in zip(points, wanted, strict=True)]
-        _check(client, label, specs, titles)
-        jobs = _start(client, label, specs, titles)
+        wanted = _sent(client, wanted, json_form=json)
+        wait = wait or any(one.wait for one in wanted)
+        asked = [
+            {
+                "spec": spec_of(client, one, json_form=json),
+                "display_name": f"{label}: {', '.join(values) or one.data}",
+                "priority": one.priority,
+                "sweep": label,
+            }
+            for (_, values), one in zip(points, wanted, strict=True)
+        ]
+        _check(client, asked)
+        jobs = _start(client, label, asked)
         ended = _wait(client, jobs) if wait else jobs
     if json:
         print_json([as_json(job) for job in ended])
@@ -112,31 +122,37 @@ def _too_many(count: int) -> AiftError:
     )
 
 
-def _check(client: Client, label: str, specs: Sequence[training_pb2.TrainingSpec], titles: Sequence[str]) -> None:
+def _sent(client: Client, wanted: Sequence[TrainingFile], *, json_form: bool) -> list[TrainingFile]:
+    """The trainings with the names of their data; a file of this machine is sent once for all."""
+    versions: dict[str, str] = {}
+    for one in wanted:
+        for option, data in (("--data", one.data), ("--eval-data", one.eval_data)):
+            if data not in versions:
+                versions[data] = data_version(client, data, option=option, json_form=json_form)
+    return [replace(one, data=versions[one.data], eval_data=versions[one.eval_data]) for one in wanted]
+
+
+def _check(client: Client, asked: Sequence[Mapping[str, Any]]) -> None:
     """Asks the service about every job before the first is started. Raises AiftError."""
-    for spec, title in zip(specs, titles, strict=True):
+    for one in asked:
         try:
-            client.training.create(spec, display_name=title, sweep=label, validate_only=True)
+            client.training.create(**one, validate_only=True)
         except AiftError:
-            notes().print(
-                text(
-                    f"Nothing was started; refused: {title}", f"開始した学習はありません。受け付けられない設定: {title}"
-                ),
-                style="red",
-                markup=False,
+            refused = one["display_name"]
+            told = text(
+                f"Nothing was started; refused: {refused}", f"何も開始していません。受け付けられない設定: {refused}"
             )
+            notes().print(told, style="red", markup=False)
             raise
 
 
-def _start(
-    client: Client, label: str, specs: Sequence[training_pb2.TrainingSpec], titles: Sequence[str]
-) -> list[training_pb2.TrainingJob]:
+def _start(client: Client, label: str, asked: Sequence[Mapping[str, Any]]) -> list[training_pb2.TrainingJob]:
     jobs: list[training_pb2.TrainingJob] = []
     try:
-        for spec, title in zip(specs, titles, strict=True):
-            jobs.append(client.training.create(spec, display_name=title, sweep=label))
+        for one in asked:
+            jobs += [client.training.create(**one)]
     except AiftError:
-        count = f"{len(jobs)}/{len(specs)}"
+        count = f"{len(jobs)}/{len(asked)}"
         notes().print(text(f"{count} jobs of {label} were started", f"{label}: {count} 件を開始しました"), style="red")
         raise
     return jobs

@@ -1,5 +1,6 @@
 """aift plan and aift train: what a training takes, and the training itself."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -7,7 +8,8 @@ import typer
 
 from aift.cli import session
 from aift.cli.jobs import follow, render_job
-from aift.cli.output import Json, brief, facts, in_bytes, in_time, notes, out, print_json, show, table
+from aift.cli.output import Json, notes, out, print_json, show
+from aift.cli.plan_display import render_plan
 from aift.cli.report import render_report
 from aift.cli.training_options import (
     BaseModel,
@@ -25,11 +27,15 @@ from aift.cli.training_options import (
 from aift.cli.transfers import TransferBars
 from aift.client import Client
 from aift.errors import invalid
-from aift.hyperparameters import as_settings
 from aift.job_file import TrainingFile
+from aift.jobs import MOST_PROCESSES
 from aift.jsonform import as_json
-from aift.language import localized, text
+from aift.language import text
+from aift.model_files import check_room
 from aift.training.v1 import training_pb2
+
+# A data set, with or without its version, or none. All else is a file.
+_NAME = re.compile(r"(datasets/)?[a-z0-9-]*(/versions/[0-9]+)?")
 
 
 def plan(
@@ -45,7 +51,10 @@ def plan(
     processes: Annotated[
         int,
         typer.Option(
-            "--processes", min=0, help=text("That train together; 0: one a GPU.", "並列プロセス数。0 は GPU 数。")
+            "--processes",
+            min=0,
+            max=MOST_PROCESSES,
+            help=text("That train together; 0: one a GPU.", "並列プロセス数。0 は GPU 数。"),
         ),
     ] = 0,
     gpu: Gpu = "",
@@ -63,7 +72,7 @@ def plan(
     wanted = described(given, settings, config=config, assignments=assignments or (), rest=context.args)
     with session.client() as client:
         spec = spec_of(client, wanted, json_form=json)
-        show(client.training.plan(spec, gpu=gpu), _render_plan, json_form=json)
+        show(client.training.plan(spec, gpu=gpu), render_plan, json_form=json)
 
 
 def train(
@@ -107,7 +116,10 @@ def train(
     processes: Annotated[
         int,
         typer.Option(
-            "--processes", min=0, help=text("That train together; 0: one a GPU.", "並列プロセス数。0 は GPU 数。")
+            "--processes",
+            min=0,
+            max=MOST_PROCESSES,
+            help=text("That train together; 0: one a GPU.", "並列プロセス数。0 は GPU 数。"),
         ),
     ] = 0,
     priority: Annotated[
@@ -131,29 +143,37 @@ def train(
         "display_name": display_name,
         "sample_prompts": tuple(sample_prompt or ()),
         "processes": processes,
+        "priority": priority,
+        "job_id": job_id,
+        "wait": wait,
+        "fit": fit,
     }
     wanted = described(given, settings, config=config, assignments=assignments or (), rest=context.args)
+    if wanted.output:
+        check_room(Path(wanted.output))  # not only when the training is over
     with session.client() as client:
         spec = spec_of(client, wanted, json_form=json)
-        spec = client.training.fitted(spec) if fit else spec
-        job = client.training.create(spec, job_id=job_id, display_name=wanted.display_name, priority=priority)
-        if wait or wanted.output:
+        spec = client.training.fitted(spec) if wanted.fit else spec
+        job = client.training.create(
+            spec, job_id=wanted.job_id, display_name=wanted.display_name, priority=wanted.priority
+        )
+        if wanted.wait or wanted.output:
             _see_through(client, job, wanted.output, json_form=json)
         else:
             show(job, _render_started, json_form=json)
 
 
 def spec_of(client: Client, wanted: TrainingFile, *, json_form: bool) -> training_pb2.TrainingSpec:
-    """The spec of a description; a file of this machine is sent first. Raises AiftError MISSING."""
+    """The spec of a description; files of this machine are sent first. Raises AiftError, MISSING among them."""
     for name, value in (("base_model", wanted.base_model or wanted.start_from), ("data", wanted.data)):
         if not value:
             option = f"--{name.replace('_', '-')}"
             raise invalid(name, "MISSING", f"{option} is missing.", f"{option} を指定してください。")
     return client.training.spec(
         wanted.base_model,
-        data_version(client, wanted.data, json_form=json_form),
+        data_version(client, wanted.data, option="--data", json_form=json_form),
         wanted.hyperparameters,
-        eval_dataset_version=wanted.eval_data,
+        eval_dataset_version=data_version(client, wanted.eval_data, option="--eval-data", json_form=json_form),
         model=wanted.model,
         sample_prompts=wanted.sample_prompts,
         processes=wanted.processes,
@@ -161,10 +181,18 @@ def spec_of(client: Client, wanted: TrainingFile, *, json_form: bool) -> trainin
     )
 
 
-def data_version(client: Client, data: str, *, json_form: bool) -> str:
-    """The version to train on; a file of this machine is sent and checked first."""
+def data_version(client: Client, data: str, *, option: str, json_form: bool) -> str:
+    """The version that an option names; a file of this machine is sent and checked first. Raises AiftError FILE_NOT_FOUND
+    for what is neither a file nor a data set's name."""
     if not Path(data).expanduser().is_file():
-        return data
+        if _NAME.fullmatch(data):
+            return data
+        raise invalid(
+            option.removeprefix("--").replace("-", "_"),
+            "FILE_NOT_FOUND",
+            f"{option}: there is no file {data}; name one that is there, or a data set (datasets/x).",
+            f"{option}: ファイル {data} がありません。存在するファイルか、データセット (datasets/x) を指定してください。",
+        )
     with TransferBars(quiet=json_form) as bars:
         version = client.datasets.upload(data, on_progress=bars.tell)
     if not json_form:
@@ -193,56 +221,3 @@ def _render_started(job: training_pb2.TrainingJob) -> None:
     notes().print(
         text(f"Follow it with: aift jobs watch {job.name}", f"進捗を見るには: aift jobs watch {job.name}"), markup=False
     )
-
-
-def _saved(found: training_pb2.TrainingPlan) -> str:
-    if not found.HasField("padding_saved"):
-        return text("not packed", "詰め込みなし")
-    return text(f"{found.padding_saved:.0%} of padded batches", f"パディング付きバッチの {found.padding_saved:.0%}")
-
-
-def _time(found: training_pb2.TrainingPlan) -> str:
-    basis = localized(found.training_time_basis)
-    return f"{in_time(found.training_time.seconds)} ({basis})" if found.HasField("training_time") else basis
-
-
-def _render_plan(found: training_pb2.TrainingPlan) -> None:
-    settings = as_settings(found.spec.hyperparameters)
-    share = found.trainable_parameters / found.parameters if found.parameters else 0
-    facts(
-        [
-            (text("base model", "ベースモデル"), found.spec.base_model),
-            (text("data", "データ"), found.spec.dataset_version),
-            (text("parameters", "パラメータ数"), f"{found.parameters:,}"),
-            (text("trained", "学習対象"), f"{found.trainable_parameters:,} ({share:.1%})"),
-            (
-                text("rows", "行数"),
-                text(
-                    f"{found.train_rows:,} + {found.eval_rows:,} held out",
-                    f"学習 {found.train_rows:,}・評価 {found.eval_rows:,}",
-                ),
-            ),
-            (
-                text("steps", "ステップ数"),
-                text(
-                    f"{found.steps:,} of {found.effective_batch_size:,} rows",
-                    f"{found.steps:,}(1 ステップ {found.effective_batch_size:,} 行)",
-                ),
-            ),
-            (text("tokens", "トークン数"), f"{found.tokens:,} ({localized(found.tokens_basis)})"),
-            (text("padding saved", "省けるパディング"), _saved(found)),
-            (text("time", "学習時間"), _time(found)),
-            (text("memory", "メモリ"), in_bytes(found.memory_bytes)),
-        ]
-    )
-    out().print(table(("", ""), ((f"  {part.part}", in_bytes(part.size_bytes)) for part in found.memory)))
-    for fit in found.fits:
-        verdict = text("fits", "収まります") if fit.fits else text("does not fit", "収まりません")
-        out().print(f"{fit.worker}: {verdict} ({in_bytes(fit.available_bytes)})", style="green" if fit.fits else "red")
-    for note in found.notes:
-        out().print(f"- {localized(note)}", markup=False)
-    for remedy in found.remedies:
-        out().print(f"  {localized(remedy.message)}", markup=False)
-    if found.remedies and found.remedies[-1].fits:
-        out().print(text("  aift train --fit applies them.", "  aift train --fit で適用できます。"), markup=False)
-    out().print(" ".join(f"{name}={brief(value)}" for name, value in settings.items()), style="dim", markup=False)

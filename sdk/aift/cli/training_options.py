@@ -44,7 +44,8 @@ EvalData = Annotated[
     typer.Option(
         "--eval-data",
         help=text(
-            "Held-out rows: datasets/x, datasets/x/versions/n.", "評価用データ: datasets/x、datasets/x/versions/n。"
+            "Held-out rows: datasets/x, datasets/x/versions/n, or a file, which is uploaded.",
+            "評価用データ: datasets/x、datasets/x/versions/n、またはファイル(アップロードされます)。",
         ),
     ),
 ]
@@ -99,7 +100,10 @@ Config = Annotated[
     Path | None,
     typer.Option(
         "--config",
-        help=text("YAML with any of these; options win.", "これらを書いた YAML。コマンドの指定が優先します。"),
+        help=text(
+            "YAML that describes the training, by the names of its options; they win.",
+            "学習の設定を書いた YAML。項目名はオプションと同じで、コマンドの指定が優先します。",
+        ),
     ),
 ]
 Set = Annotated[

@@ -57,6 +57,51 @@ def test_a_sweep_with_a_job_that_is_refused_starts_nothing(aift: Any, system: An
     assert not system.training.every_request
 
 
+def test_a_sweep_sends_a_file_once(aift: Any, system: Any, rows: Path) -> None:
+    done = aift("sweep", *BASE, "--data", "d", "--eval-data", str(rows), "--grid", "lora_r=4,8")
+    assert done.returncode == 0, done.stderr
+    assert len(system.data.uploads) == 1
+    specs = [request.training_job.spec for request in system.training.every_request]
+    assert {spec.eval_dataset_version for spec in specs} == {"datasets/rows/versions/1"}
+
+
+def test_a_file_says_how_a_training_is_run_and_options_win(aift: Any, system: Any, tmp_path: Path) -> None:
+    file = tmp_path / "train.yaml"
+    file.write_text("priority: 70\njob_id: mine\nwait: true\n", encoding="utf-8")
+    asked = (*BASE, "--data", "d", "--config", str(file))
+    system.training.state = pb.TRAINING_JOB_STATE_FAILED
+    assert aift("train", *asked, "--priority", "80").returncode == 1  # it waited
+    assert (system.training.created.training_job_id, system.training.created.training_job.priority) == ("mine", 80)
+    assert aift("sweep", *asked).returncode == 1
+    assert system.training.created.training_job.priority == 70
+
+
+def test_a_folder_with_another_model_is_refused_before_the_training(aift: Any, system: Any, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "model.safetensors").touch()
+    done = aift("train", *BASE, "--data", "d", "--output", str(tmp_path / "out"))
+    assert done.returncode == 2
+    assert "OTHER_MODEL" in done.stderr
+    assert not system.training.every_request
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason", "field"),
+    [
+        (["--data", "./no.jsonl"], "FILE_NOT_FOUND", "data"),
+        (["--data", "d", "--eval-data", "no.jsonl"], "FILE_NOT_FOUND", "eval_data"),
+        (["--data", "d", "--gpu", "9999999999xA5000"], "OUT_OF_RANGE", "gpus"),
+        (["--data", "d", "--num-processes", "10000000000"], "OUT_OF_RANGE", "processes"),
+        (["--data", "d", "--lora-r", "1.5"], "INVALID_HYPERPARAMETER", "lora_r"),
+    ],
+)
+def test_a_wrong_argument_is_named(aift: Any, arguments: list[str], reason: str, field: str) -> None:
+    done = aift("plan", *BASE, *arguments, "--json")
+    assert done.returncode == 2, done.stderr
+    error = json.loads(done.stdout)["error"]
+    assert (error["reason"], [violation["field"] for violation in error["violations"]]) == (reason, [field])
+
+
 def test_a_preset_is_where_settings_begin(aift: Any, system: Any, tmp_path: Path) -> None:
     file = tmp_path / "train.yaml"
     file.write_text("preset: 32b\nqlora_alpha: 64\n", encoding="utf-8")

@@ -169,6 +169,17 @@ def test_a_version_is_downloaded_and_verified(system: Any, tmp_path: Path) -> No
     assert (folder / "adapter_model.safetensors").read_bytes() == system.registry.content
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "adapter_model.safetensors", "adapter_config.json"])
+def test_two_models_never_share_a_folder(system: Any, tmp_path: Path, name: str) -> None:
+    again = system.client.models.download("m", tmp_path / "out")
+    assert system.client.models.download("m", tmp_path / "out") == again
+    (again / name).write_bytes(b"x" * len(system.registry.content))
+    with pytest.raises(AiftError, match="OTHER_MODEL") as caught:
+        system.client.models.download("m", tmp_path / "out")
+    assert str(tmp_path / "out") in caught.value.message_en
+    assert name in caught.value.message_ja
+
+
 @pytest.mark.parametrize("path", ["../outside", "/etc/passwd", "a/../../b", ""])
 def test_a_registry_cannot_write_elsewhere(system: Any, tmp_path: Path, path: str) -> None:
     system.registry.path = path

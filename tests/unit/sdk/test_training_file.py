@@ -28,6 +28,11 @@ def test_names_are_sorted_into_fields_and_hyperparameters(tmp_path: Path) -> Non
         ("lerning_rate: 1", "UNKNOWN_HYPERPARAMETER"),
         ("base_model: [a]", "INVALID_VALUE"),
         ("processes: many", "INVALID_VALUE"),
+        ("priority: 1.5", "INVALID_VALUE"),
+        ("wait: maybe", "INVALID_VALUE"),
+        ("model: true", "INVALID_VALUE"),
+        ("sample_prompts: one", "INVALID_VALUE"),
+        ("hyperparameters: 5", "INVALID_VALUE"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path: Path, content: str, reason: str) -> None:
@@ -36,6 +41,12 @@ def test_what_is_wrong_is_said(tmp_path: Path, content: str, reason: str) -> Non
     with pytest.raises(AiftError) as caught:
         read_training_file(path)
     assert caught.value.reason == reason
+
+
+def test_how_it_is_run_may_stand_there_too_and_a_command_line_has_texts() -> None:
+    read = training_file({"priority": 70, "job_id": "mine", "wait": True, "fit": False, "processes": 2})
+    assert (read.priority, read.job_id, read.wait, read.fit, read.processes) == (70, "mine", True, False, 2)
+    assert training_file({"num-processes": "2", "wait": "true"}) == training_file({"processes": 2, "wait": True})
 
 
 def test_bytes_that_are_no_text(tmp_path: Path) -> None:
