@@ -73,15 +73,16 @@ class InvalidArgument(DomainError):
 
 
 class NotFound(DomainError):
-    """The resource does not exist in the caller's tenant."""
+    """The resource does not exist in the caller's tenant; `field` is where the request names it, if it names several."""
 
     reason = "NOT_FOUND"
     status = "NOT_FOUND"
     en = "{resource} does not exist."
     ja = "{resource} は存在しません。"
 
-    def __init__(self, resource: str) -> None:
-        super().__init__(resource=resource)
+    def __init__(self, resource: str, *, field: str = "") -> None:
+        en, ja = f"Names {resource}, which does not exist.", f"存在しない {resource} が指定されています。"
+        super().__init__(violations=[Violation(field, self.reason, en, ja)] if field else (), resource=resource)
 
 
 class AlreadyExists(DomainError):

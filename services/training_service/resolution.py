@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from aift.data.v1 import data_pb2, data_pb2_grpc
 from aift.registry.v1 import registry_pb2, registry_pb2_grpc
 from google.protobuf.json_format import MessageToDict
 
-from services.core.errors import InvalidArgument
+from services.core.errors import InvalidArgument, NotFound
 from services.text.rows import Form
 from services.text.template import Template, for_version
 from services.training_service.errors import BaseModelNotReady
@@ -64,7 +65,7 @@ class Sample:
 
 
 class Resolver:
-    """Turns names into what they mean now. Errors of the other services go on to the client as they are."""
+    """Turns names into what they mean now. What the other services say besides goes on to the client as it is."""
 
     def __init__(
         self, registry: registry_pb2_grpc.RegistryServiceAsyncStub, data: data_pb2_grpc.DataServiceAsyncStub
@@ -73,18 +74,18 @@ class Resolver:
         self._data = data
 
     async def base_model(self, name: str, *, field: str) -> ResolvedBase:
-        """Raises NotFound by way of the registry, and BaseModelNotReady."""
-        _require(name, "baseModels/", field)
-        model = await self._registry.GetBaseModel(registry_pb2.GetBaseModelRequest(name=name))
+        """Raises InvalidArgument, NotFound and BaseModelNotReady."""
+        with _naming(name, "baseModels/", field):
+            model = await self._registry.GetBaseModel(registry_pb2.GetBaseModelRequest(name=name))
         if model.state != registry_pb2.BASE_MODEL_STATE_READY:
             state = registry_pb2.BaseModelState.Name(model.state).removeprefix("BASE_MODEL_STATE_")
             raise BaseModelNotReady(model.name, state=state)
         return ResolvedBase(name=model.name, digest=model.digest, shape=shape_of(model.shape))
 
     async def start(self, name: str, *, field: str) -> ResolvedStart:
-        """Raises NotFound by way of the registry."""
-        _require(name, "models/", field)
-        version = await self._registry.GetModelVersion(registry_pb2.GetModelVersionRequest(name=name))
+        """Raises InvalidArgument and NotFound."""
+        with _naming(name, "models/", field):
+            version = await self._registry.GetModelVersion(registry_pb2.GetModelVersionRequest(name=name))
         return ResolvedStart(
             name=version.name,
             digest=version.digest,
@@ -95,9 +96,9 @@ class Resolver:
         )
 
     async def rows(self, name: str, *, field: str) -> ResolvedRows:
-        """Raises NotFound by way of the data service."""
-        _require(name, "datasets/", field)
-        version = await self._data.GetDatasetVersion(data_pb2.GetDatasetVersionRequest(name=name))
+        """Raises InvalidArgument and NotFound."""
+        with _naming(name, "datasets/", field):
+            version = await self._data.GetDatasetVersion(data_pb2.GetDatasetVersionRequest(name=name))
         template = template_of(version.template)
         return ResolvedRows(
             name=version.name,
@@ -145,15 +146,29 @@ class Resolver:
         )
 
 
-def _require(name: str, prefix: str, field: str) -> None:
+@contextmanager
+def _naming(name: str, prefix: str, field: str) -> Iterator[None]:
+    """What is wrong with the name is told as the field's, not as that of the call to the other service."""
     if not name.startswith(prefix) or ".." in name:
-        shown = name if len(name) <= 80 else name[:79] + "…"
-        raise InvalidArgument.field(
-            field,
-            "INVALID_NAME",
-            f"Is {shown!r}; write a name such as {prefix}my-{prefix[:-2]}.",
-            f"{shown!r} は使えません。{prefix}my-{prefix[:-2]} のような名前を指定してください。",
-        )
+        raise _no_name(name, prefix, field)
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        if error.code() is grpc.StatusCode.INVALID_ARGUMENT:
+            raise _no_name(name, prefix, field) from error
+        if error.code() is grpc.StatusCode.NOT_FOUND:
+            raise NotFound(name, field=field) from error
+        raise
+
+
+def _no_name(name: str, prefix: str, field: str) -> InvalidArgument:
+    shown = name if len(name) <= 80 else name[:79] + "…"
+    return InvalidArgument.field(
+        field,
+        "INVALID_NAME",
+        f"Is {shown!r}; write a name such as {prefix}my-{prefix[:-2]}.",
+        f"{shown!r} は使えません。{prefix}my-{prefix[:-2]} のような名前を指定してください。",
+    )
 
 
 def template_of(message: data_pb2.RowTemplate) -> Template:

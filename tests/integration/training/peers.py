@@ -11,7 +11,7 @@ from aift.data.v1 import data_pb2, data_pb2_grpc
 from aift.registry.v1 import registry_pb2, registry_pb2_grpc
 from google.protobuf.empty_pb2 import Empty
 
-from services.core import context
+from services.core import context, names
 from services.core.errors import NotFound, Unavailable
 from services.core.objects import ObjectStore
 from services.core.objects.directory import DirectoryStore
@@ -49,6 +49,7 @@ class Data(data_pb2_grpc.DataServiceServicer):
         self.references: set[tuple[str, str]] = set()
 
     async def GetDatasetVersion(self, request: data_pb2.GetDatasetVersionRequest, _: Any) -> data_pb2.DatasetVersion:
+        names.parse("datasets/{dataset}", request.name.partition("/versions/")[0])
         if request.name not in ("datasets/faq", "datasets/faq/versions/1"):
             raise NotFound(request.name)
         return data_pb2.DatasetVersion(

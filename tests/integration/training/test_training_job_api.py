@@ -288,11 +288,15 @@ async def test_offloading_to_a_disk_that_no_worker_offers_is_refused(
 
 
 async def test_unknown_and_unfinished_inputs_are_refused(api: Api, peers: Peers) -> None:
-    error = await refusal(api.training.CreateTrainingJob(job_request(base_model="baseModels/nope")))
-    assert error.code() is grpc.StatusCode.NOT_FOUND
-    assert "baseModels/nope" in (error.details() or "")
-    error = await refusal(api.training.CreateTrainingJob(job_request(dataset_version="datasets/nope")))
-    assert error.code() is grpc.StatusCode.NOT_FOUND
+    unknown = {"base_model": "baseModels/nope", "dataset_version": "datasets/nope"}
+    for field, name in [*unknown.items(), ("eval_dataset_version", "datasets/nope"), ("start_from", "models/nope")]:
+        error = await refusal(api.training.CreateTrainingJob(job_request(**{field: name})))
+        assert error.code() is grpc.StatusCode.NOT_FOUND
+        assert name in (error.details() or "")
+        assert [*violations(error)] == [f"training_job.spec.{field}"]
+    error = await refusal(api.training.CreateTrainingJob(job_request(dataset_version="datasets/./no.jsonl")))
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert [*violations(error)] == ["training_job.spec.dataset_version"]
     error = await refusal(api.training.CreateTrainingJob(job_request(base_model="baseModels/importing")))
     assert reason_of(error) == "BASE_MODEL_NOT_READY"
     error = await refusal(api.training.CreateTrainingJob(job_request(base_model="")))
