@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 from aift.errors import invalid
 
+MOST_ROWS = 2**63 - 1
+"""The highest number that a row may have."""
+
 
 def within(field: str, value: int, low: int, high: int) -> int:
     """The number, which must lie in [low, high]. Raises AiftError OUT_OF_RANGE."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Unpack
 
+from aift.checks import MOST_ROWS, within
 from aift.data.v1 import data_pb2
 from aift.dataset_catalogue import DatasetCatalogue, new_dataset
 from aift.names import qualified, request_id
@@ -68,7 +69,10 @@ class DatasetPreparation(DatasetCatalogue):
     ) -> data_pb2.PreviewPreparationResponse:
         """What a recipe would do to at most 1,000 rows, before it is done."""
         request = data_pb2.PreviewPreparationRequest(
-            name=qualified("datasets", name), recipe=recipe_of(recipe, **options), offset=offset, limit=limit
+            name=qualified("datasets", name),
+            recipe=recipe_of(recipe, **options),
+            offset=within("offset", offset, 0, MOST_ROWS),
+            limit=within("limit", limit, 0, 1000),
         )
         return self._connection.call("data", self._stub.PreviewPreparation, request, timeout_s=_PREVIEW_TIMEOUT_S)
 
@@ -79,9 +83,9 @@ class DatasetPreparation(DatasetCatalogue):
         request = data_pb2.PreviewSupervisionRequest(
             name=qualified("datasets", name),
             base_model=qualified("baseModels", base_model),
-            offset=offset,
-            limit=limit,
-            max_length=max_length,
+            offset=within("offset", offset, 0, MOST_ROWS),
+            limit=within("limit", limit, 0, 50),
+            max_length=within("max_length", max_length, 0, 1_048_576),
         )
         return self._connection.call("data", self._stub.PreviewSupervision, request, timeout_s=_TOKENIZER_TIMEOUT_S)
 
@@ -108,7 +112,7 @@ class DatasetPreparation(DatasetCatalogue):
     def diff(self, base: str, name: str, *, limit: int = 20) -> data_pb2.DiffDatasetVersionsResponse:
         """Rows that `name` has and `base` has not, the other way round, and changed ones; at most 100 of each."""
         request = data_pb2.DiffDatasetVersionsRequest(
-            base=self._whole_version(base), name=self._whole_version(name), limit=limit
+            base=self._whole_version(base), name=self._whole_version(name), limit=within("limit", limit, 0, 100)
         )
         return self._connection.call("data", self._stub.DiffDatasetVersions, request, timeout_s=_PREVIEW_TIMEOUT_S)
 

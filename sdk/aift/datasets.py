@@ -10,6 +10,7 @@ from typing import Final, Unpack
 
 import grpc
 
+from aift.checks import MOST_ROWS, within
 from aift.common.v1.blob_pb2 import FileEntry
 from aift.data.v1 import data_pb2
 from aift.data_jobs import InvalidDataError
@@ -107,7 +108,11 @@ class Datasets(DatasetImports, DatasetPreparation):
 
     def preview(self, name: str, *, offset: int = 0, limit: int = 20) -> data_pb2.PreviewRowsResponse:
         """Rows of a version from `offset`, at most 100, with what the model is shown and what it learns."""
-        request = data_pb2.PreviewRowsRequest(name=qualified("datasets", name), offset=offset, limit=limit)
+        request = data_pb2.PreviewRowsRequest(
+            name=qualified("datasets", name),
+            offset=within("offset", offset, 0, MOST_ROWS),
+            limit=within("limit", limit, 0, 100),
+        )
         return self._connection.call("data", self._stub.PreviewRows, request)
 
     def download(

@@ -28,6 +28,19 @@ def test_a_spec_names_what_is_wrong(client: Client, field: str, arguments: dict[
     assert [violation.field for violation in caught.value.violations] == [field]
 
 
+@pytest.mark.parametrize(("field", "value"), [("offset", 2**63), ("offset", -1), ("limit", 10**10)])
+def test_a_look_at_rows_names_what_is_wrong(client: Client, field: str, value: int) -> None:
+    looks = [
+        lambda: client.datasets.preview("d", **{field: value}),
+        lambda: client.datasets.preview_preparation("d", **{field: value}),  # type: ignore[arg-type]
+        lambda: client.datasets.preview_supervision("d", "b", **{field: value}),
+    ]
+    for look in looks:
+        with pytest.raises(AiftError) as caught:
+            look()
+        assert [violation.field for violation in caught.value.violations] == [field]
+
+
 @pytest.mark.parametrize("arguments", [{"seed": 2**63}, {"top_k": 10**10}, {"max_length": 10**10}, {"stop": "abc"}])
 def test_a_question_names_what_is_wrong(client: Client, arguments: dict[str, Any]) -> None:
     with pytest.raises(AiftError) as caught:
