@@ -14,7 +14,7 @@ then be what both answers begin with. Further fields of a row are left alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Container, Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -48,7 +48,10 @@ __all__ = [
     "Plain",
     "Preference",
     "Role",
+    "leaves_out",
     "parse",
+    "unused_fields",
+    "used_fields",
 ]
 
 
@@ -76,6 +79,8 @@ FIELDS: dict[Form, tuple[str, ...]] = {
 }
 """The fields that each form uses; of those for the response, the first that is there."""
 FIELD_NAMES = frozenset(name for names in FIELDS.values() for name in names)
+_MEANT = (FIELD_NAMES - {"label"}) | {"system", "history", "context"}
+"""Fields that usually hold something to learn from."""
 
 
 def parse(row: object, form: Form, markers: Markers | None = None, *, tools: bool = False) -> Example:
@@ -93,6 +98,22 @@ def parse(row: object, form: Form, markers: Markers | None = None, *, tools: boo
     if form is Form.CONVERSATIONS:
         return _conversations(fields, tools=tools)
     return _answered(fields, form, tools=tools)
+
+
+def used_fields(names: Container[str], form: Form) -> tuple[str, ...]:
+    """The fields that a row with these names is read by."""
+    response = next((name for name in RESPONSE_FIELDS if name in names), RESPONSE_FIELDS[0])
+    return tuple(name for name in FIELDS[form] if name not in RESPONSE_FIELDS or name == response)
+
+
+def leaves_out(names: Collection[str], form: Form) -> list[str]:
+    """Names of fields that usually hold something to learn from, but not in this form."""
+    return [name for name in names if name in _MEANT and name not in used_fields(names, form)]
+
+
+def unused_fields(row: Mapping[str, Any], form: Form) -> list[str]:
+    """Those in which something stands: a text, or a list of turns perhaps."""
+    return [name for name in leaves_out(row, form) if row[name] and isinstance(row[name], (str, list))]
 
 
 def _mapping(row: object) -> Mapping[str, Any]:

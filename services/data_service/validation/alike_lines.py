@@ -39,6 +39,8 @@ class AlikeLines:
     """Bytes of the longest line."""
     lengths: Numbers
     """[rows], characters of the examples."""
+    unused: list[tuple[tuple[str, ...], int]]
+    """Fields that hold something but are not used, and in how many rows."""
     _said: list[tuple[Numbers, Spans]]
 
     def texts(self, chosen: Mask) -> list[Contents]:
@@ -64,6 +66,7 @@ class AlikeReader:
         json: list[bytes] = [b""] * len(kinds.left)
         lengths = np.zeros(len(json), np.int64)
         said: list[tuple[Numbers, Spans]] = []
+        unused: list[tuple[tuple[str, ...], int]] = []
         while len(kinds.left):
             skeleton = skeleton_of(*kinds.first(), self._rows) if len(said) < _MAX_KINDS else None
             if skeleton is None:
@@ -81,7 +84,9 @@ class AlikeReader:
                     json[row] = line
             lengths[rows] = spans.characters() + skeleton.joining
             said.append((rows, spans))
-        return AlikeLines(json, marks.line_starts[:-1], int(np.diff(marks.line_starts).max()) - 1, lengths, said)
+            unused.append((skeleton.unused, len(rows)))
+        longest = int(np.diff(marks.line_starts).max()) - 1
+        return AlikeLines(json, marks.line_starts[:-1], longest, lengths, unused, said)
 
     def _said(self, texts: Spans, skeleton: Skeleton) -> Spans | None:
         """The texts of the examples; None where one of them may be wrong."""

@@ -21,7 +21,7 @@ from services.data_service.validation.row_checks import RowChecks, canonical
 from services.data_service.validation.rules import FormCount, Rules
 from services.data_service.validation.scripts import Measures, TextList, Texts, measure, suspects
 from services.data_service.validation.set_aside import aside
-from services.text.rows import Form
+from services.text.rows import Form, unused_fields
 
 _AT_ONCE = 512
 _ENOUGH_BYTES = 16 << 10
@@ -94,6 +94,8 @@ class BlockCheck:
             if len(passed) < len(contents) or (not is_clean(b"".join(some)) and any(suspects(passed))):
                 return False
             work.accept(passed, list(map(orjson.dumps, rows, repeat(None), repeat(orjson.OPT_SORT_KEYS))))
+            if self._quick is not None and self._quick.leave_out:
+                work.count_unused(rows)
         return True
 
     def _glance(self, texts: list[bytes]) -> tuple[list[Contents | None], list[Any]]:
@@ -138,7 +140,15 @@ class _Work:
     def accept_alike(self, lines: AlikeLines) -> None:
         """Takes all rows of the block."""
         self._texts = lines
+        for names, rows in lines.unused:
+            self._count.unused.add(names, rows)
         self._accept(lines.json)
+
+    def count_unused(self, rows: list[Any]) -> None:
+        """Counts the fields that are not used of rows that passed."""
+        if self._rules.form is not None:
+            for row in rows:
+                self._count.unused.add(unused_fields(row, self._rules.form))
 
     def _accept(self, written: list[bytes]) -> None:
         self._seen += len(written)
@@ -155,6 +165,7 @@ class _Work:
                 continue
             if glance is not None:
                 passed += 1
+                self.count_unused([rows[index]])
                 self._take(index, glance, canonical(rows[index]))
             elif self._lines.texts[index].strip():
                 beyond = self._look(index)

@@ -12,7 +12,7 @@ from services.data_service.validation.characters import CONTROL, REPLACEMENT
 from services.data_service.validation.rules import Rules
 from services.text.detection import form_of_fields
 from services.text.markers import Markers
-from services.text.rows import RESPONSE_FIELDS, Form
+from services.text.rows import RESPONSE_FIELDS, Form, leaves_out, used_fields
 from services.text.turns import SHAREGPT_ROLES
 
 Contents: TypeAlias = tuple[str, ...]
@@ -21,15 +21,6 @@ TextReader: TypeAlias = Callable[[object], Contents | None]
 _MAX_SHAPES = 1000
 _MAX_DEPTH = 100
 _EXACT = 2.0**63  # beyond it orjson reads integers as floats
-_USED: dict[Form, tuple[str, ...]] = {
-    Form.TEXT: ("text",),
-    Form.INSTRUCTION: ("instruction", "input"),
-    Form.MESSAGES: ("messages",),
-    Form.CONVERSATIONS: ("conversations",),
-    Form.PROMPT_COMPLETION: ("prompt", "completion"),
-    Form.PREFERENCE: ("prompt", "chosen", "rejected"),
-    Form.LABELED: ("prompt", "completion", "label"),
-}
 
 
 class _Shape(NamedTuple):
@@ -45,8 +36,11 @@ class QuickRows:
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
+        self.form = rules.form
         self._columns = list(rules.columns.items())
         self._shapes: dict[tuple[str, ...], _Shape] = {}
+        self.leave_out = False
+        """Whether any row so far has fields that usually hold something to learn from, but not in its form."""
 
     def rename(self, row: Any) -> Any:
         """The row under the names of its form; None where that cannot be done."""
@@ -78,8 +72,9 @@ class QuickRows:
         clean = clean and (markers is None or _clean(markers.prompt + markers.completion))
         known = form is not None and clean and (self._rules.asked or form_of_fields(names) is form)
         response = next((name for name in RESPONSE_FIELDS if name in names), "")
-        used = {*_USED[form], response} if form is Form.INSTRUCTION else set(_USED[form]) if form else set()
+        used = used_fields(names, form) if form is not None else ()
         further = tuple(name for name in names if name not in used)
+        self.leave_out = self.leave_out or (form is not None and bool(leaves_out(names, form)))
         if form is Form.CONVERSATIONS and "system" in names:
             known = False
         if form is Form.TEXT and self._rules.markers is None and self._rules.completion_only:

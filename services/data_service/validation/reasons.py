@@ -102,6 +102,13 @@ DUPLICATE_ROWS = warning(
     "Rows repeat earlier ones exactly; the model learns them by heart more easily. Remove what is not meant.",
     "同じ内容の行が繰り返されています。モデルが丸暗記しやすくなるため、意図しないものは取り除いてください。",
 )
+UNUSED_FIELDS = warning(
+    "UNUSED_FIELDS",
+    "The form of the rows has no place for these fields, so that the model does not see them: {fields}. Where they are "
+    "meant to be, write the rows as messages (turns of system, user and assistant); else there is nothing to do.",
+    "行の形式に含まれないため、次の項目はモデルに渡りません: {fields_ja}。学習に使うには messages 形式（system・user・assistant "
+    "の発話）に書き直してください。使わないつもりなら、そのままで構いません。",
+)
 CONTROL_CHARACTERS = warning(
     "CONTROL_CHARACTERS",
     "The text holds control characters, which the model would learn to write. Remove what is not meant.",

@@ -23,7 +23,7 @@ from services.data_service.validation.records import Record
 from services.data_service.validation.rules import FormCount, Rules, likely_form
 from services.text.detection import form_of, form_of_fields
 from services.text.problems import Problem, ProblemError
-from services.text.rows import FIELD_NAMES, Example, Form, Pair, Plain, parse
+from services.text.rows import FIELD_NAMES, Example, Form, Pair, Plain, parse, unused_fields
 
 _STEP = re.compile(r"(\w+)|\[(\d+)\]")
 _INDEX = re.compile(r"\[\d+\]")
@@ -71,6 +71,7 @@ class RowChecks:
         written = canonical(row)
         self._count.marked += form is Form.TEXT and isinstance(example, Pair)
         self._count.forms[form] += self._rules.asked
+        self._count.unused.add(unused_fields(row, form))
         return Accepted(example.contents, written)
 
     def _form(self, record: Record, row: Mapping[str, Any]) -> Form | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +40,26 @@ class Rules:
 
 
 @dataclass
+class FieldCount:
+    """Fields that hold something but are not used."""
+
+    rows: int = 0
+    """Rows with one of them or more."""
+    fields: Counter[str] = field(default_factory=Counter)
+    """Rows by field."""
+
+    def add(self, names: Sequence[str], rows: int = 1) -> None:
+        """Counts rows that have such fields, or none."""
+        self.rows += rows * bool(names)
+        self.fields.update(dict.fromkeys(names, rows))
+
+    def merge(self, other: FieldCount) -> None:
+        """Adds another count."""
+        self.rows += other.rows
+        self.fields.update(other.fields)
+
+
+@dataclass
 class FormCount:
     """Rows by their form, for the evidence; where the user named the form, the rows that have it."""
 
@@ -47,12 +67,15 @@ class FormCount:
     marked: int = 0
     """Texts with the decided markers."""
     forms: Counter[Form] = field(default_factory=Counter)
+    unused: FieldCount = field(default_factory=FieldCount)
+    """Of the rows without an error."""
 
     def merge(self, other: FormCount) -> None:
         """Adds another count."""
         self.rows += other.rows
         self.marked += other.marked
         self.forms.update(other.forms)
+        self.unused.merge(other.unused)
 
 
 def decide(request: ValidationRequest, rows: Iterable[Mapping[str, Any]], *, utf8: bool = False) -> Rules:

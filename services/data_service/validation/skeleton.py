@@ -16,6 +16,7 @@ import orjson
 
 from services.data_service.validation.quick_rows import QuickRows
 from services.data_service.validation.row_checks import canonical
+from services.text.rows import unused_fields
 
 _COLON = re.compile(rb"[ \t\r]*:")
 _SPEAKERS = (b'"role"', b'"from"')
@@ -41,6 +42,8 @@ class Skeleton(NamedTuple):
     """Which texts the example is made of."""
     joining: int
     """Characters that the example has between them."""
+    unused: tuple[str, ...]
+    """Fields that hold something but are not used."""
 
     def write(self, texts: Sequence[Sequence[bytes]]) -> list[bytes]:
         """The canonical form of lines: of each text, what it is in every one of them."""
@@ -87,7 +90,7 @@ def _openings(line: bytes, quotes: Sequence[int]) -> tuple[int, ...]:
 
 def _probe(
     literals: Sequence[bytes], rows: QuickRows
-) -> tuple[tuple[bytes, ...], tuple[int, ...], tuple[int, ...], int] | None:
+) -> tuple[tuple[bytes, ...], tuple[int, ...], tuple[int, ...], int, tuple[str, ...]] | None:
     """What a row is with placeholders for its texts, as the last fields of its skeleton."""
     placeholders = [(_PLACEHOLDER % number).encode() for number in range(len(literals) - 1)]
     pieces = chain.from_iterable(zip_longest(literals, placeholders, fillvalue=b""))
@@ -106,4 +109,5 @@ def _probe(
         tuple(map(int, written[1::2])),
         tuple(map(int, _PLACEHOLDERS.findall(example))),
         len(_PLACEHOLDERS.sub("", example)),
+        tuple(unused_fields(row, rows.form)) if rows.form is not None else (),
     )

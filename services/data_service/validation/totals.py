@@ -88,6 +88,12 @@ class Totals:
             self.findings.add(file_reasons.NO_GOOD_ROWS)
         elif self.seen < ENOUGH_ROWS and not self.findings.has_errors:
             self.findings.add(file_reasons.TOO_FEW_ROWS, rows=self._valid_rows)
+        unused = self._count.unused
+        if unused.rows:
+            fields = sorted(unused.fields.items(), key=lambda field: (-field[1], field[0]))
+            en = ", ".join(f"{name} (rows: {rows:,})" for name, rows in fields)
+            ja = "、".join(f"{name}（{rows:,} 行）" for name, rows in fields)
+            self.findings.add(reasons.UNUSED_FIELDS, count=unused.rows, fields=en, fields_ja=ja)
         repeated, first = self._duplicates.result()
         for number, repeat in enumerate(first):
             at = whole_line(repeat.line, repeat.offset, self._file_of(repeat.row))

@@ -18,9 +18,9 @@ from services.data_service.validation import block_check, blocks, opening, valid
 from services.data_service.validation.alike_lines import AlikeReader
 from services.data_service.validation.request import ValidationRequest
 from services.data_service.validation.row_checks import canonical
-from services.data_service.validation.rules import decide
+from services.data_service.validation.rules import FieldCount, decide
 from services.data_service.validation.validator import validate
-from services.text.rows import parse
+from services.text.rows import parse, unused_fields
 
 TEXTS = st.sampled_from(
     ["質問: 首都は？\n回答: 東京。", "質問：a\n\n回答：b", "質問: \n回答: x", "質問: x\n回答: \n", "ただの文", "", "  \u3000",
@@ -37,7 +37,7 @@ SAID = st.builds(lambda role, content: {"from": role, "value": content}, ROLES, 
 GOOD = st.builds(lambda a, b: [{"role": "user", "content": a}, {"role": "assistant", "content": b}], TEXTS, TEXTS)
 ROWS = (
     st.fixed_dictionaries({"text": TEXTS | OTHER}, optional={"id": OTHER, "質問\u0007": TEXTS})
-    | st.fixed_dictionaries({"instruction": TEXTS, "output": TEXTS | OTHER}, optional={"input": TEXTS | OTHER, "response": TEXTS})
+    | st.fixed_dictionaries({"instruction": TEXTS, "output": TEXTS | OTHER}, optional={"input": TEXTS | OTHER, "response": TEXTS, "history": OTHER})
     | st.fixed_dictionaries({"prompt": TEXTS, "completion": TEXTS | OTHER}, optional={"label": OTHER})
     | st.fixed_dictionaries({"prompt": TEXTS | GOOD, "chosen": TEXTS | GOOD, "rejected": TEXTS | GOOD})
     | st.fixed_dictionaries({"messages": st.lists(TURN | OTHER, max_size=4) | GOOD | OTHER})
@@ -73,6 +73,7 @@ KINDS = [
         st.fixed_dictionaries({"text": TEXTS}),
         st.builds(lambda a, b: {"text": f"質問: {a}\n回答: {b}"}, TEXTS, TEXTS),
         st.fixed_dictionaries({"instruction": TEXTS, "output": TEXTS}, optional={"input": TEXTS}),
+        st.fixed_dictionaries({"instruction": TEXTS, "output": TEXTS}, optional={"system": TEXTS, "history": st.lists(TEXTS, max_size=1)}),
         st.fixed_dictionaries({"prompt": TEXTS, "completion": TEXTS}, optional={"id": TEXTS, "a": st.integers(0, 2)}),
         st.fixed_dictionaries({"prompt": TEXTS, "chosen": TEXTS, "rejected": TEXTS}),
         st.builds(lambda turns: {"messages": turns}, GOOD),
@@ -133,6 +134,12 @@ def test_lines_are_read_at_once_only_where_they_are_alike(alike: list[bytes], tw
         assert found.json == [canonical(row) for row in rows]
         assert found.lengths.tolist() == [sum(map(len, texts)) for texts in contents]
         assert found.starts.tolist() == [sum(len(line) + 1 for line in lines[:number]) for number in range(len(lines))]
+        unused, expected = FieldCount(), FieldCount()
+        for names, count in found.unused:
+            unused.add(names, count)
+        for row in rows:
+            expected.add(unused_fields(row, rules.form))
+        assert unused == expected
         picked = found.texts(np.ones(len(rows), np.bool_))
         joined = ["".join(texts).replace("\n\n", "") for texts in contents]
         assert sorted("".join(texts).replace("\n\n", "") for texts in picked) == sorted(joined)

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from services.data_service.domain import BadRows, FileFormat, ReadOptions, RowForm, TextEncoding
-from services.data_service.report import Finding, Report
+from services.data_service.report import Finding, Report, Severity
+from services.data_service.validation import block_check
 from services.data_service.validation.findings import MAX_TEXTS
 from services.data_service.validation.request import ValidationRequest
 from services.data_service.validation.validator import validate
@@ -217,3 +218,38 @@ def test_a_parquet_file_that_cannot_be_read_says_why(check: Any) -> None:
         assert (finding.reason, finding.examples) == ("PARQUET_UNREADABLE", [])
         assert en in finding.en
         assert ja in finding.ja
+
+
+@pytest.mark.parametrize("quick", ["all at once", "row by row", "long look"])
+def test_fields_that_the_form_leaves_out_are_told_with_their_rows(
+    check: Any, quick: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(block_check, "_ENOUGH_BYTES", 0 if quick == "all at once" else 1 << 20)
+    note = "\u0007" if quick == "long look" else ""
+    row = {"instruction": "a" + note, "input": "", "output": "b", "id": "x", "source": "wiki"}
+    rows = [{**row, "system": "s", "history": []}] * 3 + [{**row, "system": "", "history": [["q", "a"]]}]
+    rows += [{**row, "system": "s", "history": [["q", "a"]]}, {**row, "system": "", "history": []}]
+    report = check("\n".join(map(json.dumps, rows)))
+    (finding,) = (each for each in report.findings if each.reason == "UNUSED_FIELDS")
+    assert (report.valid, finding.severity, finding.count) == (True, Severity.WARNING, 5)
+    assert ": system (rows: 4), history (rows: 2). " in finding.en
+    assert ": system（4 行）、history（2 行）。" in finding.ja
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}], "system": "s"},
+        {"prompt": "a", "completion": "b", "label": True, "id": "x"},
+        {"text": "a", "label": 1, "system": None},
+        {"instruction": "a", "input": "c", "response": "b", "output": ""},
+    ],
+)
+def test_fields_that_are_used_or_mean_nothing_are_not_told(check: Any, row: dict[str, Any]) -> None:
+    report = check(json.dumps(row))
+    assert (report.valid, found(report, "UNUSED_FIELDS")) == (True, [])
+
+
+def test_both_answers_of_a_row_are_told_of(check: Any) -> None:
+    report = check('{"instruction":"a","response":"b","output":"c"}')
+    assert ": output (rows: 1)" in found(report, "UNUSED_FIELDS")[0][1]
