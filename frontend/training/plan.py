@@ -45,7 +45,7 @@ def show_remedies(draft: Draft, plan: training_pb2.TrainingPlan) -> None:
     st.markdown(f"**{say('収めるための対策（影響の小さい順）', 'What makes it fit, the least harm first')}**")
     together: dict[str, object] = {}
     for number, remedy in enumerate(plan.remedies):
-        changes = as_settings(remedy.changes)
+        changes = as_settings(remedy.changes) | ({"processes": remedy.processes} if remedy.processes else {})
         together |= changes
         what, after, apply = st.columns([6, 3, 2], vertical_alignment="center")
         what.markdown(f"{number + 1}\\. {localized(remedy.message)}")

@@ -134,6 +134,7 @@ class TrainingJobs:
         fitted.CopyFrom(spec)
         for remedy in plan.remedies:
             fitted.hyperparameters.MergeFrom(remedy.changes)
+            fitted.processes = remedy.processes or fitted.processes
         if plan.remedies and not plan.remedies[-1].fits:
             raise AiftError(
                 "DOES_NOT_FIT",

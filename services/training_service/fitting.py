@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -55,19 +56,36 @@ class Need:
 
 
 def need_of(
-    shape: ModelShape, hyperparameters: Hyperparameters, lengths: Lengths, *, processes: int, on_gpu: bool
+    shape: ModelShape,
+    hyperparameters: Hyperparameters,
+    lengths: Lengths,
+    *,
+    train_rows: int,
+    processes: int,
+    on_gpu: bool,
 ) -> Need:
     """What a training on rows of these lengths needs."""
     longest = min(hyperparameters.max_length, lengths.longest_tokens)
-    if hyperparameters.packing and hyperparameters.gradient_accumulation_steps > 1:
+    # More rows than there are never come together, however many are asked for.
+    there = max(1, math.ceil(_rows_there(hyperparameters, lengths, train_rows) / processes))
+    rows = min(hyperparameters.per_device_train_batch_size, there)
+    if hyperparameters.packing:
         # Rows of other micro-batches fill one up to as many tokens as it may hold.
-        longest = min(hyperparameters.max_length, longest * hyperparameters.gradient_accumulation_steps)
+        filled = min(hyperparameters.gradient_accumulation_steps, math.ceil(there / rows))
+        longest = min(hyperparameters.max_length, longest * filled)
     # Where answers are compared, a row is two sequences.
-    rows = hyperparameters.per_device_train_batch_size * (2 if hyperparameters.prefers else 1)
-    load = Load(rows=rows, row_tokens=longest, processes=processes, on_gpu=on_gpu)
+    sequences = rows * (2 if hyperparameters.prefers else 1)
+    load = Load(rows=sequences, row_tokens=longest, processes=processes, on_gpu=on_gpu)
     return Need(
         load=load,
         parts=estimate(shape, hyperparameters, load),
         offloaded_bytes=offloaded_bytes(shape, hyperparameters, load),
         on_disk_bytes=on_disk_bytes(shape, hyperparameters, load),
     )
+
+
+def _rows_there(hyperparameters: Hyperparameters, lengths: Lengths, train_rows: int) -> int:
+    """Rows to train on, at most; in continued pretraining a row becomes as many as its length takes."""
+    if hyperparameters.objective != "pretraining":
+        return train_rows
+    return train_rows + lengths.total // max(1, hyperparameters.max_length - 1)

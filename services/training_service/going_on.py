@@ -1,12 +1,13 @@
 """Training that goes on from a trained version: what must fit, and what the version decides."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from aift.training.v1 import training_pb2 as pb
 
 from services.core.errors import Violation
+from services.training_service.domain import Spec
 from services.training_service.errors import SpecDoesNotFit
 from services.training_service.resolution import ResolvedBase, ResolvedStart
 from services.training_service.trainer.hyperparameters import Hyperparameters
@@ -39,6 +40,13 @@ def going_on(
     if misfits:
         raise SpecDoesNotFit(misfits)
     return replace(hyperparameters, **kept)
+
+
+def decided(spec: Spec) -> Collection[str]:
+    """Names of the hyperparameters that the version which an admitted spec goes on from leaves no choice of."""
+    if not spec.start_from:
+        return ()
+    return ("method",) if spec.hyperparameters.method == "full" else _DECIDED.keys()
 
 
 def _kept(start: ResolvedStart) -> dict[str, Any]:

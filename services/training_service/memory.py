@@ -3,8 +3,8 @@
 Sources: parameters, gradients and AdamW's two moments per trained parameter: Rajbhandari et al. 2020, "ZeRO", section
 3.1; moments in 8 bits: Dettmers et al. 2021, "8-bit Optimizers via Block-wise Quantization". Activations a layer:
 counted as Korthikanti et al. 2022, "Reducing Activation Recomputation in Large Transformer Models", section 4, do, for
-gated feed-forward layers and attention that keeps no score matrix (Dao et al. 2022, "FlashAttention"); on CPUs packed
-rows need a mask, which is held in both its forms. NF4 with double quantisation, 4.127 bits a parameter: Dettmers et al.
+gated feed-forward layers and attention that keeps no score matrix (Dao et al. 2022, "FlashAttention"); a mask, where
+attention needs one, is held in both its forms. NF4 with double quantisation, 4.127 bits a parameter: Dettmers et al.
 2023, "QLoRA", section 3. What DeepSpeed shares out: Rajbhandari et al. 2020, section 5, and its configuration
 (`deepspeed_config`).
 
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from services.training_service.deepspeed_config import BUCKET_NUMBERS, BUFFERS, GROUP_NUMBERS_ON_DISK, LIVE_NUMBERS
 from services.training_service.shape import ModelShape
-from services.training_service.trainer import logits
+from services.training_service.trainer import logits, masks
 from services.training_service.trainer.hyperparameters import Hyperparameters
 
 _MIB = 1 << 20
@@ -197,7 +197,7 @@ def _activations(shape: ModelShape, hyperparameters: Hyperparameters, load: Load
     again = _kept(shape, hyperparameters, load) if hyperparameters.gradient_checkpointing else 0
     # Gradients of the four tensors of a feed-forward layer; adapters add their share to a layer's output in two steps.
     passing = (4 if hyperparameters.method == "full" else 7) * shape.intermediate_size
-    return load.tokens * (kept + again + passing) * load.number_bytes + _mask(hyperparameters, load)
+    return load.tokens * (kept + again + passing) * load.number_bytes + _mask(shape, hyperparameters, load)
 
 
 def _kept(shape: ModelShape, hyperparameters: Hyperparameters, load: Load) -> int:
@@ -208,9 +208,11 @@ def _kept(shape: ModelShape, hyperparameters: Hyperparameters, load: Load) -> in
     return 2 * norm * shape.hidden_size + 5 * shape.query_width + 4 * shape.intermediate_size
 
 
-def _mask(hyperparameters: Hyperparameters, load: Load) -> int:
-    """Which token sees which, as booleans and as numbers that attention adds; kernels for packed rows on GPUs need none."""
-    if hyperparameters.packing and load.on_gpu:
+def _mask(shape: ModelShape, hyperparameters: Hyperparameters, load: Load) -> int:
+    """Which token sees which, as booleans and as numbers that attention adds. Packed rows mostly need none: attention
+    takes them apart (trainer/attention.py), on CPUs, on GPUs and under ZeRO-3 alike."""
+    packed = hyperparameters.packing and not hyperparameters.neftune_noise_alpha
+    if packed and shape.architecture not in masks.BLOCK_MASKED:
         return 0
-    pairs = load.tokens**2 if hyperparameters.packing else load.rows * load.row_tokens**2
+    pairs = load.tokens**2 if packed else load.rows * load.row_tokens**2
     return pairs * (1 + load.number_bytes)

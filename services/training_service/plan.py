@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from services.training_service.admission import Admitted
 from services.training_service.fitting import Machine, Need, need_of
+from services.training_service.going_on import decided
 from services.training_service.gpu_models import same_model
 from services.training_service.lengths import Lengths, padding_share
 from services.training_service.memory import trained_parameters
-from services.training_service.notes import Note, gib
-from services.training_service.remedies import Remedy, remedies
+from services.training_service.notes import Note, in_bytes
+from services.training_service.remedies import NeedFor, Remedy, remedies, too_many_processes
 from services.training_service.shortfalls import split_rows
 from services.training_service.trainer.hyperparameters import Hyperparameters
 
@@ -77,7 +78,12 @@ def plan(admitted: Admitted, machines: Sequence[Machine], lengths: Lengths, rate
         train_rows, eval_rows = split_rows(admitted.rows.rows, values.eval_split)
     else:
         train_rows, eval_rows = admitted.rows.rows, admitted.eval_rows.rows
-    need = need_of(shape, values, lengths, processes=processes, on_gpu=any(machine.gpus for machine in machines))
+    on_gpu = any(machine.gpus for machine in machines)
+
+    def need_for(values: Hyperparameters, processes: int) -> Need:
+        return need_of(shape, values, lengths, train_rows=train_rows, processes=processes, on_gpu=on_gpu)
+
+    need = need_for(values, processes)
     fits = [(machine, machine.holds(need)) for machine in machines]
     steps = optimizer_steps(values, train_rows=train_rows, processes=processes)
     typical = lengths.typical(values)
@@ -99,8 +105,17 @@ def plan(admitted: Admitted, machines: Sequence[Machine], lengths: Lengths, rate
         training_s=tokens / rate.tokens_per_second if rate else None,
         training_basis=_rate_basis(rate, fits),
         notes=[*_row_notes(train_rows), *_memory_notes(need, fits)],
-        remedies=remedies(shape, values, lengths, need, machines) if fits and not any(fit for _, fit in fits) else [],
+        remedies=_remedies(admitted, need, need_for, fits),
     )
+
+
+def _remedies(
+    admitted: Admitted, need: Need, need_for: NeedFor, fits: Sequence[tuple[Machine, bool]]
+) -> Sequence[Remedy]:
+    if not fits or any(fit for _, fit in fits):
+        return []
+    machines = [machine for machine, _ in fits]
+    return remedies(admitted.spec.hyperparameters, need, need_for, machines, decided(admitted.spec))
 
 
 def _trained_rows(values: Hyperparameters, train_rows: int, rows_of_steps: int) -> float:
@@ -167,22 +182,29 @@ def _memory_notes(need: Need, fits: Sequence[tuple[Machine, bool]]) -> Iterator[
         return
     free = [machine.disk_free_bytes for machine, _ in fits if machine.disk_free_bytes]
     if free and max(free) < need.on_disk_bytes:
-        needed, most = gib(need.on_disk_bytes), gib(max(free))
+        needed, most = in_bytes(need.on_disk_bytes), in_bytes(max(free))
         yield Note(
-            en=f"Offloading takes {needed} GiB of disk; the directories that workers offer have {most} GiB free at most.",
-            ja=f"オフロードにディスクが {needed} GiB 必要ですが、ワーカーの提供するディレクトリの空きは最大 {most} GiB です。",
+            en=f"Offloading takes {needed} of disk; the directories that workers offer have {most} free at most.",
+            ja=f"オフロードにディスクが {needed} 必要ですが、ワーカーの提供するディレクトリの空きは最大 {most} です。",
         )
+    if too_many_processes(need, [machine for machine, _ in fits]):
+        processes, most_gpus = need.load.processes, max(machine.gpus for machine, _ in fits)
+        yield Note(
+            en=f"processes is {processes}, but no machine has more than {most_gpus} GPU(s); choose at most {most_gpus}.",
+            ja=f"processes の値 {processes} に対し、GPU は最大 {most_gpus} 台です。{most_gpus} 以下にしてください。",
+        )
+        return
     moved = need.offloaded_bytes
     short = [machine for machine, _ in fits if 0 < machine.memory_bytes < moved]
     if short:
-        has = gib(max(machine.memory_bytes for machine in short))
+        has = in_bytes(max(machine.memory_bytes for machine in short))
         yield Note(
-            en=f"Offloading takes {gib(moved)} GiB of the machine's memory; {short[0].worker} has {has} GiB.",
-            ja=f"オフロードにマシンのメモリが {gib(moved)} GiB 必要ですが、{short[0].worker} は {has} GiB です。",
+            en=f"Offloading takes {in_bytes(moved)} of the machine's memory; {short[0].worker} has {has}.",
+            ja=f"オフロードにマシンのメモリが {in_bytes(moved)} 必要ですが、{short[0].worker} は {has} です。",
         )
     elif not any(fit for _, fit in fits):
-        total = gib(need.device_bytes)
+        total = in_bytes(need.device_bytes)
         yield Note(
-            en=f"Needs about {total} GiB a device, which is nowhere to be had. What would help, the least harm first:",
-            ja=f"デバイスごとに約 {total} GiB 必要ですが、足りるデバイスがありません。影響の小さい順の対策:",
+            en=f"Needs about {total} a device, which is nowhere to be had. What would help, the least harm first:",
+            ja=f"デバイスごとに約 {total} 必要ですが、足りるデバイスがありません。影響の小さい順の対策:",
         )

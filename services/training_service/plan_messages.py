@@ -75,6 +75,7 @@ def plan_to(made: Plan, spec: Spec) -> pb.TrainingPlan:
                 memory_bytes=remedy.memory_bytes,
                 fits=remedy.fits,
                 message=_text(remedy.note),
+                processes=remedy.processes,
             )
             for remedy in made.remedies
         ],

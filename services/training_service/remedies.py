@@ -1,14 +1,12 @@
 """What to change where a training fits nowhere, the least harm first."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from services.training_service.fitting import Machine, Need, need_of
-from services.training_service.lengths import Lengths
+from services.training_service.fitting import Machine, Need
 from services.training_service.memory import Load
-from services.training_service.notes import Note, gib
-from services.training_service.shape import ModelShape
+from services.training_service.notes import Note, in_bytes
 from services.training_service.trainer.hyperparameters import Hyperparameters
 
 MOST_ACCUMULATION = 4096
@@ -16,29 +14,45 @@ MOST_ACCUMULATION = 4096
 _LEAST_SAVING = 0.05
 
 
+NeedFor = Callable[[Hyperparameters, int], Need]
+"""What a training with these hyperparameters takes on so many processes."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Remedy:
-    """A change that saves memory, on top of those before it."""
+    """A change that saves memory, or takes fewer GPUs, on top of those before it."""
 
     changes: Mapping[str, object]
+    """Of the hyperparameters."""
+    processes: int = 0
+    """0: as many as before."""
     memory_bytes: int
     fits: bool
     note: Note
 
 
 def remedies(
-    shape: ModelShape, values: Hyperparameters, lengths: Lengths, need: Need, machines: Sequence[Machine]
+    values: Hyperparameters, need: Need, need_for: NeedFor, machines: Sequence[Machine], kept: Collection[str]
 ) -> list[Remedy]:
-    """Changes on top of each other, up to the first that makes it fit; `need` is what it takes before them."""
+    """Changes on top of each other, up to the first that makes it fit; `need` is what it takes before them. Those of
+    hyperparameters named in `kept` are not proposed."""
     found: list[Remedy] = []
+    processes = need.load.processes
+    if too_many_processes(need, machines):
+        processes = max(machine.gpus for machine in machines)
+        need = need_for(values, processes)
+        fits = any(machine.holds(need) for machine in machines)
+        found.append(_fewer_processes(processes, need, fits=fits))
+        if fits:
+            return found
     for change in _CHANGES:
         changes = change(values, need.load)
-        if not changes:
+        if not changes or not changes.keys().isdisjoint(kept):
             continue
         smaller = replace(values, **changes)
         if smaller.problems():
             continue
-        after = need_of(shape, smaller, lengths, processes=need.load.processes, on_gpu=need.load.on_gpu)
+        after = need_for(smaller, processes)
         fits = any(machine.holds(after) for machine in machines)
         saved = need.device_bytes - after.device_bytes
         if smaller.on_disk and not values.on_disk:
@@ -56,15 +70,29 @@ def remedies(
     return found
 
 
+def too_many_processes(need: Need, machines: Sequence[Machine]) -> bool:
+    """Whether each machine has GPUs, and none enough of them."""
+    return bool(machines) and all(0 < machine.gpus < need.load.processes for machine in machines)
+
+
+def _fewer_processes(processes: int, need: Need, *, fits: bool) -> Remedy:
+    size = in_bytes(need.device_bytes)
+    note = Note(
+        en=f"processes={processes}: as many as there are GPUs; takes {size} of each.",
+        ja=f"processes={processes}: GPU の台数に合わせます。1 台あたり {size} 使います。",
+    )
+    return Remedy(changes={}, processes=processes, memory_bytes=need.device_bytes, fits=fits, note=note)
+
+
 def _saving(changes: Mapping[str, object], saved: int, moved: Need | None) -> Note:
     words = ", ".join(f"{name}={value}" for name, value in changes.items())
-    en, ja = f"{words}: saves {gib(saved)} GiB.", f"{words}: {gib(saved)} GiB 減ります。"
+    en, ja = f"{words}: saves {in_bytes(saved)}.", f"{words}: {in_bytes(saved)} 減ります。"
     if moved and moved.offloaded_bytes:
-        en += f" {gib(moved.offloaded_bytes)} GiB of the machine's memory are needed instead."
-        ja += f"代わりにマシンのメモリを {gib(moved.offloaded_bytes)} GiB 使います。"
+        en += f" {in_bytes(moved.offloaded_bytes)} of the machine's memory are needed instead."
+        ja += f"代わりにマシンのメモリを {in_bytes(moved.offloaded_bytes)} 使います。"
     if moved and moved.on_disk_bytes:
-        en += f" {gib(moved.on_disk_bytes)} GiB of its disk are needed, and it trains more slowly."
-        ja += f"ディスクを {gib(moved.on_disk_bytes)} GiB 使い、学習は遅くなります。"
+        en += f" {in_bytes(moved.on_disk_bytes)} of its disk are needed, and it trains more slowly."
+        ja += f"ディスクを {in_bytes(moved.on_disk_bytes)} 使い、学習は遅くなります。"
     return Note(en=en, ja=ja)
 
 

@@ -146,6 +146,9 @@ def test_fit_applies_the_remedies(aift: Any, system: Any) -> None:
     assert aift("train", *BASE, "--data", "d", "--fit").returncode == 0
     hp = system.training.created.training_job.spec.hyperparameters
     assert (hp.per_device_train_batch_size, hp.gradient_checkpointing) == (1, True)
+    system.training.remedies = [pb.PlanRemedy(processes=2, fits=True)]
+    assert aift("train", *BASE, "--data", "d", "--processes", "4", "--fit").returncode == 0
+    assert system.training.created.training_job.spec.processes == 2
     system.training.remedies = [pb.PlanRemedy(changes=changes[0], fits=False)]
     done = aift("train", *BASE, "--data", "d", "--fit", "--json")
     assert json.loads(done.stdout)["error"]["reason"] == "DOES_NOT_FIT"

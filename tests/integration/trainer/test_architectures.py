@@ -13,7 +13,7 @@ from peft import PeftModel
 
 from services.text.rows import Form
 from services.text.template import for_rows
-from services.training_service.trainer import adapted, export, head, job, model
+from services.training_service.trainer import adapted, attention, export, head, job, masks, model
 from services.training_service.trainer.batches import flat, padded
 from services.training_service.trainer.hyperparameters import Hyperparameters
 from services.training_service.trainer.loss import summed_loss
@@ -83,7 +83,9 @@ def test_it_learns_and_its_result_stands_alone(name: str, method: Any, tmp_path:
     hp = Hyperparameters(method=method, lora_r=4, learning_rate=1e-2)
     rows = make_rows()
     loaded = model.load(base, hp, CPU)
-    assert model.prove_packing(loaded, 96, CPU)
+    chosen = model.prove_packing(loaded, 96, CPU)
+    assert chosen
+    assert (chosen == attention.NAME) == (type(loaded).__name__ not in masks.BLOCK_MASKED), "as plans count"
     assert head.prove_chunks(loaded, CPU)
     tuned = model.with_adapters(loaded, hp)
     assert (adapted.speed_up(tuned) > 0) == (method == "lora" and name != "gpt2")

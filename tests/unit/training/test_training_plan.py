@@ -13,6 +13,7 @@ from services.training_service.fitting import Machine
 from services.training_service.gpu_models import memory_of, same_model
 from services.training_service.lengths import Lengths, padding_share
 from services.training_service.memory import Load, estimate
+from services.training_service.notes import in_bytes
 from services.training_service.plan import Plan, Rate, optimizer_steps, plan
 from services.training_service.resolution import ResolvedBase, ResolvedRows
 from services.training_service.shape import ModelShape
@@ -51,7 +52,14 @@ GPT_2 = ModelShape(
 
 
 def make_plan(
-    hyperparameters: Hyperparameters, machines: list[Machine], *, rows: int = 1200, rates: Sequence[Rate] = ()
+    hyperparameters: Hyperparameters,
+    machines: list[Machine],
+    *,
+    rows: int = 1200,
+    rates: Sequence[Rate] = (),
+    architecture: str = LLAMA_2_7B.architecture,
+    start_from: str = "",
+    processes: int = 0,
 ) -> Plan:
     """The plan of a job on Llama 2 7B with rows of 100 characters, and one of 3,000."""
     lengths = Lengths(counts=[0, rows], bounds=[64, 128], total=rows * 100, longest=3000, median=100, counted=False)
@@ -70,8 +78,10 @@ def make_plan(
         dataset_digest="0",
         hyperparameters=hyperparameters,
         model="models/a",
+        start_from=start_from,
+        processes=processes,
     )
-    base = ResolvedBase(name="baseModels/a", digest="0", shape=LLAMA_2_7B)
+    base = ResolvedBase(name="baseModels/a", digest="0", shape=replace(LLAMA_2_7B, architecture=architecture))
     return plan(Admitted(spec=spec, base=base, rows=found, eval_rows=None), machines, lengths, rates)
 
 
@@ -342,3 +352,63 @@ def test_packing_fills_micro_batches_up_to_what_they_may_hold() -> None:
         for count in (1, 2)
     ]
     assert tokens == [3032, 4096]
+
+
+def test_only_models_that_need_a_mask_for_packed_rows_are_counted_with_one() -> None:
+    packed = Hyperparameters(per_device_train_batch_size=512, max_length=128, eval_split=0)
+    for machine in (Machine(worker="a", gpus=gpus, available_bytes=GIB) for gpus in (0, 1)):
+        llama, stablelm = (
+            make_plan(packed, [machine], architecture=name).need.parts["activations"]
+            for name in ("LlamaForCausalLM", "StableLmForCausalLM")
+        )
+        assert stablelm - llama == (512 * 128) ** 2 * (3 if machine.gpus else 5)
+        noisy = make_plan(replace(packed, neftune_noise_alpha=5.0), [machine]).need.parts["activations"]
+        assert noisy - llama == 512 * 128**2 * (3 if machine.gpus else 5), "noise trains padded rows"
+
+
+def test_no_more_rows_are_at_once_than_there_are() -> None:
+    values = Hyperparameters(per_device_train_batch_size=4096, max_length=128, eval_split=0.5)
+    load = make_plan(values, [], rows=600).need.load
+    assert (load.rows, load.row_tokens) == (300, 128)
+    assert make_plan(values, [], rows=600, processes=4).need.load.rows == 75
+    gathered = replace(values, gradient_accumulation_steps=8, max_length=4096)
+    assert make_plan(gathered, [], rows=600).need.load.tokens == 300 * 3032
+    pretraining = replace(values, objective="pretraining")
+    assert make_plan(pretraining, [], rows=600).need.load.rows == 300 + 600 * 100 // 127
+
+
+def test_more_processes_than_gpus_are_no_lack_of_memory() -> None:
+    pair = Machine(worker="2 x RTX A5000", gpus=2, available_bytes=24 * GIB)
+    made = make_plan(Hyperparameters(per_device_train_batch_size=1, max_length=128), [pair], processes=4)
+    assert [fits for _, fits in made.fits] == [False]
+    assert [note.en for note in made.notes] == [
+        "processes is 4, but no machine has more than 2 GPU(s); choose at most 2."
+    ]
+    assert [(remedy.changes, remedy.processes, remedy.fits) for remedy in made.remedies] == [({}, 2, True)]
+    small = replace(pair, available_bytes=15 * GIB)
+    proposed = make_plan(Hyperparameters(max_length=2048), [small], processes=4).remedies
+    assert [remedy.processes for remedy in proposed] == [2, *[0] * (len(proposed) - 1)]
+    assert [remedy.fits for remedy in proposed] == [*[False] * (len(proposed) - 1), True]
+
+
+def test_what_a_version_decides_is_not_proposed() -> None:
+    tiny = Machine(worker="tiny", gpus=1, available_bytes=2 * GIB)
+    whole, adapter = (
+        [
+            name
+            for remedy in make_plan(values, [tiny], start_from="models/a/versions/1").remedies
+            for name in remedy.changes
+        ]
+        for values in (Hyperparameters(method="full"), Hyperparameters(method="lora", lora_r=64))
+    )
+    assert "method" not in whole
+    assert "lora_r" not in adapter
+    assert "method" in adapter, "an adapter may go on in 4 bits"
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [(0, "0 B"), (413 * 1024**2, "413 MiB"), (1.07 * GIB, "1.07 GiB"), (25.84 * GIB, "25.8 GiB"), (1500, "1 KiB")],
+)
+def test_sizes_have_digits_enough_to_tell_them_apart(size: float, shown: str) -> None:
+    assert in_bytes(size) == shown

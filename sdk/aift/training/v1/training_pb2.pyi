@@ -1511,7 +1511,7 @@ global___TrainingPlan = TrainingPlan
 
 @typing.final
 class PlanRemedy(google.protobuf.message.Message):
-    """A change that saves memory."""
+    """A change that saves memory, or asks for no more GPUs than there are."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1519,10 +1519,13 @@ class PlanRemedy(google.protobuf.message.Message):
     MEMORY_BYTES_FIELD_NUMBER: builtins.int
     FITS_FIELD_NUMBER: builtins.int
     MESSAGE_FIELD_NUMBER: builtins.int
+    PROCESSES_FIELD_NUMBER: builtins.int
     memory_bytes: builtins.int
     """Memory per device with this change and those before it, in bytes."""
     fits: builtins.bool
     """Whether that fits somewhere."""
+    processes: builtins.int
+    """The number of processes that the spec changes to; 0 where it stays as it is."""
     @property
     def changes(self) -> global___Hyperparameters:
         """The hyperparameters that change; nothing else is set."""
@@ -1538,9 +1541,10 @@ class PlanRemedy(google.protobuf.message.Message):
         memory_bytes: builtins.int = ...,
         fits: builtins.bool = ...,
         message: aift.common.v1.blob_pb2.LocalizedText | None = ...,
+        processes: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["changes", b"changes", "message", b"message"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["changes", b"changes", "fits", b"fits", "memory_bytes", b"memory_bytes", "message", b"message"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["changes", b"changes", "fits", b"fits", "memory_bytes", b"memory_bytes", "message", b"message", "processes", b"processes"]) -> None: ...
 
 global___PlanRemedy = PlanRemedy
 
