@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC
 from typing import Annotated, TypeVar
 
@@ -115,6 +115,15 @@ def in_bytes(count: float) -> str:
     return f"{count:.1f} TB"
 
 
+def in_binary_bytes(count: float) -> str:
+    """Memory as plans and GPUs are measured: "1.07 GiB", "25.8 GiB", "413 MiB"."""
+    for unit in ("B", "KiB", "MiB"):
+        if round(count) < 1024:
+            return f"{count:.0f} {unit}"
+        count /= 1024
+    return f"{count:.2f} GiB" if count < 10 else f"{count:,.1f} GiB"
+
+
 def in_time(seconds: float) -> str:
     """A duration as h:mm:ss or m:ss."""
     minutes, rest = divmod(int(seconds), 60)
@@ -125,6 +134,12 @@ def in_time(seconds: float) -> str:
 def brief(value: object) -> str:
     """A setting's value as people write it: 3 for 3.0, 0.002 for 2e-3."""
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def measurements(values: Mapping[str, float]) -> str:
+    """Numbers by name: whole ones in full, such as tokens=149,100, others to four digits."""
+    shown = {name: f"{v:,.0f}" if v.is_integer() else f"{v:.4g}" for name, v in sorted(values.items())}
+    return " ".join(f"{name}={value}" for name, value in shown.items())
 
 
 def word(enum_name: str, prefix: str) -> str:

@@ -1,6 +1,6 @@
 """What `aift plan` shows."""
 
-from aift.cli.output import brief, facts, in_bytes, in_time, out, table
+from aift.cli.output import brief, facts, in_binary_bytes, in_time, out, table
 from aift.hyperparameters import as_settings
 from aift.language import localized, text
 from aift.training.v1 import training_pb2
@@ -44,13 +44,15 @@ def render_plan(found: training_pb2.TrainingPlan) -> None:
             (text("tokens", "トークン数"), f"{found.tokens:,} ({localized(found.tokens_basis)})"),
             (text("padding saved", "省けるパディング"), _saved(found)),
             (text("time", "学習時間"), _time(found)),
-            (text("memory", "メモリ"), in_bytes(found.memory_bytes)),
+            (text("memory", "メモリ"), in_binary_bytes(found.memory_bytes)),
         ]
     )
-    out().print(table(("", ""), ((f"  {part.part}", in_bytes(part.size_bytes)) for part in found.memory)))
+    out().print(table(("", ""), ((f"  {part.part}", in_binary_bytes(part.size_bytes)) for part in found.memory)))
     for fit in found.fits:
         verdict = text("fits", "収まります") if fit.fits else text("does not fit", "収まりません")
-        out().print(f"{fit.worker}: {verdict} ({in_bytes(fit.available_bytes)})", style="green" if fit.fits else "red")
+        out().print(
+            f"{fit.worker}: {verdict} ({in_binary_bytes(fit.available_bytes)})", style="green" if fit.fits else "red"
+        )
     for note in found.notes:
         out().print(f"- {localized(note)}", markup=False)
     for remedy in found.remedies:
