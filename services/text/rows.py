@@ -14,8 +14,9 @@ then be what both answers begin with. Further fields of a row are left alone.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Mapping
+from collections.abc import Container, Mapping
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from services.text import turns
@@ -106,14 +107,16 @@ def used_fields(names: Container[str], form: Form) -> tuple[str, ...]:
     return tuple(name for name in FIELDS[form] if name not in RESPONSE_FIELDS or name == response)
 
 
-def leaves_out(names: Collection[str], form: Form) -> list[str]:
+@lru_cache
+def leaves_out(names: tuple[str, ...], form: Form) -> tuple[str, ...]:
     """Names of fields that usually hold something to learn from, but not in this form."""
-    return [name for name in names if name in _MEANT and name not in used_fields(names, form)]
+    used = used_fields(names, form)
+    return tuple(name for name in names if name in _MEANT and name not in used)
 
 
 def unused_fields(row: Mapping[str, Any], form: Form) -> list[str]:
     """Those in which something stands: a text, or a list of turns perhaps."""
-    return [name for name in leaves_out(row, form) if row[name] and isinstance(row[name], (str, list))]
+    return [name for name in leaves_out(tuple(row), form) if row[name] and isinstance(row[name], (str, list))]
 
 
 def _mapping(row: object) -> Mapping[str, Any]:

@@ -51,7 +51,8 @@ class FieldCount:
     def add(self, names: Sequence[str], rows: int = 1) -> None:
         """Counts rows that have such fields, or none."""
         self.rows += rows * bool(names)
-        self.fields.update(dict.fromkeys(names, rows))
+        for name in names:
+            self.fields[name] += rows
 
     def merge(self, other: FieldCount) -> None:
         """Adds another count."""
