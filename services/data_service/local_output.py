@@ -71,7 +71,9 @@ def _show_report(report: Report, write: Callable[[str], object]) -> None:
     verdict = text("valid", "有効") if report.valid else text("not valid", "問題あり")
     counts = report.statistics
     write(text(f"{report.rows} rows, {verdict}", f"{report.rows} 行、{verdict}") + "\n")
-    write(f"  {text(report.template.evidence_en, report.template.evidence_ja)}\n")
+    evidence = text(report.template.evidence_en, report.template.evidence_ja)
+    if evidence:
+        write(f"  {evidence}\n")
     if counts.rows:
         en = f"characters a row: {counts.min_characters} to {counts.max_characters}, median {counts.median_characters}"
         ja = f"1 行の文字数: {counts.min_characters}〜{counts.max_characters}、中央値 {counts.median_characters}"
