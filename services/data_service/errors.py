@@ -162,7 +162,7 @@ class DataInvalid(DomainError):
 
     reason = "DATA_INVALID"
     status = "FAILED_PRECONDITION"
-    en = "{place}{finding}: {text} Errors in all: {errors}; GetValidationReport lists them."
+    en = "{place}{finding}: {text} Errors in all: {errors}; the report lists them."
     ja = "{place_ja}{finding}: {text_ja} エラーは全部で {errors} 件です。詳細は検証レポートをご覧ください。"
 
 
