@@ -1,6 +1,7 @@
 """Rows from one form into another, where nothing that is learnt gets lost on the way.
 
-TEXT                 a prompt and its answer get the markers 質問 and 回答; longer conversations become a transcript
+TEXT                 a prompt and its answer get the markers 質問 and 回答; where prompts are trained too, longer
+                     conversations become a transcript
 INSTRUCTION          a prompt and its answer
 PROMPT_COMPLETION    the same; with a system message or more turns both are lists of messages
 MESSAGES, CONVERSATIONS   everything but texts without markers
@@ -49,6 +50,10 @@ _TURNS = (
     "it has more than one question and answer, and INSTRUCTION holds one. Convert to PROMPT_COMPLETION, MESSAGES or CONVERSATIONS",
     "複数のやり取りがありますが、INSTRUCTION に入るのは 1 つだけです。PROMPT_COMPLETION、MESSAGES、CONVERSATIONS のどれかに変換してください",
 )
+_TRANSCRIPT = (
+    "it is more than one question and answer, and as TEXT all of its turns would be trained, not the answers alone. Convert to PROMPT_COMPLETION, MESSAGES or CONVERSATIONS, or import the data with train_on ALL (--train-on all)",
+    "質問と回答 1 組だけではないため、TEXT にすると回答だけでなくすべての発話が学習されます。PROMPT_COMPLETION、MESSAGES、CONVERSATIONS のどれかに変換するか、train_on ALL（--train-on all）でデータを取り込んでください",
+)
 _MARKER_INSIDE = (
     "its prompt or answer holds the marker 回答: itself, so that the text could not be split again. Choose another form",
     "プロンプトに目印の「回答:」が含まれ、テキストを元どおりに分けられません。別の形式を選んでください",
@@ -87,12 +92,12 @@ class Converter:
     def __init__(self, source: Shape, target: RowForm) -> None:
         """`target` is none that is `impossible`."""
         self._source = source
-        self.shape = Shape(target, MARKERS if target is RowForm.TEXT else None)
+        self.shape = Shape(target, MARKERS if target is RowForm.TEXT else None, source.trained_whole)
 
     def convert(self, row: Row) -> list[Row]:
         """The row in the new form; none for an answer that is not wanted. Raises ConversionImpossible."""
         try:
-            made = list(_converted(self._source.example(row.value), self.shape.form))
+            made = list(self._converted(self._source.example(row.value)))
         except ProblemError as error:
             first = error.problems[0]
             raise ConversionImpossible(row=row.number, line=row.line, why_en=first.en, why_ja=first.ja) from None
@@ -100,6 +105,19 @@ class Converter:
             raise ConversionImpossible(row=row.number, line=row.line, why_en=problem.en, why_ja=problem.ja) from None
         further = {name: item for name, item in row.value.items() if name not in self._own(row.value)}
         return [row.changed({**value, **_without(further, value)}) for value in made]
+
+    def _converted(self, example: Example) -> Iterator[dict[str, Any]]:
+        target = self.shape.form
+        if isinstance(example, Plain):
+            raise _CannotError(*_NO_PROMPT)
+        if target is RowForm.LABELED and isinstance(example, Preference):
+            for answer, wanted in ((example.chosen, True), (example.rejected, False)):
+                yield {**_prompt_completion((*example.turns, Message("assistant", answer))), "label": wanted}
+        elif not isinstance(example, Labeled) or example.label:
+            turns = _turns(example)
+            if target is RowForm.TEXT and not self._source.trained_whole and not _is_single(turns):
+                raise _CannotError(*_TRANSCRIPT)
+            yield _WRITERS[target](turns)
 
     def _own(self, value: dict[str, Any]) -> tuple[str, ...]:
         if self._source.form is RowForm.INSTRUCTION:
@@ -111,16 +129,6 @@ class _CannotError(Exception):
     def __init__(self, en: str, ja: str) -> None:
         super().__init__(en)
         self.en, self.ja = en, ja
-
-
-def _converted(example: Example, target: RowForm) -> Iterator[dict[str, Any]]:
-    if isinstance(example, Plain):
-        raise _CannotError(*_NO_PROMPT)
-    if target is RowForm.LABELED and isinstance(example, Preference):
-        for answer, wanted in ((example.chosen, True), (example.rejected, False)):
-            yield {**_prompt_completion((*example.turns, Message("assistant", answer))), "label": wanted}
-    elif not isinstance(example, Labeled) or example.label:
-        yield _WRITERS[target](_turns(example))
 
 
 def _turns(example: Conversation | Pair | Preference | Labeled) -> tuple[Message, ...]:

@@ -27,14 +27,16 @@ class Shape:
 
     form: RowForm
     markers: Markers | None = None
+    trained_whole: bool = False
+    """Whether prompts are trained as answers are."""
 
     @classmethod
     def of(cls, template: Template) -> Shape:
         """The shape of a version's rows."""
-        whole = template.form is RowForm.TEXT and template.train_on is TrainOn.ALL
-        if not template.prompt_marker or whole:
-            return cls(template.form)
-        return cls(template.form, Markers(template.prompt_marker, template.completion_marker))
+        whole = template.train_on is TrainOn.ALL
+        if not template.prompt_marker or (whole and template.form is RowForm.TEXT):
+            return cls(template.form, None, whole)
+        return cls(template.form, Markers(template.prompt_marker, template.completion_marker), whole)
 
     def example(self, value: dict[str, Any]) -> Example:
         """What the model would learn of a row. Raises ProblemError."""

@@ -55,7 +55,7 @@ class RowSteps:
             self._add("normalization", _mapper(normalise))
             if (markers := self.shape.markers) is not None:
                 marks = Markers(normalise(markers.prompt), normalise(markers.completion))
-                self.shape = Shape(self.shape.form, marks)
+                self.shape = replace(self.shape, markers=marks)
         if recipe.redaction is not None and (redact := redactor(recipe.redaction)) is not None:
             self._add("redaction", _mapper(redact))
         if recipe.filter is not None:

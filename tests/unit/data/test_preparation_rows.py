@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.data_service.data_job import PreparationStep
-from services.data_service.domain import ROWS_PATH, RowForm
+from services.data_service.domain import ROWS_PATH, RowForm, Template, TrainOn
 from services.data_service.errors import ConversionImpossible
 from services.data_service.preparation.conversion import MARKERS, Converter, impossible
 from services.data_service.preparation.filtering import Filter
@@ -82,8 +82,12 @@ def test_longer_conversations() -> None:
     (sharegpt,) = converted(LONG, RowForm.MESSAGES, RowForm.CONVERSATIONS)
     assert [turn["from"] for turn in sharegpt["conversations"]] == ["system", "human", "gpt", "human", "gpt"]
     assert converted(sharegpt, RowForm.CONVERSATIONS, RowForm.MESSAGES) == [LONG]
-    (text,) = converted(LONG, RowForm.MESSAGES, RowForm.TEXT)
-    assert text["text"].startswith("システム: 丁寧に。\nユーザー: 一\nアシスタント: 二\n")
+
+
+def test_transcripts_are_made_where_prompts_are_trained_too() -> None:
+    template = Template(form=RowForm.MESSAGES, train_on=TrainOn.ALL)
+    (made,) = Converter(Shape.of(template), RowForm.TEXT).convert(row(LONG))
+    assert made.value["text"].startswith("システム: 丁寧に。\nユーザー: 一\nアシスタント: 二\n")
 
 
 @pytest.mark.parametrize(
@@ -91,6 +95,8 @@ def test_longer_conversations() -> None:
     [
         (LONG, RowForm.MESSAGES, RowForm.INSTRUCTION, "system message"),
         ({"messages": LONG["messages"][1:]}, RowForm.MESSAGES, RowForm.INSTRUCTION, "more than one question"),
+        (LONG, RowForm.MESSAGES, RowForm.TEXT, "all of its turns would be trained"),
+        ({"messages": LONG["messages"][:3]}, RowForm.MESSAGES, RowForm.TEXT, "Convert to PROMPT_COMPLETION"),
         ({"text": "ただの文章"}, RowForm.TEXT, RowForm.INSTRUCTION, "no markers"),
         ({"prompt": "A\n回答: B", "completion": "C"}, RowForm.PROMPT_COMPLETION, RowForm.TEXT, "marker"),
     ],
