@@ -15,7 +15,15 @@ from pathlib import Path
 from services.core.disk import is_full
 from services.text.problems import Problem, ProblemError
 from services.training_service.trainer import control, events
-from services.training_service.trainer.failures import DISK_FULL, EXIT_CODES, ConfigurationError, Kind, TrainingError
+from services.training_service.trainer.console import Console
+from services.training_service.trainer.failures import (
+    DISK_FULL,
+    EXIT_CODES,
+    ConfigurationError,
+    DataError,
+    Kind,
+    TrainingError,
+)
 from services.training_service.trainer.imports import leave_out_unused, settle_threads
 from services.training_service.trainer.job import JobFile, load
 from services.training_service.trainer.reporter import Reporter
@@ -27,11 +35,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("job", type=Path, help="the job file, see services/training_service/trainer/job.py")
     parser.add_argument("output_dir", type=Path, help="gets events.jsonl, checkpoints/, model/ and tensorboard/")
     given = parser.parse_args(arguments)
-    _attach_to_parent()
+    supervised = _attach_to_parent()
     os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": "warning"}
     flag = control.TerminationFlag()
     flag.install()
-    reporter = Reporter(given.output_dir, int(os.environ.get("RANK", "0")))
+    # Who started it reads the events; people at a terminal see them.
+    show = None if supervised else Console(given.output_dir).show
+    reporter = Reporter(given.output_dir, int(os.environ.get("RANK", "0")), show)
     reporter.progress("loading_model", 0.0, note="starting")
     try:
         reporter.tell(_run(_job(given.job), given.output_dir, reporter, flag))
@@ -40,8 +50,9 @@ def main(arguments: list[str] | None = None) -> int:
         if failed.reason == "DISK_FULL":
             _remove_unfinished(given.output_dir)
         with suppress(OSError):  # the exit code says it too
-            reporter.failed(failed)
-            traceback.print_exc()
+            reporter.write(failed)
+            if supervised or not isinstance(error, ConfigurationError | DataError):
+                traceback.print_exc()
         return exit_code_of(failed)
     finally:
         with suppress(OSError):
@@ -49,12 +60,15 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _attach_to_parent() -> None:
-    if "AIFT_LIFELINE_FD" in os.environ:
-        from services.core import lifeline
+def _attach_to_parent() -> bool:
+    """Whether there is a parent that looks after this process."""
+    if "AIFT_LIFELINE_FD" not in os.environ:
+        return False
+    from services.core import lifeline
 
-        # At once: nobody would take over what a rank without its agent still saves.
-        lifeline.attach(grace_s=0)
+    # At once: nobody would take over what a rank without its agent still saves.
+    lifeline.attach(grace_s=0)
+    return True
 
 
 def _job(path: Path) -> JobFile:

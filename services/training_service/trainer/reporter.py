@@ -6,6 +6,7 @@ import logging
 import math
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from services.training_service.trainer import events
 
 
 class Reporter:
-    """Writes events. Only rank 0 tells of progress and measurements; every rank of log lines and failures."""
+    """Writes events, and shows them where somebody watches. Only rank 0 tells of progress and measurements; every rank of
+    log lines and failures."""
 
-    def __init__(self, output_dir: Path, rank: int = 0) -> None:
+    def __init__(self, output_dir: Path, rank: int = 0, show: Callable[[events.Event], None] | None = None) -> None:
         self.writer = events.EventWriter(output_dir / events.file_name(rank))
         self.leads = rank == 0
+        self._show = show
         self._board: Any = None
         self._board_dir = output_dir / "tensorboard"
         self._last: tuple[events.Phase, float] | None = None
@@ -40,23 +43,25 @@ class Reporter:
         if not self.leads or (soon and fraction < 1):
             return
         self._last = (phase, now)
-        self.writer.write(events.Progress(phase=phase, fraction=min(1.0, max(0.0, fraction)), **details))
+        self.write(events.Progress(phase=phase, fraction=min(1.0, max(0.0, fraction)), **details))
 
     def metric(self, step: int, epoch: float, values: dict[str, float]) -> None:
         """Tells what was measured; numbers that are not finite are left out."""
         finite = {name: value for name, value in values.items() if math.isfinite(value)}
         if self.leads and finite:
-            self.writer.write(events.Metric(step=step, epoch=epoch, values=finite))
+            self.write(events.Metric(step=step, epoch=epoch, values=finite))
             self._scalars(step, finite)
 
     def tell(self, event: events.Event) -> None:
         """Writes an event of rank 0."""
         if self.leads:
-            self.writer.write(event)
+            self.write(event)
 
-    def failed(self, event: events.Failed) -> None:
-        """Writes the failure of any rank."""
+    def write(self, event: events.Event) -> None:
+        """Writes an event of any rank."""
         self.writer.write(event)
+        if self._show is not None:
+            self._show(event)
 
     def close(self) -> None:
         """Flushes everything to the disk."""
@@ -91,7 +96,7 @@ class _LogHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             lines = self.format(record).splitlines()
-            self._reporter.writer.write(events.Log(level=_level(record.levelno), lines=lines))
+            self._reporter.write(events.Log(level=_level(record.levelno), lines=lines))
         except (OSError, ValueError):
             self.handleError(record)
 

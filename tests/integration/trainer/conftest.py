@@ -133,7 +133,7 @@ class Trainer:
         process = subprocess.Popen(
             [sys.executable, "-m", "services.training_service.trainer", str(job), str(self.folder / output)],
             cwd=ROOT,
-            env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "AIFT_LANG": "en", **environment},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

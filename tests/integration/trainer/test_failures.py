@@ -35,6 +35,14 @@ def test_an_unknown_hyperparameter_fails_before_anything_is_imported(trainer: Tr
     assert "did you mean lora_r" in failed.en
 
 
+def test_a_mistake_is_told_in_the_terminals_language_without_a_traceback(trainer: Trainer) -> None:
+    job_file = trainer.job(hp_lora_rank=8)
+    english = trainer.run(job_file, "out")
+    japanese = trainer.wait(trainer.start(job_file, "出力", AIFT_LANG="ja", PYTHONIOENCODING="utf-8"), "出力")
+    assert english.stderr.splitlines() == ["loading the model", f"error: {failure(english).en} [UNKNOWN_FIELD]"]
+    assert japanese.stderr.splitlines() == ["モデルを読み込み中", f"エラー: {failure(japanese).ja} [UNKNOWN_FIELD]"]
+
+
 def test_a_loss_that_is_no_number_names_the_learning_rate(trainer: Trainer) -> None:
     folder = trainer.folder / "broken"
     shutil.copytree(trainer.base_model, folder)

@@ -42,6 +42,14 @@ def straight(tmp_path_factory: pytest.TempPathFactory, base_model: Path) -> Fini
     return trainer.run(trainer.job(hp_save_steps=10, hp_eval_steps=12, **HARD), "out")
 
 
+def test_who_started_it_alone_sees_how_it_goes(straight: Finished) -> None:
+    shown = straight.stderr.splitlines()
+    assert f"  step 24/24 · loss {straight.losses[-1]:,.5g}" in straight.stderr
+    assert any("step 12/24 · held-out loss" in line for line in shown)
+    assert f"checkpoint: {straight.output_dir / 'checkpoints' / 'step-10'}" in shown
+    assert shown[-1] == f"done: {straight.output_dir / 'model'}"
+
+
 def test_events_tell_the_whole_story(straight: Finished) -> None:
     assert straight.code == 0, straight.stderr
     assert [line.seq for line in straight.lines] == list(range(1, len(straight.lines) + 1))
