@@ -139,13 +139,16 @@ class Hyperparameters:
     def problems(self, path: str = "hyperparameters") -> list[Problem]:
         """Every number that is out of its bounds, and every setting that lacks another. The texts stand beside the field's
         name, which they do not repeat."""
-        bounds = [problem for item in fields(self) for problem in self._out_of_bounds(item, path)]
         evaluations = [
             _needs_evaluations(f"{path}.{name}")
             for name in ("early_stopping_patience", "load_best_model_at_end")
             if getattr(self, name) and not self.eval_steps
         ]
-        return [*bounds, *evaluations, *self._sharing_problems(path)]
+        return [*self.out_of_bounds(path), *evaluations, *self._sharing_problems(path)]
+
+    def out_of_bounds(self, path: str = "hyperparameters") -> list[Problem]:
+        """Every number that is out of its bounds."""
+        return [problem for item in fields(self) for problem in self._out_of_bounds(item, path)]
 
     def _sharing_problems(self, path: str) -> list[Problem]:
         found = []

@@ -19,7 +19,7 @@ nodes (LOCAL_WORLD_SIZE below WORLD_SIZE) each has an OUTPUT_DIR of its own; che
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -106,9 +106,9 @@ def parse(value: object) -> JobFile:
     """A job from decoded JSON. Raises ProblemError with everything that is wrong in it."""
     problems: list[Problem] = []
     job = build(JobFile, value, "", problems)
-    if isinstance(job, JobFile):
-        problems += _named(job.hyperparameters.problems())
-        problems += _negative_threads(job)
+    given = value if isinstance(value, Mapping) else {}
+    problems += _problems(job.hyperparameters if job else None, given.get("hyperparameters"), problems)
+    problems += _out_of_range_threads(given.get("threads"))
     if job is None or problems:
         raise ProblemError(*problems)
     return job
@@ -118,19 +118,29 @@ def parse_hyperparameters(value: object) -> Hyperparameters:
     """Hyperparameters from decoded JSON, defaults filled in. Raises ProblemError."""
     problems: list[Problem] = []
     parsed = build(Hyperparameters, value, "hyperparameters", problems)
-    problems += _named(parsed.problems()) if parsed is not None else []
+    problems += _problems(parsed, value, problems)
     if parsed is None or problems:
         raise ProblemError(*problems)
     return parsed
 
 
-def _named(problems: Sequence[Problem]) -> list[Problem]:
-    """With the field in the text, which here stands alone."""
-    return [replace(p, en=f"{p.field}: {p.en}", ja=f"{p.field}: {p.ja}") for p in problems]
+def _problems(parsed: Hyperparameters | None, given: object, told: Sequence[Problem]) -> list[Problem]:
+    """What is wrong with the values, with the field in the text, which here stands alone.
+
+    Where something could not be read, this is what is out of bounds among the rest.
+    """
+    if parsed is not None:
+        found = parsed.problems()
+    else:
+        faulty = {problem.field for problem in told}
+        values = given.items() if isinstance(given, Mapping) else ()
+        read = build(Hyperparameters, {n: v for n, v in values if f"hyperparameters.{n}" not in faulty}, "", [])
+        found = read.out_of_bounds() if read is not None else []
+    return [replace(p, en=f"{p.field}: {p.en}", ja=f"{p.field}: {p.ja}") for p in found]
 
 
-def _negative_threads(job: JobFile) -> list[Problem]:
-    if 0 <= job.threads <= 1024:
+def _out_of_range_threads(threads: object) -> list[Problem]:
+    if type(threads) is not int or 0 <= threads <= 1024:
         return []
-    en = f"threads is {job.threads}; it must lie in [0, 1024]"
-    return [Problem("OUT_OF_RANGE", "threads", en, f"threads の値 {job.threads} は 0 から 1024 の範囲外です")]
+    en = f"threads is {threads}; it must lie in [0, 1024]"
+    return [Problem("OUT_OF_RANGE", "threads", en, f"threads の値 {threads} は 0 から 1024 の範囲外です")]

@@ -27,11 +27,9 @@ def build(cls: type[T], value: object, path: str, problems: list[Problem]) -> T 
     before = len(problems)
     problems += [_unknown(path, str(name), known) for name in value if name not in known]
     given = {n: _value(hints[n], value[n], _join(path, n), problems) for n in known if n in value}
-    if len(problems) > before:
-        return None
     missing = [item.name for item in fields(typing.cast(Any, cls)) if item.name not in given and _required(item)]
     problems += [_missing(_join(path, name)) for name in missing]
-    return None if missing else cls(**given)
+    return None if len(problems) > before else cls(**given)
 
 
 def _value(kind: Any, value: object, path: str, problems: list[Problem]) -> Any:

@@ -84,6 +84,20 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
     assert "hyperparameters.lora_r: Is 0; it must lie in [1, 1024]." in str(caught.value)
 
 
+def test_values_out_of_bounds_are_told_beside_those_that_cannot_be_read() -> None:
+    values = {"learning_rate": float("nan"), "lora_r": 99999, "max_steps": "5", "deepspeed_stag": 2}
+    values |= {"offload_optimizer": "cpu"}  # lacks a stage only because the stage's name cannot be read
+    with pytest.raises(ProblemError) as caught:
+        parse({"base_model": {}, "hyperparameters": values, "threads": -1})
+    assert {p.field for p in caught.value.problems} == {
+        *("base_model.path", "dataset", "threads"),
+        *(f"hyperparameters.{name}" for name in ("learning_rate", "lora_r", "max_steps", "deepspeed_stag")),
+    }
+    with pytest.raises(ProblemError) as caught:
+        parse_hyperparameters(values)
+    assert len(caught.value.problems) == 4
+
+
 @pytest.mark.parametrize("content", ["", "{", "[1]"])
 def test_a_file_that_is_no_job(content: str, tmp_path: Path) -> None:
     path = tmp_path / "job.json"
