@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from typing import Any, NamedTuple
 
 from services.data_service.domain import TextEncoding
@@ -79,7 +80,18 @@ def binary_kind(head: bytes) -> str | None:
         if head.startswith(magic):
             return kind
     controls = len(head) - len(head.translate(None, _CONTROL))
-    return BINARY if b"\0" in head[:8192] or controls * 20 > len(head) else None
+    if controls * 20 > len(head):
+        return BINARY
+    return BINARY if b"\0" in head[:8192] and not _is_text_with_slips(head) else None
+
+
+def _is_text_with_slips(head: bytes) -> bool:
+    """Whether bytes with NUL are else UTF-8, but not the UTF-16 of text that begins with an ASCII character."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)  # the last character may be cut
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in head[:2]
 
 
 def guess(sample: bytes) -> Encoding | None:

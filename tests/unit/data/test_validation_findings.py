@@ -51,7 +51,8 @@ ERRORS: dict[str, tuple[str | bytes, str, tuple[int, int, int, str] | None, int]
     "cut record": ('{"text":"a"}\n{"text":"b\n{"text":"c"}', "INVALID_JSON", (2, 9, 21, ""), 1),
     "cut list": ('{"text":"a"}\n{"messages":[\n{"text":"c"}\n{"text":"d"}', "INVALID_JSON", (2, 13, 25, ""), 1),
     "single quotes": ("{'text':'a'}", "INVALID_JSON", (1, 2, 1, ""), 1),
-    "raw NUL": ('{"text":"a\0"}', "NOT_TEXT", (1, 1, 0, ""), 1),
+    "raw NUL": (ROWS.replace("問1", "問\0"), "INVALID_JSON", (2, 16, 60, ""), 1),
+    "many NUL": ('{"text":"a\0\0"}', "NOT_TEXT", (1, 1, 0, ""), 1),
     "huge integer": ('{"text":"a","n":' + "9" * 5000 + "}", "INVALID_JSON", (1, 0, 0, ""), 1),
     "pretty": (
         json.dumps(TURNS, indent=1) + "\n" + json.dumps(TURNS, indent=1),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import random
 import struct
 import subprocess
 import sys
@@ -131,6 +132,10 @@ def test_what_is_no_encoding_of_ours() -> None:
         (b"PK\x03\x04..", "ZIP"),
         (b"\x1f\x8b\x08", "gzip in gzip"),
         (bytes(range(32)) * 4, "a binary file"),
+        (random.Random(0).randbytes(99) + b"\0", "a binary file"),
+        (('{"text":"' + "日本語の文章" * 9 + '"}').encode("utf-16-le"), "a binary file"),
+        (('{"text":"' + "ひらがな" * 9 + '"}').encode("utf-16-be"), "a binary file"),
+        (('{"text":"\0' + "日本語の文章" * 9).encode()[:-1], None),
         ("日本語".encode(), None),
         (b"", None),
         (b"\ttab\r\nline\x1b[0m", None),
