@@ -24,15 +24,21 @@ class Machine:
     """Of its smallest GPU, or of the machine where it has none."""
     memory_bytes: int = 0
     """Of the machine; 0 where it is not known."""
+    cores: int = 0
+    """Of its processor; 0 where it is not known."""
     disk_free_bytes: int | None = None
     """Of the directory that it offers for offloading, 0 where it offers none; None where it is not known."""
+
+    def most_processes(self, need: Need) -> int:
+        """How many of this need it has room for: one a GPU, or as many as its memory holds."""
+        return self.gpus or self.available_bytes // need.device_bytes
 
     def holds(self, need: Need) -> bool:
         """Whether all processes fit, and what they offload."""
         if self.disk_free_bytes is not None and need.on_disk_bytes > self.disk_free_bytes:
             return False
         if not self.gpus:
-            return need.device_bytes * need.load.processes <= self.available_bytes
+            return need.all_bytes <= self.available_bytes
         moved_fits = not self.memory_bytes or need.offloaded_bytes <= self.memory_bytes
         return need.load.processes <= self.gpus and need.device_bytes <= self.available_bytes and moved_fits
 
@@ -53,6 +59,11 @@ class Need:
     def device_bytes(self) -> int:
         """Sum of the parts."""
         return sum(self.parts.values())
+
+    @property
+    def all_bytes(self) -> int:
+        """What all processes take together, which a machine without GPUs must hold."""
+        return self.device_bytes * self.load.processes
 
 
 def need_of(

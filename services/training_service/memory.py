@@ -36,7 +36,7 @@ _MOMENT_BYTES: Mapping[str, float] = {
 # Logits are turned into float32 for the loss and have a gradient. Only trained tokens have any; here all may be.
 _LOGIT_COPIES_BYTES = 8
 # CUDA context, kernels and the allocator's reserve; on a CPU Python with torch and transformers, measured on tiny-ja.
-_OVERHEAD_BYTES = {True: 1024 * _MIB, False: 850 * _MIB}
+OVERHEAD_BYTES = {True: 1024 * _MIB, False: 850 * _MIB}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ def estimate(shape: ModelShape, hyperparameters: Hyperparameters, load: Load) ->
         **_held(shape, hyperparameters, load, trained),
         "activations": _activations(shape, hyperparameters, load),
         "logits": _logits(shape, hyperparameters, load),
-        "overhead": _OVERHEAD_BYTES[load.on_gpu],
+        "overhead": OVERHEAD_BYTES[load.on_gpu],
     }
 
 

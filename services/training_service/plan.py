@@ -1,7 +1,7 @@
 """What a training would take, told before any hardware is."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.training_service.admission import Admitted
@@ -10,14 +10,11 @@ from services.training_service.going_on import decided
 from services.training_service.gpu_models import same_model
 from services.training_service.lengths import Lengths, padding_share
 from services.training_service.memory import trained_parameters
-from services.training_service.notes import Note, in_bytes
-from services.training_service.remedies import NeedFor, Remedy, remedies, too_many_processes
+from services.training_service.notes import Note
+from services.training_service.plan_notes import memory_notes, row_notes
+from services.training_service.remedies import NeedFor, Remedy, fixed_part_is_too_large, remedies
 from services.training_service.shortfalls import split_rows
 from services.training_service.trainer.hyperparameters import Hyperparameters
-
-# The manual's advice on the amount of data.
-_FEW_ROWS = 100
-_ENOUGH_ROWS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +82,7 @@ def plan(admitted: Admitted, machines: Sequence[Machine], lengths: Lengths, rate
 
     need = need_for(values, processes)
     fits = [(machine, machine.holds(need)) for machine in machines]
+    proposed = _remedies(admitted, need, need_for, fits)
     steps = optimizer_steps(values, train_rows=train_rows, processes=processes)
     typical = lengths.typical(values)
     tokens = _tokens(lengths, typical, _trained_rows(values, train_rows, steps * effective_batch(values, processes)))
@@ -104,8 +102,8 @@ def plan(admitted: Admitted, machines: Sequence[Machine], lengths: Lengths, rate
         rate=rate,
         training_s=tokens / rate.tokens_per_second if rate else None,
         training_basis=_rate_basis(rate, fits),
-        notes=[*_row_notes(train_rows), *_memory_notes(need, fits)],
-        remedies=_remedies(admitted, need, need_for, fits),
+        notes=[*row_notes(train_rows), *memory_notes(need, fits, proposed)],
+        remedies=proposed,
     )
 
 
@@ -115,6 +113,8 @@ def _remedies(
     if not fits or any(fit for _, fit in fits):
         return []
     machines = [machine for machine, _ in fits]
+    if fixed_part_is_too_large(need, machines):
+        return []
     return remedies(admitted.spec.hyperparameters, need, need_for, machines, decided(admitted.spec))
 
 
@@ -158,53 +158,3 @@ def _rate_basis(rate: Rate | None, fits: Sequence[tuple[Machine, bool]]) -> Note
         en=f"unknown: no job with this base model, method and number of processes has run on {names} yet",
         ja=f"不明: このベースモデル・手法・プロセス数のジョブは {names} でまだ実行されていません",
     )
-
-
-def _row_notes(rows: int) -> Iterator[Note]:
-    if rows < _FEW_ROWS:
-        yield Note(
-            en=f"Only {rows} rows to train on; at least {_FEW_ROWS} are advised, {_ENOUGH_ROWS} or more are better.",
-            ja=f"学習に使う行は {rows} 件だけです。最低 {_FEW_ROWS} 件、推奨 {_ENOUGH_ROWS} 件以上です。",
-        )
-    elif rows < _ENOUGH_ROWS:
-        yield Note(
-            en=f"{rows} rows to train on; {_ENOUGH_ROWS} or more are better.",
-            ja=f"学習に使う行は {rows} 件です。{_ENOUGH_ROWS} 件以上を推奨します。",
-        )
-
-
-def _memory_notes(need: Need, fits: Sequence[tuple[Machine, bool]]) -> Iterator[Note]:
-    if not fits:
-        yield Note(
-            en="No worker was seen in the last minute; the job would wait for one.",
-            ja="直近 1 分間に応答したワーカーがありません。ジョブはワーカーが来るまで待機します。",
-        )
-        return
-    free = [machine.disk_free_bytes for machine, _ in fits if machine.disk_free_bytes]
-    if free and max(free) < need.on_disk_bytes:
-        needed, most = in_bytes(need.on_disk_bytes), in_bytes(max(free))
-        yield Note(
-            en=f"Offloading takes {needed} of disk; the directories that workers offer have {most} free at most.",
-            ja=f"オフロードにディスクが {needed} 必要ですが、ワーカーの提供するディレクトリの空きは最大 {most} です。",
-        )
-    if too_many_processes(need, [machine for machine, _ in fits]):
-        processes, most_gpus = need.load.processes, max(machine.gpus for machine, _ in fits)
-        yield Note(
-            en=f"processes is {processes}, but no machine has more than {most_gpus} GPU(s); choose at most {most_gpus}.",
-            ja=f"processes の値 {processes} に対し、GPU は最大 {most_gpus} 台です。{most_gpus} 以下にしてください。",
-        )
-        return
-    moved = need.offloaded_bytes
-    short = [machine for machine, _ in fits if 0 < machine.memory_bytes < moved]
-    if short:
-        has = in_bytes(max(machine.memory_bytes for machine in short))
-        yield Note(
-            en=f"Offloading takes {in_bytes(moved)} of the machine's memory; {short[0].worker} has {has}.",
-            ja=f"オフロードにマシンのメモリが {in_bytes(moved)} 必要ですが、{short[0].worker} は {has} です。",
-        )
-    elif not any(fit for _, fit in fits):
-        total = in_bytes(need.device_bytes)
-        yield Note(
-            en=f"Needs about {total} a device, which is nowhere to be had. What would help, the least harm first:",
-            ja=f"デバイスごとに約 {total} 必要ですが、足りるデバイスがありません。影響の小さい順の対策:",
-        )

@@ -25,6 +25,7 @@ def machine_of(worker: SeenWorker) -> Machine:
         gpus=len(sizes),
         available_bytes=min(sizes, default=machine.memory_total_bytes),
         memory_bytes=machine.memory_total_bytes,
+        cores=machine.cpu_count,
         disk_free_bytes=machine.disk_offload.free_bytes,
     )
 

@@ -10,8 +10,9 @@ from services.training_service.notes import Note, in_bytes
 from services.training_service.trainer.hyperparameters import Hyperparameters
 
 MOST_ACCUMULATION = 4096
-# Sharing out costs time and needs DeepSpeed; it is not proposed for less than this share of the memory.
-_LEAST_SAVING = 0.05
+# Shares of the memory for less than which nothing is proposed. Sharing out costs time and needs DeepSpeed.
+_LEAST_SAVING = 0.01
+_LEAST_SAVING_OF_SHARING = 0.05
 
 
 NeedFor = Callable[[Hyperparameters, int], Need]
@@ -39,7 +40,7 @@ def remedies(
     found: list[Remedy] = []
     processes = need.load.processes
     if too_many_processes(need, machines):
-        processes = max(machine.gpus for machine in machines)
+        processes = max(_sensible_processes(machine, need) for machine in machines)
         need = need_for(values, processes)
         fits = any(machine.holds(need) for machine in machines)
         found.append(_fewer_processes(processes, need, fits=fits))
@@ -60,7 +61,7 @@ def remedies(
             if not fits or not any(machine.disk_free_bytes for machine in machines):
                 continue
             saved += max(need.offloaded_bytes - after.offloaded_bytes, 0)
-        elif saved <= 0 or (_is_sharing(changes) and saved < need.device_bytes * _LEAST_SAVING):
+        elif saved < need.device_bytes * (_LEAST_SAVING_OF_SHARING if _is_sharing(changes) else _LEAST_SAVING):
             continue
         note = _saving(changes, saved, after if _is_sharing(changes) else None)
         found.append(Remedy(changes=changes, memory_bytes=after.device_bytes, fits=fits, note=note))
@@ -71,12 +72,30 @@ def remedies(
 
 
 def too_many_processes(need: Need, machines: Sequence[Machine]) -> bool:
-    """Whether each machine has GPUs, and none enough of them."""
-    return bool(machines) and all(0 < machine.gpus < need.load.processes for machine in machines)
+    """Whether each machine has GPUs or memory for fewer."""
+    return bool(machines) and all(0 < machine.most_processes(need) < need.load.processes for machine in machines)
+
+
+def fixed_part_is_too_large(need: Need, machines: Sequence[Machine]) -> bool:
+    """Whether no machine has room even for what a process takes whatever is trained, so that no change helps."""
+    return bool(machines) and all(machine.available_bytes < need.parts["overhead"] for machine in machines)
+
+
+def _sensible_processes(machine: Machine, need: Need) -> int:
+    """As many as it has room for, but no more than cores where those compute."""
+    most = machine.most_processes(need)
+    return most if machine.gpus else min(most, machine.cores or most)
 
 
 def _fewer_processes(processes: int, need: Need, *, fits: bool) -> Remedy:
     size = in_bytes(need.device_bytes)
+    if not need.load.on_gpu:
+        total = in_bytes(need.all_bytes)
+        note = Note(
+            en=f"processes={processes}: takes {total} of the machine's memory, {size} each.",
+            ja=f"processes={processes}: マシンのメモリを合計 {total}（1 プロセスあたり {size}）使います。",
+        )
+        return Remedy(changes={}, processes=processes, memory_bytes=need.device_bytes, fits=fits, note=note)
     note = Note(
         en=f"processes={processes}: as many as there are GPUs; takes {size} of each.",
         ja=f"processes={processes}: GPU の台数に合わせます。1 台あたり {size} 使います。",

@@ -6,6 +6,8 @@ from aift.training.v1 import training_pb2 as pb
 
 from services.core.errors import Violation
 from services.training_service.disk_offload import not_offered
+from services.training_service.memory import OVERHEAD_BYTES
+from services.training_service.notes import in_bytes
 from services.training_service.resolution import ResolvedBase, ResolvedRows, Resolver
 from services.training_service.trainer.hyperparameters import Hyperparameters
 
@@ -98,17 +100,35 @@ def _not_installed(
 
 
 def _too_many_processes(processes: int, workers: Sequence[pb.MachineStatus], path: str) -> Iterator[Violation]:
-    """More than any worker has GPUs for; one without GPUs runs any number. Without any worker the job waits for one."""
-    most = max((len(worker.gpus) for worker in workers), default=0)
-    if processes > most and workers and all(worker.gpus for worker in workers):
+    """More than any worker has GPUs for, or memory where it has none. Without any worker the job waits for one."""
+    largest = max(workers, key=_most_processes, default=None)
+    if largest is None or processes <= _most_processes(largest):
+        return
+    most, field = _most_processes(largest), f"{path}.processes"
+    if largest.gpus:
         yield Violation(
-            f"{path}.processes",
+            field,
             "MORE_THAN_ANY_WORKER",
             f"Is {processes}, but no worker has more than {most} GPU(s). Choose at most {most}, or start a larger worker "
             "first.",
             f"値 {processes} に対し、GPU が最も多いワーカーでも {most} 台です。{most} 以下にするか、"
             "先に GPU の多いワーカーを起動してください。",
         )
+        return
+    total, has = in_bytes(processes * OVERHEAD_BYTES[False]), in_bytes(largest.memory_total_bytes)
+    yield Violation(
+        field,
+        "MORE_THAN_ANY_WORKER",
+        f"Is {processes}, which takes {total} of memory before any model is loaded, but no worker has more than {has}. "
+        f"Choose at most {most}, or start a larger worker first.",
+        f"値 {processes} ではモデルを読み込む前に {total} のメモリが必要ですが、ワーカーのメモリは最大 {has} です。"
+        f"{most} 以下にするか、先にメモリの多いワーカーを起動してください。",
+    )
+
+
+def _most_processes(worker: pb.MachineStatus) -> int:
+    """One a GPU, or as many as its memory holds before any model is loaded. A single one is for the plan to judge."""
+    return len(worker.gpus) or max(1, worker.memory_total_bytes // OVERHEAD_BYTES[False])
 
 
 async def cut_away(

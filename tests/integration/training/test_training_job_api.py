@@ -256,6 +256,24 @@ async def test_what_no_worker_has_installed_is_refused(api: Api, app: TrainingAp
             await tx.exec_driver_sql("DELETE FROM workers")
 
 
+async def test_more_processes_than_any_worker_has_memory_for_are_refused(
+    api: Api, app: TrainingApp, connect: Connect
+) -> None:
+    worker = connect(f"127.0.0.1:{app.server.port}", "worker", tenant="system")
+    machine = pb.MachineStatus(cpu_count=2, memory_total_bytes=4 << 30)
+    await worker.worker.ReportWorker(worker_pb2.ReportWorkerRequest(worker="bench", machine=machine))
+    try:
+        found = violations(await refusal(api.training.CreateTrainingJob(job_request(processes=5))))
+        assert found["training_job.spec.processes"].description.startswith(
+            "Is 5, which takes 4.15 GiB of memory before any model is loaded, but no worker has more than 4.00 GiB. "
+            "Choose at most 4"
+        )
+        assert (await api.training.CreateTrainingJob(job_request(processes=4))).name
+    finally:
+        async with app.database.transaction() as tx:
+            await tx.exec_driver_sql("DELETE FROM workers")
+
+
 async def test_offloading_to_a_disk_that_no_worker_offers_is_refused(
     api: Api, app: TrainingApp, connect: Connect
 ) -> None:
@@ -377,10 +395,10 @@ async def test_plans_are_made_for_hardware_that_is_not_there(api: Api) -> None:
     plan = await api.training.PlanTraining(pb.PlanTrainingRequest(spec=spec, hardware=hardware))
     assert [(fit.worker, fit.available_bytes, fit.fits) for fit in plan.fits] == [("2 x RTX A5000", 24 << 30, True)]
     assert plan.effective_batch_size == 8
-    hardware = pb.PlannedHardware(gpu_memory_bytes=1 << 20)
+    hardware = pb.PlannedHardware(gpu_memory_bytes=(1 << 30) + (1 << 20))
+    spec.hyperparameters.per_device_train_batch_size = 8
     plan = await api.training.PlanTraining(pb.PlanTrainingRequest(spec=spec, hardware=hardware))
-    # Fewer rows at once save nothing where packing puts all rows of a step into one micro-batch again.
-    assert plan.remedies[0].changes.gradient_checkpointing
+    assert plan.remedies[0].changes.gradient_accumulation_steps == 8
     assert not plan.remedies[-1].fits
     hardware = pb.PlannedHardware(gpu_model="A5001")
     error = await refusal(api.training.PlanTraining(pb.PlanTrainingRequest(spec=spec, hardware=hardware)))

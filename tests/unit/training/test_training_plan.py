@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -389,6 +390,42 @@ def test_more_processes_than_gpus_are_no_lack_of_memory() -> None:
     proposed = make_plan(Hyperparameters(max_length=2048), [small], processes=4).remedies
     assert [remedy.processes for remedy in proposed] == [2, *[0] * (len(proposed) - 1)]
     assert [remedy.fits for remedy in proposed] == [*[False] * (len(proposed) - 1), True]
+
+
+def test_more_processes_than_a_machine_without_gpus_has_memory_for_are_named_with_their_sum() -> None:
+    machine = Machine(worker="cpu", gpus=0, available_bytes=64 * GIB, cores=2)
+    values = Hyperparameters(per_device_train_batch_size=1, max_length=128)
+    made = make_plan(values, [machine], processes=4)
+    assert 16 * GIB < made.need.device_bytes < 32 * GIB
+    each, total = in_bytes(made.need.device_bytes), in_bytes(4 * made.need.device_bytes)
+    assert made.notes[0].en == (
+        f"processes is 4: together they need about {total} of memory, {each} each, but no machine has more than 64.0 GiB; "
+        "choose at most 2."
+    )
+    assert [(remedy.processes, remedy.fits) for remedy in made.remedies] == [(2, True)]
+    roomy = replace(machine, available_bytes=3 * made.need.device_bytes)
+    assert [remedy.processes for remedy in make_plan(values, [roomy], processes=4).remedies] == [2], "cores compute"
+    tight = make_plan(values, [replace(machine, available_bytes=16 * GIB)], processes=4)
+    assert any(f"{total} of a machine's memory for 4 processes" in note.en for note in tight.notes)
+
+
+def test_what_saves_next_to_nothing_is_not_proposed() -> None:
+    tiny = Machine(worker="tiny", gpus=1, available_bytes=2 * GIB)
+    made = make_plan(Hyperparameters(method="qlora", lora_r=9, lora_target_modules=("q_proj",)), [tiny])
+    sizes = [made.need.device_bytes, *(remedy.memory_bytes for remedy in made.remedies)]
+    assert all(after <= 0.99 * before for before, after in pairwise(sizes))
+    assert not any("lora_r" in remedy.changes for remedy in made.remedies)
+    assert "even all together do not make it fit" in made.notes[0].en
+
+
+def test_where_the_fixed_part_does_not_fit_nothing_is_proposed() -> None:
+    tiny = Machine(worker="tiny", gpus=1, available_bytes=GIB // 2)
+    made = make_plan(Hyperparameters(), [tiny])
+    assert made.remedies == []
+    assert len(made.notes) == 1
+    assert made.notes[0].en.startswith(
+        "Whatever is trained, 1.00 GiB of memory are taken (overhead), and no more than 512 MiB"
+    )
 
 
 def test_what_a_version_decides_is_not_proposed() -> None:
