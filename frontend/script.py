@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
 
 from frontend import session
 from frontend.session import say
 from frontend.settings import PageSettings
 
+_ICON = Path(__file__).with_name("icon.svg")
+"""Our own: browsers would fetch one of Streamlit's from elsewhere."""
+
 
 def main() -> None:
     """Shows the page that the address names."""
-    st.set_page_config(page_title="AIFT", page_icon=":material/model_training:", layout="wide")
+    st.set_page_config(page_title="AIFT", page_icon=_ICON, layout="wide")
     if session.client() is None:
         st.title("AIFT")
         st.link_button(say("サインイン", "Sign in"), "/signin", type="primary")

@@ -35,6 +35,9 @@ def show_catalogue() -> None:
         return
     names = [dataset.name.removeprefix("datasets/") for dataset in datasets]
     before = st.query_params.get("dataset")
+    if before is not None and before not in names:
+        gone = say(f"datasets/{before} は存在しません。", f"datasets/{before} does not exist.")
+        st.warning(gone + say("別のデータセットを表示しています。", " Another data set is shown."))
     chosen = _kept("dataset", say("データセット", "Data set"), names)
     if chosen != before:
         st.query_params.pop("version", None)

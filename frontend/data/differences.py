@@ -17,7 +17,7 @@ def show_differences(version: data_pb2.DatasetVersion) -> None:
     """Rows added, removed and changed since another version."""
     client = signed_in_client()
     names = [dataset.name for dataset in client.datasets.list() if dataset.latest_version]
-    own = version.name.partition("/versions/")[0]
+    own = (version.parent or version.name).partition("/versions/")[0]
     left, right = st.columns(2)
     owner = left.selectbox(
         say("比較するデータセット", "Compare with"), names, index=names.index(own) if own in names else 0

@@ -127,6 +127,18 @@ class NoReport(DomainError):
         super().__init__(job=job, state=state)
 
 
+class NoVersion(DomainError):
+    """The data set has no version yet, or none any more."""
+
+    reason = "NO_VERSION"
+    status = "NOT_FOUND"
+    en = "{dataset} has no version. Upload or import a file into it."
+    ja = "{dataset} にはバージョンがありません。ファイルをアップロードするか取り込んでください。"
+
+    def __init__(self, dataset: str) -> None:
+        super().__init__(dataset=dataset)
+
+
 class RecentlyDeleted(DomainError):
     """The id of a data set that was deleted is not free again yet."""
 

@@ -25,6 +25,7 @@ from services.data_service.domain import (
     Version,
     VersionFile,
 )
+from services.data_service.errors import NoVersion
 from services.data_service.report import template_from_json
 from services.data_service.schema import blobs, datasets, token_statistics, version_files, versions
 
@@ -36,7 +37,7 @@ class VersionStore:
         self._database = database
 
     async def get(self, tenant: str, dataset_id: str, number: int | None) -> Version:
-        """One version; the newest when no number is given."""
+        """One version; the newest when no number is given. Raises NoVersion where there is none."""
         statement = _alive().where(_of(tenant, dataset_id)).order_by(versions.c.number.desc()).limit(1)
         if number is not None:
             statement = statement.where(versions.c.number == number)
@@ -45,6 +46,7 @@ class VersionStore:
             if row is None:
                 if number is None:
                     await dataset_store.check_alive(tx, tenant, dataset_id)
+                    raise NoVersion(f"datasets/{dataset_id}")
                 raise NotFound(_name(dataset_id, number))
             return (await _with_files(tx, [row]))[0]
 
@@ -162,8 +164,8 @@ def _of(tenant: str, dataset_id: str) -> ColumnElement[bool]:
     return and_(versions.c.tenant == tenant, versions.c.dataset_id == dataset_id)
 
 
-def _name(dataset_id: str, number: int | None) -> str:
-    return f"datasets/{dataset_id}" + ("/versions" if number is None else f"/versions/{number}")
+def _name(dataset_id: str, number: int) -> str:
+    return f"datasets/{dataset_id}/versions/{number}"
 
 
 async def _with_files(tx: AsyncConnection, rows: Iterable[RowMapping]) -> list[Version]:

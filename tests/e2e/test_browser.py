@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -33,7 +34,11 @@ def browser_page(system: System) -> Iterator[Page]:
         )
         context.set_default_timeout(_PATIENCE_MS)
         expect.set_options(timeout=_PATIENCE_MS)
+        asked: list[str] = []
+        context.on("request", lambda request: asked.append(request.url))
         yield context.new_page()
+        hosts = {urlsplit(url).hostname for url in asked if url.startswith("http")}
+        assert hosts <= {"127.0.0.1", "localhost"}, "the page is whole without the Internet"
         browser.close()
 
 

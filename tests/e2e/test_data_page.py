@@ -170,3 +170,8 @@ def test_a_split_has_its_salt(open_page: Open, version: data_pb2.DatasetVersion)
     page.text_input(key="split-salt").set_value("c")
     healthy(page.run())
     assert '"salt":"c"' in str(page.query_params["recipe"])
+
+
+def test_a_data_set_that_is_not_there_is_told(open_page: Open, version: data_pb2.DatasetVersion) -> None:
+    page = open_page("data", dataset="nowhere", version="7")
+    assert any("datasets/nowhere は存在しません" in warning.value for warning in page.warning)

@@ -7,7 +7,7 @@ import typer
 
 from aift.cli import data_intake, data_jobs, data_looks, data_prepare, session
 from aift.cli.data_looks import Version
-from aift.cli.output import Json, Yes, confirm, out, print_json
+from aift.cli.output import Json, Yes, confirm, notes, out, print_json
 from aift.cli.transfers import TransferBars
 from aift.datasets import FILES
 from aift.errors import invalid
@@ -74,3 +74,5 @@ def delete(
         client.datasets.delete(name, force=force)
     if json:
         print_json({"deleted": name})
+    else:
+        notes().print(text(f"Deleted: {name}", f"削除しました: {name}"), markup=False)

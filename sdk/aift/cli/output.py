@@ -22,7 +22,14 @@ Json = Annotated[
     bool, typer.Option("--json", help=text("Print JSON, errors too.", "結果もエラーも JSON で出力します。"))
 ]
 Limit = Annotated[int, typer.Option("--limit", min=1, help=text("Print at most this many.", "出力する件数の上限。"))]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help=text("Do not ask.", "確認せずに実行します。"))]
+Yes = Annotated[
+    bool,
+    typer.Option(
+        "--yes",
+        "-y",
+        help=text("Do not ask; in a script nothing is asked.", "確認せずに実行します(スクリプトでは確認しません)。"),
+    ),
+]
 
 
 def out() -> Console:

@@ -10,14 +10,8 @@ class UrlNotAllowed(DomainError):
 
     reason = "URL_NOT_ALLOWED"
     status = "PERMISSION_DENIED"
-    en = (
-        "{host} may not be asked: {detail_en}. An administrator allows hosts with AIFT_IMPORT_HOSTS; "
-        "or download the file and upload it."
-    )
-    ja = (
-        "{host} からは取り込めません: {detail_ja}。管理者が AIFT_IMPORT_HOSTS でホストを許可するか、"
-        "ファイルをダウンロードしてからアップロードしてください。"
-    )
+    en = "{host} may not be asked: {detail_en}. Or download the file and upload it."
+    ja = "{host} からは取り込めません: {detail_ja}。または、ファイルをダウンロードしてからアップロードしてください。"
 
 
 class DroppedFileUnsettled(DomainError):
@@ -92,6 +86,24 @@ class BucketNotAllowed(DomainError):
     status = "PERMISSION_DENIED"
     en = "{place} may not be read. An administrator allows buckets, or folders in them, with AIFT_IMPORT_BUCKETS."
     ja = "{place} は読み取りが許可されていません。管理者が AIFT_IMPORT_BUCKETS でバケットまたはフォルダを許可してください。"
+
+    def __init__(self, place: str) -> None:
+        super().__init__(place=place)
+
+
+class NoS3Store(DomainError):
+    """The services keep nothing in an S3 store, so there is none to read from."""
+
+    reason = "NO_S3_STORE"
+    status = "FAILED_PRECONDITION"
+    en = (
+        "{place} cannot be read: this server keeps its objects in a directory. An administrator connects an S3 store "
+        "with AIFT_OBJECT_STORE=s3 and AIFT_S3_ENDPOINT; or upload the file."
+    )
+    ja = (
+        "{place} を読み取れません。このサーバーは S3 ストアを使っていません。管理者が AIFT_OBJECT_STORE=s3 と "
+        "AIFT_S3_ENDPOINT を設定するか、ファイルをアップロードしてください。"
+    )
 
     def __init__(self, place: str) -> None:
         super().__init__(place=place)

@@ -41,8 +41,8 @@ class PublicResolver(AbstractResolver):
             if not is_public(ipaddress.ip_address(one["host"].partition("%")[0])):
                 raise UrlNotAllowed(
                     host=host,
-                    detail_en="it leads to an address that is not public",
-                    detail_ja="公開されていないアドレスに解決されます",
+                    detail_en="it leads to an address that is not public, and those are never asked",
+                    detail_ja="公開されていないアドレスに解決されるため、取り込みには使えません",
                 )
         return found
 

@@ -11,6 +11,7 @@ from services.data_service.child import Progress
 from services.data_service.settings import DataSettings
 from services.data_service.sources.errors import (
     BucketNotAllowed,
+    NoS3Store,
     SourceNotFound,
     SourceTooLarge,
     SourceUnreachable,
@@ -43,21 +44,22 @@ class AllowedBuckets:
 
 
 class S3Source:
-    """Streams objects. Without an S3 store no bucket is allowed."""
+    """Streams objects of the store that the services keep theirs in, where that is an S3 store."""
 
     def __init__(self, settings: DataSettings) -> None:
         self._settings = settings
-        entries = settings.import_buckets if settings.object_store == "s3" else ()
-        self._buckets = AllowedBuckets(entries, settings.s3_bucket)
+        self._buckets = AllowedBuckets(settings.import_buckets, settings.s3_bucket)
 
     def check(self, uri: str) -> None:
-        """Raises BucketNotAllowed."""
+        """Raises BucketNotAllowed, NoS3Store."""
         self._buckets.check(*_parts(uri))
+        if self._settings.object_store != "s3":
+            raise NoS3Store(uri[:300])
 
     async def fetch(self, place: str, space: Workspace) -> Fetched:
-        """The object. Raises BucketNotAllowed, SourceNotFound, SourceTooLarge, SourceUnreachable."""
+        """The object. Raises BucketNotAllowed, NoS3Store, SourceNotFound, SourceTooLarge, SourceUnreachable."""
         bucket, key = _parts(place)
-        self._buckets.check(bucket, key)
+        self.check(place)
         return Fetched(filename=filename_of(key), content=self._content(place, bucket, key, space), source=place)
 
     async def _content(self, place: str, bucket: str, key: str, space: Workspace) -> AsyncIterator[bytes]:

@@ -52,16 +52,28 @@ class AllowedHosts:
         host = (parts.hostname or "").rstrip(".")
         shown = host or url[:80]
         if parts.scheme != "https":
-            raise UrlNotAllowed(host=shown, detail_en="only https is spoken", detail_ja="https のみ利用できます")
+            raise UrlNotAllowed(
+                host=shown,
+                detail_en="only https is spoken; begin it with https://",
+                detail_ja="https のみ利用できます（https:// で始めてください）",
+            )
         if parts.username is not None or parts.password is not None:
             raise UrlNotAllowed(
                 host=shown,
-                detail_en="addresses with a user name or password are not kept",
-                detail_ja="ユーザー名やパスワードを含むアドレスは使えません",
+                detail_en="addresses with a user name or password are not kept; leave them out",
+                detail_ja="ユーザー名やパスワードを含むアドレスは使えません（取り除いてください）",
             )
-        if not host or _is_address(host) or not self._has(host, _port(url)):
+        if not host or _is_address(host):
             raise UrlNotAllowed(
-                host=shown, detail_en="it is not on the allow-list", detail_ja="許可されたホストではありません"
+                host=shown,
+                detail_en="it names no host; hosts are asked by name, never by a numeric address",
+                detail_ja="ホスト名がありません（数値のアドレスは使えません）",
+            )
+        if not self._has(host, _port(url)):
+            raise UrlNotAllowed(
+                host=shown,
+                detail_en="it is not on the allow-list; an administrator allows hosts with AIFT_IMPORT_HOSTS",
+                detail_ja="許可されたホストではありません（管理者が AIFT_IMPORT_HOSTS で許可できます）",
             )
 
     def _has(self, host: str, port: int) -> bool:

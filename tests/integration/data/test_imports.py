@@ -139,6 +139,14 @@ async def test_sources_that_are_refused(source: dict[str, Any], reason: str, use
     assert await refused(user, **source) == reason
 
 
+async def test_an_allowed_bucket_without_an_s3_store(make_service: Callable[..., DataService]) -> None:
+    service = make_service(AIFT_IMPORT_BUCKETS="corpora")
+    service.start()
+    async with User(service, "t") as user:
+        assert await refused(user, s3_uri="s3://corpora/rows.jsonl") == "NO_S3_STORE"
+        assert await refused(user, s3_uri="s3://other/rows.jsonl") == "BUCKET_NOT_ALLOWED"
+
+
 async def test_what_was_fetched_is_not_fetched_again(make_service: Callable[..., DataService]) -> None:
     service = make_service()
     service.start()
