@@ -10,8 +10,9 @@ from typing import Final
 
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 
+from aift.deepspeed_file import PLACES, TRAININGS, refuse_other
 from aift.errors import AiftError, invalid
-from aift.sharing import PLACES, SHARING, on_disk, shared_out
+from aift.sharing import SHARING, SHARING_ALIASES, on_disk, shared_out
 from aift.training.v1 import training_pb2
 
 ALIASES: Final[Mapping[str, str]] = {
@@ -91,7 +92,7 @@ def choices(canonical: str) -> tuple[str, ...]:
 
 def known_names() -> frozenset[str]:
     """Every name that this table knows."""
-    return frozenset({*FIELDS, *ALIASES, *METHOD_FLAGS, *SHARING, *UNAVAILABLE})
+    return frozenset({*FIELDS, *ALIASES, *METHOD_FLAGS, *SHARING, *SHARING_ALIASES, *UNAVAILABLE})
 
 
 def unknown_name(name: str, known: Collection[str]) -> AiftError:
@@ -129,12 +130,7 @@ def hyperparameters(settings: Mapping[str, object]) -> training_pb2.Hyperparamet
             _put(values, written, _canonical(name), value)
     if method := _method_of(flags):
         _put(values, "method", "method", method)
-    shared = _shared_out(sharing)
-    if values.get("disk_offload_dir") and not values.keys() & {*PLACES} and "nvme" not in shared.values():
-        shared |= on_disk(four_bits=values.get("method") == training_pb2.TRAINING_METHOD_QLORA)
-    for name, asked in shared.items():
-        if name not in values:
-            _put(values, name, name, asked)
+    _share_out(values, sharing)
     return training_pb2.Hyperparameters(**values)  # type: ignore[arg-type]
 
 
@@ -162,7 +158,8 @@ def _target(written: str) -> str:
 
 
 def _plain(written: str) -> str:
-    return written.strip().lower().replace("-", "_")
+    name = written.strip().lower().replace("-", "_")
+    return SHARING_ALIASES.get(name, name)
 
 
 def _canonical(name: str) -> str:
@@ -191,6 +188,18 @@ def _method_of(flags: Mapping[str, bool]) -> str:
     if "lora" in asked:
         return "lora"
     return "full" if flags.get("use_lora") is False else ""
+
+
+def _share_out(values: dict[str, object], sharing: Mapping[str, tuple[str, object]]) -> None:
+    """Adds what the names in SHARING ask for to what is asked for by its own names."""
+    shared = _shared_out(sharing)
+    if values.get("disk_offload_dir") and not values.keys() & {*PLACES} and "nvme" not in shared.values():
+        shared |= on_disk(four_bits=values.get("method") == training_pb2.TRAINING_METHOD_QLORA)
+    for name, asked in shared.items():
+        if name not in values:
+            _put(values, name, name, asked)
+        elif name in TRAININGS:
+            refuse_other(name, _parse(TRAININGS[name], FIELDS[name], asked), values[name])
 
 
 def _shared_out(sharing: Mapping[str, tuple[str, object]]) -> dict[str, object]:

@@ -115,6 +115,25 @@ Set = Annotated[
     ),
 ]
 
+_DEEPSPEED = inspect.Parameter(
+    "deepspeed_config",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=None,
+    annotation=Annotated[
+        str | None,
+        typer.Option(
+            "--deepspeed-config",
+            "--deepspeed",
+            metavar="FILE",
+            help=text(
+                "DeepSpeed's JSON, or large, ultra-large; checked, then taken as hyperparameters.",
+                "DeepSpeed の JSON、または large、ultra-large。内容を確認し、ハイパーパラメータとして取り込みます。",
+            ),
+            rich_help_panel=_PANEL,
+        ),
+    ],
+)
+
 
 def with_hyperparameters(command: Callable[..., None]) -> Callable[..., None]:
     """The command with one more option a hyperparameter; it gets those given as its argument `settings`."""
@@ -123,10 +142,10 @@ def with_hyperparameters(command: Callable[..., None]) -> Callable[..., None]:
         for parameter in inspect.signature(command).parameters.values()
         if parameter.name != "settings"
     ]
-    extra = [_option(name, descriptor) for name, descriptor in FIELDS.items()]
+    extra = [*(_option(name, descriptor) for name, descriptor in FIELDS.items()), _DEEPSPEED]
 
     def run(**arguments: Any) -> None:
-        settings = {name: arguments.pop(name, None) for name in FIELDS}
+        settings = {name: arguments.pop(name, None) for name in (*FIELDS, _DEEPSPEED.name)}
         command(**arguments, settings={name: value for name, value in settings.items() if value is not None})
 
     run.__signature__ = inspect.Signature([*own, *extra])  # type: ignore[attr-defined]

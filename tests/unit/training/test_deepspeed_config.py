@@ -9,9 +9,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from aift.hyperparameters import as_settings, hyperparameters
 from aift.training.v1 import training_pb2 as pb
 
 from services.core.errors import InvalidArgument
@@ -65,6 +67,17 @@ def test_numbers_are_the_trainings_and_none_is_left_to_be_guessed() -> None:
     assert (config["train_batch_size"], config["gradient_accumulation_steps"]) == (60, 5)
     assert (config["gradient_clipping"], config["fp16"]["enabled"], config["bf16"]["enabled"]) == (0.5, True, False)
     assert "auto" not in list(leaves(config))
+
+
+@pytest.mark.parametrize("preset", [LARGE, ULTRA_LARGE, {**ULTRA_LARGE, "offload_param": "nvme"}])
+def test_the_file_is_taken_as_ones_own(preset: dict[str, Any], tmp_path: Path) -> None:
+    values = Hyperparameters(per_device_train_batch_size=3, max_grad_norm=0.5, **preset)
+    path = tmp_path / "ds_config.json"
+    path.write_text(to_json(deepspeed_config(values, Shape(processes=4, micro_batches=5, nvme_path="/fast"))))
+    taken = as_settings(hyperparameters({"deepspeed_config": str(path)}))
+    assert preset.items() <= taken.items()
+    assert (taken["per_device_train_batch_size"], taken["gradient_accumulation_steps"]) == (3, 5)
+    assert taken["max_grad_norm"] == 0.5
 
 
 def test_deepspeed_takes_every_combination() -> None:
