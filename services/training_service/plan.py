@@ -155,6 +155,7 @@ def _rate_basis(rate: Rate | None, fits: Sequence[tuple[Machine, bool]]) -> Note
     if not names:
         return Note(en="unknown: it fits no machine", ja="不明: 収まるマシンがありません")
     return Note(
-        en=f"unknown: no job with this base model, method and number of processes has run on {names} yet",
-        ja=f"不明: このベースモデル・手法・プロセス数のジョブは {names} でまだ実行されていません",
+        en="unknown: no job with this base model, method, batch, length and number of processes has run long enough on "
+        f"{names} yet",
+        ja=f"不明: このベースモデル・手法・バッチ・長さ・プロセス数で十分に長く実行されたジョブは {names} にまだありません",
     )

@@ -169,14 +169,26 @@ async def test_plans_tell_the_time_that_measured_jobs_took(
     assert "estimated from characters" in plan.tokens_basis.en
     await api.training.CreateTrainingJob(request)
     agent = await claim(app, connect, worker)
-    await agent.report(*(metric(step, step, tokens_per_second=rate) for step, rate in enumerate((1, 100, 100), 1)))
+    # Slow until it is warm, then 50 tokens in a second and 350 in three by turns.
+    steps = [(1.0, 20.0), (2.0, 10.0), *[(50.0, 1.0), (350 / 3, 3.0)] * 5]
+    told = [
+        metric(step, step, tokens_per_second=rate, step_seconds=seconds)
+        for step, (rate, seconds) in enumerate(steps, 1)
+    ]
+    await agent.report(*told[:-1])
+    assert not (await api.training.PlanTraining(asked)).HasField("training_time"), "too few steps"
+    await agent.report(told[-1])
     plan = await api.training.PlanTraining(asked)
     assert plan.tokens == pytest.approx(95 * 3 * 40, rel=0.02)
-    assert plan.tokens_per_second == 100
+    assert plan.tokens_per_second == pytest.approx(100)
     assert plan.training_time.ToTimedelta().total_seconds() == pytest.approx(plan.tokens / 100, rel=0.01)
     assert "2 CPU cores" in plan.training_time_basis.en
-    asked.spec.hyperparameters.method = pb.TRAINING_METHOD_FULL
-    assert not (await api.training.PlanTraining(asked)).HasField("training_time")
+    for other in (
+        pb.Hyperparameters(method=pb.TRAINING_METHOD_FULL),
+        pb.Hyperparameters(per_device_train_batch_size=1),
+    ):
+        asked.spec.hyperparameters.CopyFrom(other)
+        assert not (await api.training.PlanTraining(asked)).HasField("training_time")
 
 
 async def test_an_older_attempt_is_refused_everything(
