@@ -15,6 +15,7 @@ from services.data_service.validation.blocks import Aside, Block, Lines, Numbers
 from services.data_service.validation.canonical import PackedRows, Packer
 from services.data_service.validation.characters import is_clean
 from services.data_service.validation.findings import Findings
+from services.data_service.validation.quick_json import load_all, may_repeat
 from services.data_service.validation.quick_rows import Contents, QuickRows
 from services.data_service.validation.records import Records
 from services.data_service.validation.row_checks import RowChecks, canonical
@@ -102,10 +103,10 @@ class BlockCheck:
         """For each line the text of its example, None where it needs the long look; and its row."""
         if self._quick is None:
             return [None] * len(texts), [None] * len(texts)
-        rows = load_all(texts)
-        if self._rules.columns:
-            rows = list(map(self._quick.rename, rows))
+        values = load_all(texts)
+        rows = list(map(self._quick.rename, values)) if self._rules.columns else values
         contents = self._quick.contents(rows)
+        _leave_out_repeats(contents, texts, values)
         if max(map(len, texts), default=0) > self._rules.max_line_bytes:
             for index, text in enumerate(texts):
                 if len(text) > self._rules.max_line_bytes:
@@ -228,19 +229,13 @@ def _split(data: bytes, width: int) -> list[bytes]:
     return [data[start : start + width] for start in range(0, len(data), width)]
 
 
-def load_all(texts: list[bytes]) -> list[Any]:
-    """The value of each line, None where there is none."""
-    try:
-        return list(map(orjson.loads, texts))
-    except ValueError:
-        return [_load(text) for text in texts]
-
-
-def _load(text: bytes) -> Any:
-    try:
-        return orjson.loads(text)
-    except ValueError:
-        return None
+def _leave_out_repeats(contents: list[Contents | None], texts: list[bytes], values: list[Any]) -> None:
+    """Puts None where a field may be there twice."""
+    passed = [index for index, each in enumerate(contents) if each is not None]
+    if may_repeat([texts[index] for index in passed], [values[index] for index in passed]):
+        for index in passed:
+            if may_repeat(texts[index : index + 1], values[index : index + 1]):
+                contents[index] = None
 
 
 def _without_suspects(contents: list[Contents | None]) -> list[Contents | None]:

@@ -86,6 +86,13 @@ NOT_AN_OBJECT = error(
     'The line is JSON, but not an object: it is {type}. Write {{"text": "…"}} or another of the forms.',
     'JSON ですがオブジェクトではありません（{type_ja}）。{{"text": "…"}} などの形式で書いてください。',
 )
+DUPLICATE_FIELD = error(
+    "DUPLICATE_FIELD",
+    "An object has the field {field} more than once, so that all but the last of its values would be lost. Keep one of "
+    "them, or have such rows set aside: read.bad_rows SET_ASIDE (--bad-rows set-aside).",
+    "1 つのオブジェクトに項目「{field}」が重複しています。このままでは最後の値以外が失われます。1 つだけ残すか、"
+    "こうした行を取り分けて（read.bad_rows SET_ASIDE、--bad-rows set-aside）ください。",
+)
 NON_FINITE_NUMBER = error(
     "NON_FINITE_NUMBER",
     "The line holds {value}, which is no JSON number or too large for one. Remove the field or write a number.",

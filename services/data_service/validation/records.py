@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from services.data_service.report import Example
@@ -55,6 +55,19 @@ def _finite(digits: str) -> float:
 
 DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
 """JSON as the standard has it: no NaN, no Infinity, no number that overflows."""
+
+
+def repeated_field(text: str) -> str | None:
+    """A name that an object in the JSON has more than once; None where there is none."""
+    found: list[str] = []
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        names = [name for name, _ in pairs]
+        if len(set(names)) < len(names):
+            found.append(next(name for name in names if names.count(name) > 1))
+
+    json.loads(text, object_pairs_hook=look)
+    return found[0] if found else None
 
 
 class Records:
@@ -110,6 +123,7 @@ class Records:
     def _record(self, line: Line, text: str, following: Iterator[Line]) -> Record | None:
         try:
             value = DECODER.decode(text)
+            repeated = repeated_field(text)
         except json.JSONDecodeError as error:
             self._no_json(line, text, error, following)
         except NonFinite as error:
@@ -120,13 +134,17 @@ class Records:
         except ValueError as error:  # an integer of more digits than Python reads
             self._findings.add(reasons.INVALID_JSON, place(line.number, line.offset, text), **said_of_json(error))
         else:
-            return self._object(line, text, value)
+            return self._object(line, text, value, repeated)
         return None
 
-    def _object(self, line: Line, text: str, value: Any) -> Record | None:
-        if isinstance(value, dict):
-            return Record(line.number, line.offset, text, value)
+    def _object(self, line: Line, text: str, value: Any, repeated: str | None) -> Record | None:
         at = place(line.number, line.offset, text)
+        if isinstance(value, dict):
+            if repeated is None:
+                return Record(line.number, line.offset, text, value)
+            field = excerpt(repeated)
+            self._findings.add(reasons.DUPLICATE_FIELD, replace(at, field=field), field=field)
+            return None
         if isinstance(value, list) and value and isinstance(value[0], dict):
             self._not_one_per_line(at, ARRAY)
         else:

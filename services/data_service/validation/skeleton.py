@@ -15,6 +15,7 @@ from typing import NamedTuple
 import orjson
 
 from services.data_service.validation.quick_rows import QuickRows
+from services.data_service.validation.records import repeated_field
 from services.data_service.validation.row_checks import canonical
 from services.text.rows import unused_fields
 
@@ -94,13 +95,14 @@ def _probe(
     """What a row is with placeholders for its texts, as the last fields of its skeleton."""
     placeholders = [(_PLACEHOLDER % number).encode() for number in range(len(literals) - 1)]
     pieces = chain.from_iterable(zip_longest(literals, placeholders, fillvalue=b""))
+    line = b"".join(pieces)
     try:
-        row = orjson.loads(b"".join(pieces))
+        row = orjson.loads(line)
     except ValueError:
         return None
     row = rows.rename(row)
     contents = rows.contents([row])[0]
-    if contents is None:
+    if contents is None or repeated_field(line.decode()) is not None:
         return None
     example = "".join(contents)
     written = _PLACEHOLDERS.split(canonical(row).decode())

@@ -13,12 +13,12 @@ from typing import Any
 from services.data_service.child import Progress, Tell
 from services.data_service.domain import CHECKED_PATHS, SET_ASIDE_PATH
 from services.data_service.report import Report
-from services.data_service.validation.block_check import load_all
 from services.data_service.validation.blocks import Block
 from services.data_service.validation.canonical import CanonicalWriter
 from services.data_service.validation.crew import Alone, Crew
 from services.data_service.validation.encoding import is_utf8
 from services.data_service.validation.opening import Opened, open_file
+from services.data_service.validation.quick_json import load_all
 from services.data_service.validation.request import ValidationRequest
 from services.data_service.validation.rules import Rules, decide
 from services.data_service.validation.totals import Totals

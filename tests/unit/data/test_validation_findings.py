@@ -71,6 +71,13 @@ ERRORS: dict[str, tuple[str | bytes, str, tuple[int, int, int, str] | None, int]
     "overlong UTF-8": (b'{"text":"\xc0\xaf"}', "NOT_UTF8", (1, 10, 9, ""), 1),
     "xlsx": (b"PK\x03\x04" + bytes(60) + b"xl/workbook.xml", "NOT_TEXT", (1, 1, 0, ""), 1),
     "PDF": (b"%PDF-1.7\n%\xe2\xe3", "NOT_TEXT", (1, 1, 0, ""), 1),
+    "field twice": ('{"text":"a"}\n{"text":"b","text":"c"}', "DUPLICATE_FIELD", (2, 0, 13, "text"), 1),
+    "field of a turn twice": (
+        json.dumps(TURNS).replace('"role": "user"', '"role": "user", "role": "user"'),
+        "DUPLICATE_FIELD",
+        (1, 0, 0, "role"),
+        1,
+    ),
     "NaN": ('{"text":"a","x":NaN}', "NON_FINITE_NUMBER", (1, 17, 16, ""), 1),
     "1e999": ('{"text":"a","x":-1e999}', "NON_FINITE_NUMBER", (1, 17, 16, ""), 1),
     "deep": ('{"text":' + "[" * 100_000 + "]" * 100_000 + "}", "NESTED_TOO_DEEPLY", (1, 0, 0, ""), 1),

@@ -54,6 +54,7 @@ LINES = DUMPED | st.sampled_from(
     [b"", b" ", b"\r", b"[", b'{"text":', b'{"text":"a"}{"text":"b"}', b'[{"text":"a"}]', b"null", b'"\\ud800"',
      b'{"text":"\\ud800"}', b'{"text":"a","n":NaN}', b'{"text":"a","n":1e999}', b"\xff\xfe\xfd", b'{"text":"\xc0\xaf"}',
      b'{"text":"a","n":' + b"[" * 300 + b"]" * 300 + b"}", b'{"text":"' + b"a" * 300 + b'"}', b'{"text":"a","text":"b"}',
+     b'{"text":"a","text":"\\u0022\\u0022\\u0022\\u0022"}', b'{"text":"a","id":1,"id":{"x":2,"x":3}}',
      '{"text":"あ"}'.encode("cp932")]
 ) | st.binary(max_size=12)  # fmt: skip
 BARE = st.builds(
@@ -100,13 +101,19 @@ REQUESTS = st.fixed_dictionaries(
 )
 
 
-def outcome(data: bytes, request: dict[str, Any], **options: Any) -> tuple[Report, dict[str, bytes]]:
+def outcome(
+    data: bytes, request: dict[str, Any], *, max_line_bytes: int = 200, **options: Any
+) -> tuple[Report, dict[str, bytes]]:
     with tempfile.TemporaryDirectory() as name:
         source, output = Path(name) / "input.jsonl", Path(name) / "output"
         source.write_bytes(data)
         output.mkdir()
         asked = ValidationRequest(
-            input_file=str(source), output_dir=str(output), filename="input.jsonl", max_line_bytes=200, **request
+            input_file=str(source),
+            output_dir=str(output),
+            filename="input.jsonl",
+            max_line_bytes=max_line_bytes,
+            **request,
         )
         report = validate(asked, lambda progress: None, **options)
         return report, {path.name: path.read_bytes() for path in sorted(output.iterdir())}
@@ -183,6 +190,15 @@ def test_blocks_of_any_size_agree(data: bytes, request: dict[str, Any], size: in
         patch.setattr(block_check, "_ENOUGH_BYTES", 0)
         small = outcome(data, request)
     assert small == whole
+
+
+def test_columns_that_are_not_read_may_be_nested_deeply_and_have_no_field_twice() -> None:
+    deep = '{"text":"a","n":' + "[" * 300 + "]" * 300 + "}"
+    twice = '{"text":"b","n":1,"n":"2"}'
+    request = {"read": ReadOptions(columns={"text": "text"}, bad_rows=BadRows.SET_ASIDE)}
+    report, _ = outcome("\n".join([deep, twice, deep]).encode(), request, max_line_bytes=1000)
+    assert (report.valid_rows, report.set_aside_rows) == (2, 1)
+    assert "DUPLICATE_FIELD" in [finding.reason for finding in report.findings]
 
 
 def test_processes_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
