@@ -20,6 +20,8 @@ from services.training_service.trainer.hyperparameters import Hyperparameters, O
 _MAX_PROMPTS = 10
 _MAX_PROMPT_CHARS = 4000
 _MAX_PROCESSES = 64
+_OF_ADAPTERS = ("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules", "use_rslora", "use_dora")
+_DEFAULTS = Hyperparameters()
 _FORMS: dict[Objective, tuple[Form, ...]] = {
     "pretraining": (Form.TEXT,),
     "dpo": (Form.PREFERENCE,),
@@ -50,7 +52,7 @@ async def admit(
     Raises InvalidArgument, SpecDoesNotFit, BaseModelNotReady, and what the other services say of the names.
     """
     hyperparameters = messages.hyperparameters_from(wanted.hyperparameters, path=f"{path}.hyperparameters")
-    violations = [*_fields(wanted, path), *_targets(hyperparameters, f"{path}.hyperparameters")]
+    violations = [*_fields(wanted, path), *_adapters_of_full(hyperparameters, f"{path}.hyperparameters")]
     if violations:
         raise InvalidArgument(violations)
     start = await _start(resolver, wanted, path)
@@ -134,14 +136,20 @@ def _fields(wanted: pb.TrainingSpec, path: str) -> Iterator[Violation]:
         )
 
 
-def _targets(hyperparameters: Hyperparameters, path: str) -> Iterator[Violation]:
-    if hyperparameters.method == "full" and hyperparameters.lora_target_modules:
-        yield Violation(
-            f"{path}.lora_target_modules",
-            "NOT_WITH_FULL",
-            "Method FULL trains all weights; leave it empty or choose LORA.",
-            "method が FULL のときは指定できません。空にするか LORA を選んでください。",
-        )
+def _adapters_of_full(hyperparameters: Hyperparameters, path: str) -> Iterator[Violation]:
+    """Settings of adapters where there are none. Defaults are in every resolved spec, and no wish of anyone's."""
+    if hyperparameters.method != "full":
+        return
+    for name in _OF_ADAPTERS:
+        value = getattr(hyperparameters, name)
+        if value != getattr(_DEFAULTS, name):
+            shown = ", ".join(value) if isinstance(value, tuple) else value
+            yield Violation(
+                f"{path}.{name}",
+                "NOT_WITH_FULL",
+                f"Is {shown}, but method FULL trains all weights and has no adapters; leave it out, or choose LORA or QLORA.",
+                f"値 {shown} は method が FULL のときは使えません。指定を外すか、LORA または QLORA を選んでください。",
+            )
 
 
 def _within_context(hyperparameters: Hyperparameters, base: ResolvedBase) -> Hyperparameters:

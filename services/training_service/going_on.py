@@ -55,7 +55,8 @@ def _kept(start: ResolvedStart) -> dict[str, Any]:
 
 
 def _other_base(start: ResolvedStart, base: ResolvedBase, path: str) -> Iterator[Violation]:
-    if (base.name, base.digest) != (start.base_model, start.base_model_digest):
+    # Equal digests are the same model, whatever it is called.
+    if base.digest != start.base_model_digest:
         yield Violation(
             f"{path}.start_from",
             "OTHER_BASE_MODEL",

@@ -10,10 +10,11 @@ from google.protobuf.descriptor import FieldDescriptor
 
 from aift.errors import invalid
 from aift.hyperparameter_help import HELP
-from aift.hyperparameters import FIELDS, aliases_of, overridden
+from aift.hyperparameters import FIELDS, aliases_of, hyperparameters, overridden
 from aift.job_file import TrainingFile, read_training_file, training_file
 from aift.language import text
 from aift.presets import preset
+from aift.training.v1 import training_pb2
 
 ANY_NAME = {"allow_extra_args": True, "ignore_unknown_options": True}
 """context_settings of a command that takes hyperparameters by any of their names."""
@@ -173,8 +174,15 @@ def described(
         fields.update({name: value for name, value in layer.items() if value and name in fields})
     asked = overridden(file.hyperparameters, overridden(by_name.hyperparameters, settings))
     if name := str(fields.get("preset") or ""):
-        asked = overridden(preset(name).settings, asked)
+        asked = overridden(_usable(preset(name).settings, asked), asked)
     return TrainingFile(**fields, hyperparameters=asked)
+
+
+def _usable(settings: Mapping[str, object], asked: Mapping[str, object]) -> Mapping[str, object]:
+    """A preset's settings without those of adapters where all weights are to be trained, which has none."""
+    if hyperparameters(asked).method != training_pb2.TRAINING_METHOD_FULL:
+        return settings
+    return {name: value for name, value in settings.items() if not name.startswith("lora_")}
 
 
 def _option(name: str, descriptor: FieldDescriptor) -> inspect.Parameter:

@@ -111,6 +111,9 @@ def test_a_preset_is_where_settings_begin(aift: Any, system: Any, tmp_path: Path
     assert (asked.lora_alpha, asked.max_length, asked.gradient_accumulation_steps) == (64, 256, 32)
     assert aift("plan", *BASE, "--data", "d", "--preset", "24GB").returncode == 0
     assert system.training.planned.spec.hyperparameters.lora_r == 32
+    assert aift("plan", *BASE, "--data", "d", "--preset", "24GB", "--method", "full").returncode == 0
+    asked = system.training.planned.spec.hyperparameters
+    assert (asked.HasField("lora_r"), asked.per_device_train_batch_size) == (False, 2)
     done = aift("plan", *BASE, "--data", "d", "--preset", "12GB", "--json")
     assert json.loads(done.stdout)["error"]["reason"] == "UNKNOWN_PRESET"
 

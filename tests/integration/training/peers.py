@@ -150,14 +150,20 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
         )
 
     async def GetModelVersion(self, request: registry_pb2.GetModelVersionRequest, _: Any) -> registry_pb2.ModelVersion:
-        """An adapter "models/polite", whole weights "models/whole", and an adapter of another base model."""
-        kinds = {"models/polite": "ADAPTER", "models/whole": "FULL", "models/foreign": "ADAPTER"}
+        """An adapter "models/polite", whole weights "models/whole", an adapter of another base model, and one of the same
+        by another name."""
+        kinds = {
+            "models/polite": "ADAPTER",
+            "models/whole": "FULL",
+            "models/foreign": "ADAPTER",
+            "models/renamed": "ADAPTER",
+        }
         if request.name not in kinds:
             raise NotFound(request.name)
         version = registry_pb2.ModelVersion(
             name=f"{request.name}/versions/1",
             kind=registry_pb2.ModelKind.Value(f"MODEL_KIND_{kinds[request.name]}"),
-            base_model="baseModels/tiny",
+            base_model="baseModels/other" if request.name == "models/renamed" else "baseModels/tiny",
             base_model_digest="cd" * 32 if request.name == "models/foreign" else "ab" * 32,
             digest="ab" * 32,
         )

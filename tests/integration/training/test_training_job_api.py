@@ -120,7 +120,9 @@ async def test_a_taken_id_and_a_bad_one_are_refused(api: Api) -> None:
         ({"seed": -1}, "seed", "-1"),
         ({"method": 99}, "method", "99"),
         ({"lr_scheduler_type": 99}, "lr_scheduler_type", "99"),
-        ({"method": 1, "lora_target_modules": ["q_proj"]}, "lora_target_modules", "FULL"),
+        ({"method": 1, "lora_target_modules": ["q_proj"]}, "lora_target_modules", "Is q_proj, but method FULL"),
+        ({"method": 1, "use_dora": True}, "use_dora", "FULL"),
+        ({"method": 1, "lora_r": 4}, "lora_r", "Is 4, but method FULL"),
     ],
 )
 async def test_a_wrong_number_is_named_with_its_remedy(api: Api, values: dict[str, Any], field: str, said: str) -> None:
@@ -133,6 +135,12 @@ async def test_a_wrong_number_is_named_with_its_remedy(api: Api, values: dict[st
     assert not japanese.isascii()
     listed = await api.training.ListTrainingJobs(pb.ListTrainingJobsRequest())
     assert not listed.training_jobs
+
+
+async def test_defaults_of_adapters_are_no_wish_where_all_weights_are_trained(api: Api) -> None:
+    job = await api.training.CreateTrainingJob(job_request(hyperparameters={"method": pb.TRAINING_METHOD_FULL}))
+    again = job_request(hyperparameters=job.spec.hyperparameters)
+    assert (await api.training.CreateTrainingJob(again)).spec.hyperparameters == job.spec.hyperparameters
 
 
 async def test_all_mistakes_are_told_at_once(api: Api) -> None:
@@ -185,6 +193,9 @@ async def test_training_goes_on_from_a_version(api: Api) -> None:
     assert (kept.lora_r, kept.lora_alpha, list(kept.lora_target_modules)) == (4, 8, ["q_proj"])
     request = job_request(start_from="models/whole", hyperparameters={"method": pb.TRAINING_METHOD_FULL})
     assert (await api.training.CreateTrainingJob(request)).spec.start_from == "models/whole/versions/1"
+    # The same base model by another name, as its digest tells.
+    spec = (await api.training.CreateTrainingJob(job_request(start_from="models/renamed"))).spec
+    assert (spec.base_model, spec.start_from) == ("baseModels/tiny", "models/renamed/versions/1")
 
 
 @pytest.mark.parametrize(
