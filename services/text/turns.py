@@ -70,7 +70,7 @@ def _listed(fields: Mapping[str, Any], name: str, *, tools: bool) -> tuple[Messa
     if name not in fields:
         raise ProblemError(missing(name))
     if not isinstance(turns, list):
-        raise ProblemError(wrong_type(name, "a list of messages", "メッセージの配列"))
+        raise ProblemError(wrong_type(name, "a list of messages (in a table, its JSON text)", "メッセージの配列（表ではその JSON テキスト）"))
     if not turns:
         raise ProblemError(empty(name))
     problems: list[Problem] = []

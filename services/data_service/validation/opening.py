@@ -47,7 +47,7 @@ class Opened:
         if self.format is FileFormat.JSON:
             return JsonArray(self.path, limit).blocks()
         if self.separator:
-            return Table(self.path, self.separator, limit).blocks()
+            return Table(self.path, self.separator, self.request.read.columns, limit).blocks()
         if self.format is FileFormat.PARQUET:
             from services.data_service.validation.sources.parquet import Parquet  # pyarrow: no other format needs it
 

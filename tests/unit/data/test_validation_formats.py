@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import json
 from collections.abc import Iterator
 from decimal import Decimal
@@ -333,6 +335,37 @@ def test_columns_are_mapped(check: Any, data: str) -> None:
     assert (rows, report.template.form) == ([{"instruction": "q", "response": "a"}], RowForm.INSTRUCTION)
     report, _, _ = check(data, columns={"instruction": "問い", "response": "回答"}, format=report.format)
     assert (reasons(report), report.findings[0].examples[0].field) == (["MISSING_COLUMN"], "問い")
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "parquet"])
+@pytest.mark.parametrize("columns", [{}, {"prompt": "p", "chosen": "c", "rejected": "r"}])
+def test_turns_in_cells_are_read_from_their_json(check: Any, kind: str, columns: dict[str, str]) -> None:
+    turns = [{"role": "user", "content": '"問"\n[1]'}]
+    row = {"prompt": turns, "chosen": '[{"a": 1}]', "rejected": [{"role": "assistant", "content": "答"}]}
+    cells = {columns.get(name, name): v if isinstance(v, str) else json.dumps(v, indent=1) for name, v in row.items()}
+    table = io.StringIO()
+    writer = csv.DictWriter(table, list(cells), delimiter="\t" if kind == "tsv" else ",")
+    writer.writeheader()
+    writer.writerow(cells)
+    data = parquet([cells]) if kind == "parquet" else table.getvalue()
+    report, rows, _ = check(data, columns=columns)
+    assert (report.valid, rows) == (True, [row])
+
+
+@pytest.mark.parametrize(
+    ("cell", "reason"),
+    [
+        ("[{'role': 'user', 'content': 'a'}]", "WRONG_TYPE"),
+        ('[{"role":"user","content":"\\ud800"}]', "WRONG_TYPE"),
+        ('[{"role":"user","content":"a","content":"b"},{"role":"assistant","content":"c"}]', "DUPLICATE_FIELD"),
+        ("[" * 500 + "]" * 500, "WRONG_TYPE"),
+        ('[{"role":"user","content":1}]', "WRONG_TYPE"),
+        ("[]", "EMPTY_FIELD"),
+    ],
+)
+def test_cells_that_are_no_turns_are_told_of(check: Any, cell: str, reason: str) -> None:
+    (finding,) = (each for each in check(parquet([{"messages": cell}]))[0].findings if each.reason != "TOO_FEW_ROWS")
+    assert finding.reason == reason
 
 
 def test_a_chosen_format_is_taken(check: Any) -> None:

@@ -15,6 +15,7 @@ from services.data_service.validation.canonical_schema import SCHEMA
 from services.data_service.validation.excerpt import excerpt
 from services.data_service.validation.findings import whole_line
 from services.data_service.validation.reasons import Reason
+from services.data_service.validation.sources.cells import Cells
 from services.data_service.validation.sources.packing import Packing
 
 _MARK = b"PAR1"
@@ -28,6 +29,7 @@ class Parquet:
     def __init__(self, path: Path, columns: Mapping[str, str]) -> None:
         self._path = path
         self._columns = columns
+        self._cells = Cells(columns)
         self._ours = False
         self._rows = Packing()
 
@@ -84,7 +86,7 @@ class Parquet:
     def _texts(self, batch: pa.RecordBatch) -> Iterator[bytes]:
         if self._ours:
             return (text.encode() for text in batch.column(0).to_pylist())
-        return (orjson.dumps(row, default=str) for row in batch.to_pylist())
+        return (orjson.dumps(self._cells.row(row), default=str) for row in batch.to_pylist())
 
 
 def _is_binary(kind: pa.DataType) -> bool:

@@ -1,10 +1,13 @@
-"""Rows of CSV and TSV files with a header. Every field is text, also what looks like a number or a formula."""
+"""Rows of CSV and TSV files with a header.
+
+Every field is text, also what looks like a number or a formula; only lists of turns are read from their JSON text.
+"""
 
 from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -17,6 +20,7 @@ from services.data_service.validation.excerpt import excerpt, excerpt_bytes
 from services.data_service.validation.findings import whole_line
 from services.data_service.validation.lines import BOM
 from services.data_service.validation.parser_words import said_of_csv
+from services.data_service.validation.sources.cells import Cells
 from services.data_service.validation.sources.packing import Packing
 
 _EVIDENCE_BYTES = 1 << 20
@@ -27,9 +31,10 @@ _FORMULA = re.compile(r"=\S|[@+\-][A-Za-z]+\(")
 class Table:
     """A table with a separator between its fields."""
 
-    def __init__(self, path: Path, separator: str, max_row_bytes: int) -> None:
+    def __init__(self, path: Path, separator: str, columns: Mapping[str, str], max_row_bytes: int) -> None:
         self._path = path
         self._separator = separator
+        self._cells = Cells(columns)
         self._max_row_bytes = max_row_bytes
         self._rows = Packing()
         self._header: list[str] = []
@@ -98,7 +103,7 @@ class Table:
         for name, value in zip(header, fields, strict=True):
             if _FORMULA.match(value):
                 self._rows.note(file_reasons.FORMULA, whole_line(line, offset, excerpt(value), excerpt(name)))
-        self._rows.add(orjson.dumps(dict(zip(header, fields, strict=True))), line, offset)
+        self._rows.add(orjson.dumps(self._cells.row(dict(zip(header, fields, strict=True)))), line, offset)
 
     def _passed_over(self, error: csv.Error, text: _Text) -> bool:
         """Refuses the line on which a quote is wrong, where the one behind it begins a row for certain."""
