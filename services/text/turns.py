@@ -70,7 +70,11 @@ def _listed(fields: Mapping[str, Any], name: str, *, tools: bool) -> tuple[Messa
     if name not in fields:
         raise ProblemError(missing(name))
     if not isinstance(turns, list):
-        raise ProblemError(wrong_type(name, "a list of messages (in a table, its JSON text)", "メッセージの配列（表ではその JSON テキスト）"))
+        raise ProblemError(
+            wrong_type(
+                name, "a list of messages (in a table, its JSON text)", "メッセージの配列（表ではその JSON テキスト）"
+            )
+        )
     if not turns:
         raise ProblemError(empty(name))
     problems: list[Problem] = []
@@ -120,8 +124,7 @@ def _unknown_role(place: str, role: str, known: Mapping[str, Role]) -> Problem:
 
 
 def _tool_turn(place: str) -> Problem:
-    en = f"{place} is a turn of a tool; choose to keep such turns (shown to the model, not trained), or remove them"
-    ja = f"{place} はツールの発話です。残す（モデルに見せるが学習しない）設定を選ぶか、取り除いてください"
+    en, ja = f"{place} is a turn of a tool", f"{place} はツールの発話です"
     return Problem("TOOL_TURN", place, en, ja)
 
 
@@ -135,4 +138,7 @@ def _wrong_order(place: str, expected: str, found: str, last: Role) -> Problem:
     en = f"{place} must be {expected}, not {found}: after an optional system message, user and assistant take turns and the {last} comes last"
     found_ja = "発話なし" if found == "nothing" else found
     ja = f"{place} は {expected} でなければなりません（{found_ja}）。先頭の system（省略可）の後は user と assistant が交互に並び、最後は {last} です"
+    if found == "tool":
+        en += "; a tool speaks only after the assistant, whose content calls it, or after another tool"
+        ja += "。tool の発話は、ツールを呼び出す assistant か別の tool の直後にだけ置けます"
     return Problem("WRONG_ROLE_ORDER", place, en, ja)

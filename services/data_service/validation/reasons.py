@@ -153,6 +153,10 @@ REMEDIES: dict[str, tuple[str, str]] = {
     "WRONG_TYPE": ("Write the value in that type.", "その型で値を書いてください。"),
     "EMPTY_FIELD": ("Fill it in or remove the row.", "内容を書くか、行を取り除いてください。"),
     "UNKNOWN_ROLE": ("Rename the role.", "role の名前を直してください。"),
+    "TOOL_TURN": (
+        "Have such turns kept, shown to the model but not trained: read.tool_turns KEEP (--tool-turns keep). Or remove them.",
+        "残す（モデルに見せるが学習しない）には read.tool_turns KEEP（--tool-turns keep）を指定し、不要なら取り除いてください。",
+    ),
     "WRONG_ROLE_ORDER": ("Put the messages in order.", "メッセージの順番を直してください。"),
     "MISSING_COLUMN": (
         "Correct the mapping of columns, or write the column into every row.",

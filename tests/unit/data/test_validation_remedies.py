@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from services.data_service.domain import BadRows, FileFormat, ReadOptions, RowForm, TextEncoding
+from services.data_service.domain import BadRows, FileFormat, ReadOptions, RowForm, TextEncoding, ToolTurns
 from services.data_service.report import Finding, Report, Severity
 from services.data_service.validation import block_check
 from services.data_service.validation.findings import MAX_TEXTS
@@ -113,6 +113,20 @@ def test_rows_that_differ_in_the_turn_alone_are_told_of_together(check: Any, tmp
     assert sorted(found(report, "EMPTY_FIELD"))[0][1].startswith("messages is empty")
     assert found(report, "WRONG_TYPE")[0][1].startswith("messages must be a list of messages")
     assert [each.examples[1].field for each in report.findings if len(each.examples) > 1] == ["messages[3].role"]
+
+
+def test_turns_of_tools_are_told_with_the_option_that_keeps_them(check: Any) -> None:
+    user, tool, assistant = ({"role": role, "content": "a"} for role in ("user", "tool", "assistant"))
+    kept = json.dumps({"messages": [user, assistant, tool, assistant]})
+    finding = only(check(kept))
+    assert finding.reason == "TOOL_TURN"
+    assert "read.tool_turns KEEP (--tool-turns keep)" in finding.en
+    assert "read.tool_turns KEEP（--tool-turns keep）" in finding.ja
+    assert check(kept, tool_turns=ToolTurns.KEEP).valid
+    finding = only(check(json.dumps({"messages": [user, tool, assistant]}), tool_turns=ToolTurns.KEEP))
+    assert finding.reason == "WRONG_ROLE_ORDER"
+    assert "a tool speaks only after the assistant" in finding.en
+    assert "別の tool の直後" in finding.ja
 
 
 def test_texts_of_one_reason_are_bounded_and_all_rows_counted(check: Any) -> None:
