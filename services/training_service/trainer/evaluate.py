@@ -53,6 +53,14 @@ def measure(
     return _figures(ranks.sums([*totals, weight, characters]), compared=compared)
 
 
+def before_training(figures: dict[str, float], hyperparameters: Hyperparameters) -> dict[str, float]:
+    """Without rewards where they are measured against the model before training, which it still is: all of them are zero,
+    and what is not is rounding."""
+    if hyperparameters.objective not in ("dpo", "kto"):
+        return figures
+    return {name: value for name, value in figures.items() if "reward" not in name}
+
+
 def _compared(model: Any, batch: Batch, hyperparameters: Hyperparameters) -> tuple[float, float, float]:
     found = preference.compare(model, batch, hyperparameters)
     return float(found.loss.sum()), float((found.margin > 0).sum()), float(found.margin.sum())

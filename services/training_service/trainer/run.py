@@ -171,6 +171,8 @@ def _evaluate(parts: Parts, loop: Loop, step: int) -> bool:
 def _measure(parts: Parts, loop: Loop, step: int) -> None:
     """Held-out measurements of all ranks, samples of rank 0, of the weights after a step."""
     values = _held_out(parts, loop, step)
+    if step == 0:
+        values = evaluate.before_training(values, parts.job.hyperparameters)
     loop.measured, loop.measured_step = loop.measured | values, step
     parts.reporter.metric(step, loop.plan.epoch_after(step), values)
     # Weights that are shared out are whole only where all ranks run the model.
