@@ -12,7 +12,7 @@ from frontend.training.draft import Draft
 from frontend.training.objective import choose_objective
 from frontend.training.places import Places
 from frontend.training.plan import show_plan, show_remedies
-from frontend.training.rows import choose_held_out, choose_rows, version_of
+from frontend.training.rows import choose_held_out, choose_rows, linked_version
 from frontend.training.settings import show_settings
 from frontend.training.start import Start, choose_start
 
@@ -47,7 +47,7 @@ def _asked(client: Client, draft: Draft) -> data_pb2.DatasetVersion | None:
     """The data that a link brought, while nobody has chosen an objective yet."""
     if draft.get("objective") is not None or not draft.text("data"):
         return None
-    return version_of(client, draft.text("data"))
+    return linked_version(client, draft.text("data"))
 
 
 def _check_and_start(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import streamlit as st
-from aift import Client
+from aift import AiftError, Client
 from aift.data.v1 import data_pb2
 
 from frontend import words_of_data
@@ -22,6 +22,14 @@ def version_of(client: Client, name: str) -> data_pb2.DatasetVersion:
     if name not in known:
         known[name] = client.datasets.version(name)
     return known[name]
+
+
+def linked_version(client: Client, name: str) -> data_pb2.DatasetVersion | None:
+    """The version that a link brings; None where it cannot be had, which `choose_rows` tells."""
+    try:
+        return version_of(client, name)
+    except AiftError:
+        return None
 
 
 def choose_rows(client: Client, draft: Draft, objective: str, places: Places) -> str:

@@ -84,6 +84,14 @@ def test_wrong_settings_are_told_at_their_field_and_nothing_is_lost(
     assert kept == [8, 5, 64]
 
 
+def test_a_link_to_data_that_are_gone_leaves_the_form(open_page: Open, tuned: registry_pb2.ModelVersion) -> None:
+    page = open_page("finetune", base=tuned.base_model)
+    page.query_params["data"] = "datasets/nope/versions/9"
+    assert [("nope" in error.value) for error in page.run().error] == [True]
+    assert field(page, "selectbox", "data").value == tuned.dataset_version
+    healthy(page.run())
+
+
 def test_remedies_are_written_into_the_form(open_page: Open, tuned: registry_pb2.ModelVersion) -> None:
     page = open_page("finetune", data=tuned.dataset_version, base=tuned.base_model)
     field(page, "text_input", "gpu").set_value("2x1GB")
