@@ -63,7 +63,9 @@ def problems_shown() -> Iterator[None]:
 
 def show_problem(error: AiftError) -> None:
     """One error as people read it."""
-    lines = [literal(say(error.message_ja, error.message_en))]
-    lines += [f"- `{v.field}`: {literal(say(v.message_ja, v.message_en))}" for v in error.violations]
+    whole = literal(say(error.message_ja, error.message_en))
+    told = [(f"- `{v.field}`: ", literal(say(v.message_ja, v.message_en))) for v in error.violations]
+    lines = [] if any(message == whole for _, message in told) else [whole]
+    lines += [field + message for field, message in told]
     details = f"`{error.reason}`" + (f" · {error.request_id}" if error.request_id else "")
     st.error("\n".join(lines) + f"\n\n{details}", icon=":material/error:")

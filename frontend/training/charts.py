@@ -14,6 +14,9 @@ from frontend.training import words
 _POINTS = 500
 _HEIGHT = 220
 _COLUMNS = 2
+_FEW = 30
+# Significant digits, of Vega: 8.148, 0.0003, 12,350.
+_DIGITS = ",.4~r"
 _FIRST = (
     "loss",
     "eval_loss",
@@ -45,7 +48,19 @@ def show_charts(job: training_pb2.TrainingJob) -> None:
     for number, name in enumerate(names):
         with columns[number % _COLUMNS]:
             st.caption(words.measured(name))
-            st.line_chart(series[name], x="step", y=name, x_label=say("ステップ", "step"), y_label="", height=_HEIGHT)
+            st.vega_lite_chart(chart(name, series[name]), width="stretch")
+
+
+def chart(name: str, points: list[dict[str, float]]) -> dict[str, object]:
+    """A line through the points of a metric; the points themselves where there are few, since one makes no line."""
+    x = {"field": "step", "type": "quantitative", "axis": {"title": say("ステップ", "step"), "tickMinStep": 1}}
+    y = {"field": name, "type": "quantitative", "axis": {"title": "", "format": _DIGITS}}
+    return {
+        "data": {"values": points},
+        "height": _HEIGHT,
+        "mark": {"type": "line", "point": len(points) <= _FEW, "tooltip": True},
+        "encoding": {"x": x, "y": y},
+    }
 
 
 def series_of(metrics: Sequence[training_pb2.Metric]) -> Series:

@@ -30,6 +30,8 @@ class History:
     """The newest lines of the log."""
     measured: dict[str, float] = field(default_factory=dict)
     """The newest value of each metric."""
+    evaluated_step: int = 0
+    """The newest step at which held-out rows were measured; 0 where only the base model was."""
     dropped_lines: int = 0
     """Lines that the log left out because there were too many."""
 
@@ -41,6 +43,8 @@ class History:
             self.marks.append(event)
         elif kind == "metric":
             self.measured.update(event.metric.values)
+            if any(name.startswith("eval_") for name in event.metric.values):
+                self.evaluated_step = event.metric.step
         elif kind == "sample":
             self.samples.append(event.sample)
         elif kind == "log":

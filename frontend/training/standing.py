@@ -28,17 +28,19 @@ def show_standing(job: training_pb2.TrainingJob, history: History) -> None:
     else:
         _under_way(job, history)
     _figures(job, history)
-    if job.metrics:
-        _before_and_after(job)
+    if measured := before_and_after(job, history.evaluated_step):
+        st.dataframe(measured, hide_index=True, width="content")
 
 
-def told(progress: training_pb2.TrainingProgress) -> tuple[float, str]:
+def told(job: training_pb2.TrainingJob) -> tuple[float, str]:
     """How full the bar is and what it says. Each phase before the first step has a bar of its own."""
+    progress, runs = job.progress, job.state == training_pb2.TRAINING_JOB_STATE_RUNNING
     trains = progress.total_steps > 0
     share = progress.step / progress.total_steps if trains else progress.phase_fraction
-    parts = [wording.phase(progress.phase)]
-    if progress.phase != training_pb2.TRAINING_PHASE_TRAINING and progress.phase_fraction:
-        parts[0] += f" {progress.phase_fraction:.0%}"
+    parts = [wording.job_state(job.state)]
+    if runs and progress.phase != training_pb2.TRAINING_PHASE_TRAINING:  # else it is an old one, or says the same again
+        percent = f" {progress.phase_fraction:.0%}" if progress.phase_fraction else ""
+        parts.append(wording.phase(progress.phase) + percent)
     if trains:
         parts.append(f"{progress.step:,} / {progress.total_steps:,}")
     if progress.HasField("remaining"):
@@ -60,9 +62,8 @@ def _succeeded(job: training_pb2.TrainingJob) -> None:
 
 
 def _under_way(job: training_pb2.TrainingJob, history: History) -> None:
-    share, text = told(job.progress)
-    state = wording.job_state(job.state)
-    st.progress(share, text=f"{state} · {text}" if text else state)
+    share, text = told(job)
+    st.progress(share, text=text)
     if job.state == _QUEUED:
         _waiting()
         return
@@ -111,17 +112,13 @@ def _figures(job: training_pb2.TrainingJob, history: History) -> None:
     attempt.metric(say("試行", "Attempt"), job.attempt, job.worker or None, delta_arrow="off", delta_color="off")
 
 
-def _before_and_after(job: training_pb2.TrainingJob) -> None:
-    """What was measured on the held-out rows, before beside after."""
-    names = [name for name in sorted(job.metrics) if name.startswith("eval_")]
+def before_and_after(job: training_pb2.TrainingJob, evaluated_step: int) -> list[dict[str, object]]:
+    """What was measured on the held-out rows, a row each: before, and beside it after, once there is such a step."""
     before, after = say("学習前", "before"), say("学習後", "after") if job.state in ENDED else say("最新", "now")
-    rows: list[dict[str, object]] = [
-        {
-            say("評価", "held out"): words.measured(name),
-            before: round(job.metrics[f"base_{name}"], 4) if f"base_{name}" in job.metrics else None,
-            after: round(job.metrics[name], 4),
-        }
-        for name in names
-    ]
-    if rows:
-        st.dataframe(rows, hide_index=True, width="content")
+    rows: list[dict[str, object]] = []
+    for name in sorted(name for name in job.metrics if name.startswith("eval_")):
+        base = f"base_{name}"
+        row: dict[str, object] = {say("評価", "held out"): words.measured(name)}
+        row[before] = round(job.metrics[base], 4) if base in job.metrics else None
+        rows.append(row | ({after: round(job.metrics[name], 4)} if evaluated_step else {}))
+    return rows

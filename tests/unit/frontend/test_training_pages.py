@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import get_args
+from typing import Any, cast, get_args
 
 import pytest
+from aift import AiftError, Client
 from aift.data.v1 import data_pb2
+from aift.errors import invalid
 from aift.hyperparameter_help import HELP
 from aift.hyperparameters import FIELDS, choices, hyperparameters
 from aift.presets import PRESETS, USUAL
 from aift.registry.v1 import registry_pb2
 from aift.training.v1 import training_pb2
 
-from frontend.training import charts, draft, history, log, objective, settings, siblings, standing, timeline
+from frontend import session
+from frontend.training import (
+    charts,
+    draft,
+    history,
+    log,
+    objective,
+    rows,
+    settings,
+    siblings,
+    standing,
+    timeline,
+    words,
+)
 from frontend.training.start import Start
 from services.text.rows import Form
 from services.training_service.admission import forms_of
@@ -38,6 +53,7 @@ def test_every_hyperparameter_of_the_contract_has_a_field_with_help() -> None:
     assert sorted(placed) == sorted(FIELDS)
     assert set(FIELDS) <= set(HELP)
     assert all(settings.applies(name, "lora", "dpo", BASE) for name in FIELDS)
+    assert [name for name in settings.groups().get("other", ()) if words.field(name) == name] == []
 
 
 def test_an_adapter_that_goes_on_keeps_what_it_is_made_of() -> None:
@@ -80,27 +96,74 @@ def test_clicks_in_a_row_mean_one_job_and_a_later_one_another(monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
-    ("progress", "share", "part"),
+    ("state", "progress", "share", "told"),
     [
+        ("RUNNING", {"phase": "LOADING_MODEL", "phase_fraction": 0.4}, 0.4, "学習中 · モデルを読み込み中 40%"),
         (
-            training_pb2.TrainingProgress(phase=training_pb2.TRAINING_PHASE_LOADING_MODEL, phase_fraction=0.4),
-            0.4,
-            "40%",
-        ),
-        (
-            training_pb2.TrainingProgress(
-                phase=training_pb2.TRAINING_PHASE_EVALUATING, phase_fraction=0.5, step=30, total_steps=60
-            ),
+            "RUNNING",
+            {"phase": "EVALUATING", "phase_fraction": 0.5, "step": 30, "total_steps": 60},
             0.5,
-            "30 / 60",
+            "学習中 · 評価中 50% · 30 / 60",
         ),
-        (training_pb2.TrainingProgress(), 0.0, ""),
+        ("RUNNING", {"phase": "TRAINING", "step": 30, "total_steps": 60}, 0.5, "学習中 · 30 / 60"),
+        ("PAUSED", {"phase": "SAVING", "step": 30, "total_steps": 60}, 0.5, "一時停止中 · 30 / 60"),
+        ("PROVISIONING", {"phase": "SAVING"}, 0.0, "準備中"),
     ],
 )
-def test_each_phase_moves_the_bar(progress: training_pb2.TrainingProgress, share: float, part: str) -> None:
-    filled, text = standing.told(progress)
-    assert filled == pytest.approx(share)
-    assert part in text
+def test_each_phase_moves_the_bar_and_is_told_while_it_lasts(
+    state: str, progress: dict[str, Any], share: float, told: str
+) -> None:
+    phase = training_pb2.TrainingPhase.Value(f"TRAINING_PHASE_{progress.pop('phase')}")
+    job = training_pb2.TrainingJob(
+        state=training_pb2.TrainingJobState.Value(f"TRAINING_JOB_STATE_{state}"),
+        progress=training_pb2.TrainingProgress(phase=phase, **progress),
+    )
+    assert standing.told(job) == (pytest.approx(share), told)
+
+
+def test_what_comes_after_is_shown_once_it_was_measured() -> None:
+    job = training_pb2.TrainingJob(metrics={"eval_loss": 8.148, "base_eval_loss": 8.148, "loss": 8.0})
+    seen = history.History()
+    seen.take(event(1, metric=training_pb2.Metric(step=0, values={"eval_loss": 8.148})))
+    seen.take(event(2, metric=training_pb2.Metric(step=1, values={"loss": 8.0})))
+    assert standing.before_and_after(job, seen.evaluated_step) == [{"評価": "評価損失", "学習前": 8.148}]
+    seen.take(event(3, metric=training_pb2.Metric(step=5, values={"eval_loss": 7.5})))
+    job.metrics["eval_loss"] = 7.5
+    assert standing.before_and_after(job, seen.evaluated_step) == [{"評価": "評価損失", "学習前": 8.148, "最新": 7.5}]
+
+
+def test_a_link_to_data_that_are_gone_leaves_the_choice_among_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[AiftError] = []
+    monkeypatch.setattr(rows, "st", SimpleNamespace(session_state={}))
+    monkeypatch.setattr(session, "show_problem", told.append)
+    with Client(token="t") as client:
+        monkeypatch.setattr(client.datasets, "version", version_of_one)
+        monkeypatch.setattr(client.datasets, "list", lambda: [data_pb2.Dataset(latest_version="datasets/a/versions/1")])
+        asked = "datasets/nope/versions/9"
+        assert rows.linked_version(client, asked) is None
+        assert [version.name for version in rows._versions(client, asked)] == ["datasets/a/versions/1"]
+    assert [error.reason for error in told] == ["NOT_FOUND"]
+
+
+def version_of_one(name: str) -> data_pb2.DatasetVersion:
+    """What a client finds where there is one data set."""
+    if name != "datasets/a/versions/1":
+        raise invalid("name", "NOT_FOUND", f"{name} is not there.", f"{name} がありません。")
+    return data_pb2.DatasetVersion(name=name)
+
+
+def test_a_refused_setting_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr(session.st, "error", lambda text, **_: shown.append(text))
+    with session.problems_shown():
+        hyperparameters({"method": "foo"})
+    assert shown[0].count("foo") == 1
+    assert "`method`" in shown[0]
+
+
+def test_a_chart_of_one_point_shows_it_with_few_digits() -> None:
+    one, many = (charts.chart("loss", [{"step": step, "loss": 8.0} for step in range(count)]) for count in (1, 500))
+    assert [cast("dict[str, object]", made["mark"])["point"] for made in (one, many)] == [True, False]
 
 
 def test_a_history_keeps_what_is_shown_one_by_one() -> None:
