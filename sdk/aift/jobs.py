@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -23,6 +24,7 @@ ENDED = frozenset(
     }
 )
 MOST_PROCESSES = 64
+_COUNTED = re.compile(r"\s*(\d+)\s*[xX]\s*(.*?)\s*")  # "2xA5000"
 _MOST_GPUS = 64
 _WATCH_PATIENCE_S = 300.0
 # Before a stream that ended without the final state is opened again.
@@ -103,10 +105,9 @@ class TrainingJobs:
         """
         request = training_pb2.PlanTrainingRequest(spec=spec)
         if gpu:
-            count, separator, model = gpu.lower().partition("x")
-            counted = bool(separator) and count.strip().isdigit()
-            request.hardware.gpus = within("gpus", int(count), 1, _MOST_GPUS) if counted else 1
-            request.hardware.gpu_model = model.strip() if counted else gpu
+            counted = _COUNTED.fullmatch(gpu)
+            request.hardware.gpus = within("gpus", int(counted[1]), 1, _MOST_GPUS) if counted else 1
+            request.hardware.gpu_model = counted[2] if counted else gpu
         return self._connection.call("training", self._stub.PlanTraining, request, timeout_s=120.0)
 
     def deepspeed_config(

@@ -135,7 +135,7 @@ def test_a_sweep_waits_and_tells_by_its_exit_code(aift: Any, system: Any) -> Non
 
 
 @pytest.mark.parametrize(
-    ("gpu", "count", "model"), [("A5000", 1, "A5000"), ("2xA5000", 2, "a5000"), ("4x24GB", 4, "24gb")]
+    ("gpu", "count", "model"), [("A5000", 1, "A5000"), ("2xA5000", 2, "A5000"), ("4X24GB", 4, "24GB")]
 )
 def test_plans_for_hardware_that_is_not_there(aift: Any, system: Any, gpu: str, count: int, model: str) -> None:
     assert aift("plan", *BASE, "--data", "d", "--gpu", gpu).returncode == 0
