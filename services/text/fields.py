@@ -8,7 +8,7 @@ from typing import Any
 
 from services.text.problems import Problem
 
-_BROKEN = re.compile("[\0\ud800-\udfff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _LABELS = {"true": True, "false": False, "1": True, "0": False}
 
 
@@ -25,8 +25,10 @@ def string(
         problems.append(wrong_type(place, "a string", "文字列"))
     elif not value.strip():
         problems.append(empty(place))
-    elif _BROKEN.search(value):
-        problems.append(_not_text(place))
+    elif "\0" in value:
+        problems.append(_nul(place))
+    elif _SURROGATE.search(value):
+        problems.append(_surrogate(place))
     else:
         return value
     return ""
@@ -56,7 +58,13 @@ def wrong_type(place: str, en: str, ja: str) -> Problem:
     return Problem("WRONG_TYPE", place, f"{place} must be {en}", f"{place} は{ja}でなければなりません")
 
 
-def _not_text(place: str) -> Problem:
-    en = f"{place} holds half a character (a lone surrogate) or NUL; write the text again in UTF-8"
-    ja = f"{place} に壊れた文字（単独のサロゲートまたは NUL）があります。UTF-8 で書き直してください"
+def _nul(place: str) -> Problem:
+    en = f"{place} holds NUL (\\u0000), which no text has; remove it"
+    ja = f"{place} に NUL（\\u0000）が含まれています。取り除いてください"
+    return Problem("INVALID_CHARACTERS", place, en, ja)
+
+
+def _surrogate(place: str) -> Problem:
+    en = f"{place} holds half of a surrogate pair, which is no character; write the character itself, or both halves"
+    ja = f"{place} にサロゲートペアの片方だけが含まれています。文字そのものか、両方を書いてください"
     return Problem("INVALID_CHARACTERS", place, en, ja)

@@ -95,19 +95,24 @@ def _is_text_with_slips(head: bytes) -> bool:
 
 
 def guess(sample: bytes) -> Encoding | None:
-    """The Japanese encoding of bytes that are not UTF-8: of those that can read all, the more Japanese one."""
-    readable = [(_japanese_share(sample, encoding), encoding) for encoding in (CP932, EUC_JP)]
+    """The Japanese encoding of bytes that are not UTF-8: of those that can read all, the more Japanese one.
+
+    A single character does not tell EUC-JP, in which most pairs of bytes beyond ASCII are one.
+    """
+    readable = [(_japanese_share(sample, CP932, least=1), CP932), (_japanese_share(sample, EUC_JP, least=2), EUC_JP)]
     share, encoding = max(readable, key=lambda pair: pair[0])
     return encoding if share > 0 else None
 
 
-def _japanese_share(sample: bytes, encoding: Encoding) -> float:
-    """Kana and kanji among the characters that are not ASCII. Half-width kana do not count: EUC-JP misread as
-    Shift_JIS is full of them."""
+def _japanese_share(sample: bytes, encoding: Encoding, *, least: int) -> float:
+    """Kana and kanji among the characters that are not ASCII; 0 with fewer of these than `least`.
+
+    Half-width kana do not count: EUC-JP misread as Shift_JIS is full of them.
+    """
     try:
         text = sample.decode(encoding.codec)
     except UnicodeDecodeError:
         return 0.0
     foreign = [character for character in text if character > "\x7f"]
     japanese = sum("\u3000" <= character <= "\u30ff" or "\u4e00" <= character <= "\u9fff" for character in foreign)
-    return japanese / max(len(foreign), 1)
+    return japanese / len(foreign) if len(foreign) >= least else 0.0

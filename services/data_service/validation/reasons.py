@@ -100,9 +100,9 @@ NON_FINITE_NUMBER = error(
 )
 LONE_SURROGATE = error(
     "LONE_SURROGATE",
-    "The text holds half of a surrogate pair (\\\\ud800 to \\\\udfff), which is no character. "
+    "The text holds half of a surrogate pair (\\ud800 to \\udfff), which is no character. "
     "Write the character itself, or both halves.",
-    "サロゲートペアの片方（\\\\ud800〜\\\\udfff）だけが含まれています。文字そのものか、両方を書いてください。",
+    "サロゲートペアの片方（\\ud800〜\\udfff）だけが含まれています。文字そのものか、両方を書いてください。",
 )
 DUPLICATE_ROWS = warning(
     "DUPLICATE_ROWS",

@@ -123,6 +123,7 @@ def test_japanese_encodings_are_told_apart(text: str) -> None:
 
 def test_what_is_no_encoding_of_ours() -> None:
     assert guess(b"\xff\xfe\xfd") is None
+    assert guess(b'{"text":"\xc0\xaf"}') is None
 
 
 @pytest.mark.parametrize(

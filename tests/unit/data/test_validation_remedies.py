@@ -129,6 +129,20 @@ def test_turns_of_tools_are_told_with_the_option_that_keeps_them(check: Any) -> 
     assert "別の tool の直後" in finding.ja
 
 
+@pytest.mark.parametrize(
+    ("data", "en", "ja"),
+    [
+        (r'{"text":"a\u0000x"}', r"text holds NUL (\u0000), which no text has; remove it.", "取り除いてください"),
+        (r'{"text":"a\ud800"}', r"half of a surrogate pair (\ud800 to \udfff), which", r"（\ud800〜\udfff）だけ"),
+        (b'{"text":"\xc0\xaf"}', "nor of any encoding that we know", "既知の文字コードでもありません"),
+    ],
+)
+def test_characters_that_are_wrong_are_called_what_they_are(check: Any, data: str | bytes, en: str, ja: str) -> None:
+    (finding,) = (each for each in check(data).findings if each.severity is Severity.ERROR)
+    assert en in finding.en
+    assert ja in finding.ja
+
+
 def test_texts_of_one_reason_are_bounded_and_all_rows_counted(check: Any) -> None:
     report = check("\n".join(json.dumps({"messages": [{"role": f"r{n}", "content": "a"}]}) for n in range(50)))
     roles = found(report, "UNKNOWN_ROLE")
