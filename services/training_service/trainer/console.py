@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path
-
-from aift.language import text
 
 from services.training_service.trainer import events
 
@@ -24,6 +23,9 @@ _MEASURED: dict[str, tuple[str, str]] = {
     "eval_perplexity": ("perplexity", "パープレキシティ"),
     "eval_reward_accuracy": ("held-out reward accuracy", "評価の報酬の正解率"),
 }
+
+
+_LANGUAGE = ("AIFT_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
 
 
 class Console:
@@ -48,13 +50,13 @@ class Console:
                 return [self._metric(event)]
             case events.Checkpoint():
                 saved = self._output_dir / event.path
-                return [text(f"checkpoint: {saved}", f"チェックポイント: {saved}")]
+                return [_text(f"checkpoint: {saved}", f"チェックポイント: {saved}")]
             case events.Log():
                 return event.lines
             case events.Finished():
                 return [self._finished(event)]
             case events.Failed():
-                return [text(f"error: {event.en} [{event.reason}]", f"エラー: {event.ja} [{event.reason}]")]
+                return [_text(f"error: {event.en} [{event.reason}]", f"エラー: {event.ja} [{event.reason}]")]
             case events.Sample():
                 return []
 
@@ -63,22 +65,28 @@ class Console:
         if event.phase == self._phase:
             return []
         self._phase = event.phase
-        return [text(*_PHASES[event.phase])]
+        return [_text(*_PHASES[event.phase])]
 
     def _metric(self, event: events.Metric) -> str:
-        step = text("step", "ステップ") + f" {event.step:,}/{self._total_steps:,}"
+        step = _text("step", "ステップ") + f" {event.step:,}/{self._total_steps:,}"
         measured = [
-            f"{text(*words)} {event.values[name]:,.5g}" for name, words in _MEASURED.items() if name in event.values
+            f"{_text(*words)} {event.values[name]:,.5g}" for name, words in _MEASURED.items() if name in event.values
         ]
         return "  " + " · ".join([step, *measured])
 
     def _finished(self, event: events.Finished) -> str:
         result, kept = self._output_dir / "model", self._output_dir / "checkpoints" / f"step-{event.step}"
         if event.outcome == "succeeded":
-            return text(f"done: {result}", f"完了: {result}")
+            return _text(f"done: {result}", f"完了: {result}")
         if event.outcome == "stopped" or not event.step:
-            return text("ended before a result; nothing is kept", "結果が出る前に終了しました。何も残していません")
-        return text(
+            return _text("ended before a result; nothing is kept", "結果が出る前に終了しました。何も残していません")
+        return _text(
             f"ended at step {event.step:,}; to go on, set checkpoint in the job file to {kept}",
             f"ステップ {event.step:,} で終了しました。続けるにはジョブファイルの checkpoint を {kept} にしてください",
         )
+
+
+def _text(en: str, ja: str) -> str:
+    """As aift.language chooses, which stays outside: a trainer knows nothing of the SDK."""
+    language = next((value for name in _LANGUAGE if (value := os.environ.get(name))), "en")
+    return ja if language.lower().startswith("ja") else en
