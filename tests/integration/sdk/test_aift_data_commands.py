@@ -67,14 +67,6 @@ def test_preparing_a_version(aift: Any, system: Any, tmp_path: Path) -> None:
     assert json.loads(aift("data", "prepare", "datasets/rows", *options, "--json").stdout)["name"] == "dataJobs/j1"
 
 
-@pytest.mark.parametrize("lang", ["en", "ja"])
-def test_every_command_has_help(aift: Any, lang: str) -> None:
-    for command in ("upload", "validate", "import", "drop", "prepare", "list", "show", "preview", "report", "tokens",
-                    "diff", "references", "download", "update", "delete"):  # fmt: skip
-        done = aift("data", command, "--help", lang=lang)
-        assert done.returncode == 0, done.stderr
-
-
 def test_what_a_file_stopped_is_told(aift: Any, rows: Path) -> None:
     done = aift("data", "upload", str(rows), "gone.jsonl", "later.jsonl")
     assert done.returncode == 2
