@@ -44,22 +44,9 @@ def library() -> None:
 def wide_model(tmp_path_factory: pytest.TempPathFactory, base_model: Path) -> Path:
     """As `base_model`, with layers of which a rank's share is a MiB: smaller ones DeepSpeed leaves in memory."""
     folder = tmp_path_factory.mktemp("wide")
-    tokenizer = AutoTokenizer.from_pretrained(base_model)
-    tokenizer.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(base_model).save_pretrained(folder)
     torch.manual_seed(0)
-    config = LlamaConfig(
-        hidden_size=256,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        intermediate_size=2048,
-        vocab_size=-(-len(tokenizer) // 32) * 32,
-        max_position_embeddings=256,
-        tie_word_embeddings=True,
-        bos_token_id=0,
-        eos_token_id=1,
-        pad_token_id=3,
-    )
+    config = LlamaConfig.from_pretrained(base_model, hidden_size=256, intermediate_size=2048, head_dim=64)
     LlamaForCausalLM(config).save_pretrained(folder)
     return folder
 
