@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -20,7 +21,7 @@ from services.core.objects import ObjectStore
 from services.training_service import job_events, messages
 from services.training_service.attempts import Attempts, Hold
 from services.training_service.changes import OUTBOX_CHANNEL
-from services.training_service.domain import Checkpoint, Failure, Job, JobState, Outcome, StoredFile
+from services.training_service.domain import Checkpoint, Failure, Job, JobState, NodeFailure, Outcome, StoredFile
 from services.training_service.errors import FileMissing
 from services.training_service.store import checkpoints, files, outbox
 from services.training_service.store.jobs import Jobs, notify
@@ -95,6 +96,20 @@ class Artifacts:
                 await files.keep_result(tx, job, await _announced_keys(tx, job, request.files))
             await self._end(tx, job, outcome, failure, request)
 
+    async def take_node_failure(self, hold: Hold, request: worker_pb2.FinishAttemptRequest, outcome: Outcome) -> None:
+        """Keeps what a node told first of its end, for the end that the agent of the first node makes of the attempt.
+
+        Raises StaleFence.
+        """
+        failure = messages.failure_from(request.failure) if request.HasField("failure") else None
+        async with self._database.transaction() as tx:
+            job = await self._attempts.held(tx, hold)
+            if job.node_failure is None:
+                log = job_events.reported("log", request.log, await database_time(tx))
+                told = NodeFailure(outcome=outcome, failure=failure)
+                events = [log] if request.log.lines else []
+                await self._jobs.append(tx, job.tenant, job.id, events, node_failure=asdict(told))
+
     async def _end(
         self,
         tx: AsyncConnection,
@@ -104,9 +119,6 @@ class Artifacts:
         request: worker_pb2.FinishAttemptRequest,
     ) -> None:
         metrics = dict(request.metrics) if request.metrics else None
-        if request.log.lines:
-            told = job_events.reported("log", request.log, await database_time(tx))
-            job = await self._jobs.append(tx, job.tenant, job.id, [told])
         ended = await self._attempts.end(tx, job, outcome, failure=failure, metrics=metrics)
         if ended.state is JobState.PUBLISHING:
             await outbox.post(tx, ended, version_request(ended, request.files, request.template_json))

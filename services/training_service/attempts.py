@@ -96,6 +96,7 @@ class Attempts:
             # Another number of processes would change the order of the rows, so it stays what it was.
             processes=needed or max(free_gpus, 1),
             attempt_sequence=0,
+            node_failure=None,
             not_before=None,
         )
 
@@ -116,7 +117,7 @@ class Attempts:
         return job_of(row)
 
     async def has_ended(self, tx: AsyncConnection, hold: Hold, outcome: Outcome) -> bool:
-        """Whether just this was told before, and the answer was lost on its way."""
+        """Whether just this was told before, and the answer was lost on its way. A loss may have been explained since."""
         found = await tx.execute(
             select(ATTEMPTS.c.outcome).where(
                 ATTEMPTS.c.tenant == hold.tenant,
@@ -125,7 +126,8 @@ class Attempts:
                 ATTEMPTS.c.fence == hold.fence,
             )
         )
-        return found.scalar_one_or_none() == outcome
+        ended_as = found.scalar_one_or_none()
+        return ended_as == outcome or (ended_as is not None and outcome is Outcome.INFRASTRUCTURE_FAILURE)
 
     async def end(
         self,
@@ -137,7 +139,12 @@ class Attempts:
         metrics: Mapping[str, float] | None = None,
         wait_s: float = 0.0,
     ) -> Job:
-        """Ends a locked job's attempt and brings the job where that leads; the next one waits `wait_s` or longer."""
+        """Ends a locked job's attempt and brings the job where that leads; the next one waits `wait_s` or longer.
+
+        What a node told explains the loss that the others noticed.
+        """
+        if job.node_failure is not None and outcome is Outcome.INFRASTRUCTURE_FAILURE:
+            outcome, failure = job.node_failure.outcome, job.node_failure.failure
         verdict = after_attempt(
             job.state,
             outcome,

@@ -89,6 +89,14 @@ class Failure:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NodeFailure:
+    """What one node of an attempt told, whose first node is yet to end it."""
+
+    outcome: Outcome
+    failure: Failure | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Spec:
     """What a job is made from, with every name resolved, every digest pinned and every default filled in."""
 
@@ -150,6 +158,8 @@ class Job:
     lost_attempts: int = 0
     # Newest number of the attempt's own count of events.
     attempt_sequence: int = 0
+    # Of the running attempt; None while all of its nodes are well.
+    node_failure: NodeFailure | None = None
     last_sequence: int = 0
     model_version: str = ""
     failure: Failure | None = None

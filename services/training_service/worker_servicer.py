@@ -31,6 +31,7 @@ _MAX_GPUS = 1024
 _ASK_AGAIN_AFTER_S = 3.0
 _OUTCOMES = {worker_pb2.AttemptOutcome.Value(f"ATTEMPT_OUTCOME_{outcome}"): outcome for outcome in Outcome}
 _COMMANDS = {JobState.PAUSING: worker_pb2.AGENT_COMMAND_PAUSE, JobState.CANCELLING: worker_pb2.AGENT_COMMAND_CANCEL}
+_OF_ONE_NODE = frozenset({Outcome.INFRASTRUCTURE_FAILURE, Outcome.OUT_OF_MEMORY, Outcome.INVALID, Outcome.RELEASED})
 # What the other services say when the job's inputs cannot come back.
 _GONE = frozenset({grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.DATA_LOSS})
 
@@ -106,11 +107,21 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
         return messages.checkpoint_to(saved)
 
     async def FinishAttempt(self, request: worker_pb2.FinishAttemptRequest, _: Any) -> worker_pb2.FinishAttemptResponse:
-        """Ends an attempt."""
+        """Ends an attempt; a member's end is kept for that of the first node."""
         outcome = _OUTCOMES.get(request.outcome)
         if outcome is None:
             raise InvalidArgument.field("outcome", "UNKNOWN_VALUE", "Is no outcome.", "結果の値が不正です。")
-        await self._artifacts.finish(_hold(request.attempt), request, outcome)
+        if not request.member:
+            await self._artifacts.finish(_hold(request.attempt), request, outcome)
+        elif outcome in _OF_ONE_NODE:
+            await self._artifacts.take_node_failure(_hold(request.attempt), request, outcome)
+        else:
+            raise InvalidArgument.field(
+                "outcome",
+                "NOT_OF_A_MEMBER",
+                f"{outcome} is told by the first node alone; a member tells of failures.",
+                f"{outcome} を伝えるのは先頭ノードだけです。他のノードは失敗だけを伝えます。",
+            )
         return worker_pb2.FinishAttemptResponse()
 
     async def RefreshInputs(self, request: worker_pb2.RefreshInputsRequest, _: Any) -> worker_pb2.RefreshInputsResponse:
@@ -165,6 +176,8 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
 
 def _command(job: Job) -> "worker_pb2.AgentCommand.ValueType":
     """What the job's agent is to do."""
+    if job.node_failure is not None:
+        return worker_pb2.AGENT_COMMAND_END
     return _COMMANDS.get(job.state, worker_pb2.AGENT_COMMAND_UNSPECIFIED)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from contextlib import suppress
 
 import aiohttp
 from aift.training.v1 import worker_pb2
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 
 _TEMPLATE = "template.json"
 _BEAT_AT_LEAST_EVERY_S = 5.0
-# After ranks have broken off: the agent of another node may know the cause, tells it at once, and supersedes us.
+# After ranks have broken off: the agent of another node may know the cause, which the service then puts in ours' place.
 _MEMBERS_TELL_WITHIN_S = 5.0
 
 
@@ -115,7 +116,9 @@ class Attempt:
             metrics=end.metrics,
         )
         if not self._alone and end.outcome is Outcome.INFRASTRUCTURE_FAILURE:
-            await asyncio.sleep(_MEMBERS_TELL_WITHIN_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_MEMBERS_TELL_WITHIN_S):
+                    await self._orders.broken_off.wait()
         if end.outcome is Outcome.SUCCEEDED:
             end = await self._hand_over(end, request)
         if end.failure is not None:

@@ -31,8 +31,8 @@ _LEADER_TELLS_WITHIN_S = 300.0
 
 class Member:
     """Takes part in an attempt: fetches, starts its ranks and waits for them. Lease, events, checkpoints and result are
-    the first agent's; only a failure of which that one cannot know is told, and ends the attempt at once. `run` returns
-    0 when the service knows the end or will be told by the first agent, 1 when it cannot be reached."""
+    the first agent's; only a failure of which that one cannot know is told, and the service has that one end the attempt.
+    `run` returns 0 when the service knows the end or will be told by the first agent, 1 when it cannot be reached."""
 
     def __init__(self, given: handover.Handover, settings: NodeSettings) -> None:
         self._handover = given
@@ -116,7 +116,7 @@ class Member:
         self._failures += [event for event in told if isinstance(event, events.Failed)]
 
     async def _tell(self, end: Ending) -> None:
-        """Ends the attempt unless the first agent does."""
+        """Has the attempt ended unless the first agent does so by itself."""
         if end.outcome is Outcome.SUCCEEDED:
             return
         if self._ran and end.outcome is Outcome.INFRASTRUCTURE_FAILURE:
@@ -125,11 +125,12 @@ class Member:
             attempt=self._link.attempt,
             outcome=worker_pb2.AttemptOutcome.Value(f"ATTEMPT_OUTCOME_{end.outcome}"),
             log=pb.LogLines(lines=map(shown, self._lines)),
+            member=True,
         )
         if end.failure is not None:
             request.failure.CopyFrom(messages.failure_to(end.failure))
         await self._link.call(lambda stub: stub.FinishAttempt, request)
-        log.info("attempt ended", extra={"attempt": self._link.attempt, "outcome": end.outcome})
+        log.info("told of a failure", extra={"attempt": self._link.attempt, "outcome": end.outcome})
 
 
 def _keep_to_itself(_: Progress) -> None:

@@ -11,19 +11,30 @@ from services.training_service.domain import Outcome
 
 
 class Order(Enum):
-    """Stop in one of three ways. Ordered: a later, stronger one replaces a weaker one."""
+    """Stop in one of four ways. Ordered: a later, stronger one replaces a weaker one."""
 
     RELEASE = 1
     PAUSE = 2
     CANCEL = 3
+    END = 4
 
     @property
     def outcome(self) -> Outcome:
         """How the attempt ends when the order is carried out."""
-        return {Order.RELEASE: Outcome.RELEASED, Order.PAUSE: Outcome.PAUSED, Order.CANCEL: Outcome.CANCELLED}[self]
+        return _OUTCOMES[self]
 
 
-_COMMANDS = {worker_pb2.AGENT_COMMAND_PAUSE: Order.PAUSE, worker_pb2.AGENT_COMMAND_CANCEL: Order.CANCEL}
+_OUTCOMES = {
+    Order.RELEASE: Outcome.RELEASED,
+    Order.PAUSE: Outcome.PAUSED,
+    Order.CANCEL: Outcome.CANCELLED,
+    Order.END: Outcome.INFRASTRUCTURE_FAILURE,
+}
+_COMMANDS = {
+    worker_pb2.AGENT_COMMAND_PAUSE: Order.PAUSE,
+    worker_pb2.AGENT_COMMAND_CANCEL: Order.CANCEL,
+    worker_pb2.AGENT_COMMAND_END: Order.END,
+}
 
 
 class Orders:
@@ -31,6 +42,8 @@ class Orders:
 
     def __init__(self) -> None:
         self.given: Order | None = None
+        self.broken_off = asyncio.Event()
+        """Set by an order to end: another node has failed."""
         self._news = asyncio.Event()
 
     def give(self, order: Order) -> None:
@@ -38,6 +51,8 @@ class Orders:
         if self.given is None or order.value > self.given.value:
             self.given = order
             self._news.set()
+        if order is Order.END:
+            self.broken_off.set()
 
     def take(self, command: worker_pb2.AgentCommand.ValueType) -> None:
         """Takes what the service says; nothing where it says nothing."""

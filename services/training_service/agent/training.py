@@ -55,6 +55,7 @@ class Training:
         self._mirror = mirror
         self._output = output
         self._patience_s = {Order.RELEASE: stop_s, Order.PAUSE: pause_s, Order.CANCEL: stop_s}
+        self._saving_s = pause_s
         self._newest: events.Checkpoint | None = None
         self._news = asyncio.Event()
         self._ended = False
@@ -62,7 +63,7 @@ class Training:
         self._alone = alone
         self._finished: events.Finished | None = None
         self._failures: list[events.Failed] = []
-        self._overdue = False
+        self._killed = False
         self._pace = Pace(least_s=stall_s, now=time.monotonic())
 
     async def run(self, ranks: Ranks) -> Ending:
@@ -85,15 +86,28 @@ class Training:
                 self._take(files)
                 self._ended = True
                 self._news.set()
-                await saving
+                await self._finish_saving(saving)
         finally:
             await ranks.end()
         self._reporter.log(ranks.last_words(statuses))
         return self._ending(statuses, ranks.first_failed)
 
+    async def _finish_saving(self, saving: "asyncio.Task[None]") -> None:
+        """Returns when checkpoints are committed. One that is on its way while another node has failed, so that the job
+        could go on elsewhere, is waited for no longer than a pause would."""
+        broken_off = asyncio.create_task(self._orders.broken_off.wait())
+        try:
+            await asyncio.wait({saving, broken_off}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({saving}, timeout=self._saving_s)
+        finally:
+            broken_off.cancel()
+        if not done:
+            log.warning("the checkpoint was not handed over within %.0f s and is given up", self._saving_s)
+            saving.cancel()
+
     def _ending(self, statuses: Mapping[int, int], first_failed: int | None) -> Ending:
         order = self._orders.given
-        if self._finished is None and not self._failures and self._overdue and order is not None:
+        if self._finished is None and not self._failures and self._killed and order is not None:
             return Ending(outcome=order.outcome)
         end = ending.judge(self._finished, self._failures, statuses, first_failed)
         # Where there are other nodes, the agent of one of them may have been told to end.
@@ -152,9 +166,9 @@ class Training:
                 self._reporter.log(ending.lines_of(event))
 
     async def _obey(self, ranks: Ranks) -> None:
-        """Passes orders down; what does not stop in time is killed."""
+        """Passes orders down; what does not stop in time, or has lost another node, is killed."""
         order = await self._orders.next()
-        while True:
+        while order is not Order.END:
             if order is Order.RELEASE:
                 ranks.terminate()
             else:
@@ -164,9 +178,9 @@ class Training:
                     order = await self._orders.next()
             except TimeoutError:
                 log.warning("the trainer did not stop within %.0f s and is killed", self._patience_s[order])
-                self._overdue = True
-                ranks.kill()
-                return
+                break
+        self._killed = True
+        ranks.kill()
 
     async def _commit_checkpoints(self) -> None:
         """Commits the newest checkpoint; those that it overtook while another was on its way are left out."""

@@ -12,7 +12,7 @@ from services.core.db import Database
 from services.core.errors import NotFound
 from services.core.pages import Page
 from services.training_service.changes import EVENTS_CHANNEL, QUEUE_CHANNEL, topic
-from services.training_service.domain import ENDED, LEASED, Failure, Job, JobState, Progress, Spec
+from services.training_service.domain import ENDED, LEASED, Failure, Job, JobState, NodeFailure, Outcome, Progress, Spec
 from services.training_service.job_events import NewEvent, state_changed
 from services.training_service.store.tables import EVENTS, JOBS
 from services.training_service.trainer.hyperparameters import Hyperparameters
@@ -166,7 +166,6 @@ async def notify(tx: AsyncConnection, channel: str, payload: str) -> None:
 
 def job_of(row: Mapping[str, Any] | RowMapping) -> Job:
     """A row as the domain sees it."""
-    failure = row["failure"]
     return Job(
         tenant=row["tenant"],
         id=row["id"],
@@ -186,15 +185,26 @@ def job_of(row: Mapping[str, Any] | RowMapping) -> Job:
         processes=row["processes"],
         lost_attempts=row["lost_attempts"],
         attempt_sequence=row["attempt_sequence"],
+        node_failure=_node_failure_of(row["node_failure"]),
         last_sequence=row["last_sequence"],
         model_version=row["model_version"],
-        failure=Failure(**failure) if failure else None,
+        failure=_failure_of(row["failure"]),
         metrics=row["metrics"],
         create_time=row["create_time"],
         update_time=row["update_time"],
         start_time=row["start_time"],
         end_time=row["end_time"],
     )
+
+
+def _failure_of(stored: Mapping[str, Any] | None) -> Failure | None:
+    return Failure(**stored) if stored else None
+
+
+def _node_failure_of(stored: Mapping[str, Any] | None) -> NodeFailure | None:
+    if not stored:
+        return None
+    return NodeFailure(outcome=Outcome(stored["outcome"]), failure=_failure_of(stored["failure"]))
 
 
 def _spec_of(stored: Mapping[str, Any]) -> Spec:

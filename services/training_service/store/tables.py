@@ -32,6 +32,7 @@ JOBS = Table(
     Column("not_before", _TIME),
     Column("lost_attempts", Integer),
     Column("attempt_sequence", BigInteger),
+    Column("node_failure", JSONB(none_as_null=True)),
     Column("last_sequence", BigInteger),
     Column("model_version", Text),
     Column("failure", JSONB(none_as_null=True)),

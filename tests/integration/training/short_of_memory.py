@@ -1,4 +1,4 @@
-"""The real trainer, whose second rank has no memory for more than one row at a time."""
+"""The real trainer, whose second rank has no memory for more than one row at a time after the first checkpoint."""
 
 import json
 import os
@@ -11,12 +11,13 @@ from services.training_service.trainer.reporter import Reporter
 
 
 class Short(Reporter):
-    """Where the first step begins, memory is asked for."""
+    """After each step, memory is asked for."""
 
     def progress(self, phase: Any, fraction: float, **details: Any) -> None:
         """As it is, or out of memory."""
-        rows = json.loads(Path(sys.argv[1]).read_text())["hyperparameters"]["per_device_train_batch_size"]
-        if phase == "training" and rows > 1 and os.environ["RANK"] == "1":
+        told = json.loads(Path(sys.argv[1]).read_text())["hyperparameters"]
+        saved = phase == "training" and details["step"] > told["save_steps"]
+        if saved and told["per_device_train_batch_size"] > 1 and os.environ["RANK"] == "1":
             raise MemoryError
         super().progress(phase, fraction, **details)
 

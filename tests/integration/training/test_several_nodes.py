@@ -5,16 +5,19 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+import pytest_asyncio
 from aift.training.v1 import training_pb2 as pb
 from aift.training.v1 import worker_pb2
+from aiohttp import web
 from google.protobuf.duration_pb2 import Duration
 
 from services.core import lifeline
+from services.core.objects.directory import DirectoryStore
 from services.training_service.agent.handover import Handover
 from services.training_service.app import PACKAGE, TrainingApp
 from tests.conftest import find_free_port
@@ -22,10 +25,12 @@ from tests.integration.training.conftest import (
     HERE,
     Api,
     Connect,
+    Ground,
     Peers,
     all_events,
     hand_out_real_inputs,
     real_job_request,
+    state_of,
     wait_for,
 )
 
@@ -107,6 +112,46 @@ def api(app: TrainingApp, connect: Connect, peers: Peers, tmp_path: Path) -> Api
     return connect(f"127.0.0.1:{app.server.port}")
 
 
+class SlowStore:
+    """An object store whose writes wait for the test."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.asked = asyncio.Event()
+        self.open = asyncio.Event()
+
+    async def take(self, request: web.Request) -> web.Response:
+        """Writes where the store's own addresses lead."""
+        content = await request.read()
+        self.asked.set()
+        await self.open.wait()
+        path = self._folder / request.match_info["key"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return web.Response()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def slow_store(app: TrainingApp, ground: Ground, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SlowStore]:
+    """In the place of the service's store for what attempts write."""
+    made = SlowStore(ground.state_dir / "objects")
+    server = web.Application(client_max_size=1 << 30)
+    server.router.add_put("/{key:.+}", made.take)
+    runner = web.AppRunner(server)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+
+    async def write_url(_: DirectoryStore, key: str, ttl_s: float) -> str:
+        return f"{url}/{key}"
+
+    monkeypatch.setattr(DirectoryStore, "write_url", write_url)
+    yield made
+    made.open.set()
+    await runner.cleanup()
+
+
 @pytest.fixture
 def launcher(app: TrainingApp, connect: Connect, tmp_path: Path) -> Iterator[Launcher]:
     """Nothing of it is left after the test."""
@@ -183,9 +228,16 @@ async def test_a_member_that_is_told_to_end_gives_the_job_back(api: Api, launche
     assert not await recoveries(api, name)
 
 
-async def test_lack_of_memory_on_a_member_halves_the_micro_batch(api: Api, launcher: Launcher) -> None:
+async def test_lack_of_memory_on_a_member_loses_no_checkpoint_that_is_on_its_way(
+    api: Api, app: TrainingApp, launcher: Launcher, slow_store: SlowStore
+) -> None:
     name = await create(api, per_device_train_batch_size=2)
-    await launcher.attempt("short_of_memory")
+    _, member = await launcher.attempt("short_of_memory")
+    async with asyncio.timeout(60):
+        await slow_store.asked.wait()
+    assert await asyncio.to_thread(member.wait, 60) == 0, "it has told"
+    assert await state_of(api, name) == "RUNNING"
+    slow_store.open.set()
     job = await wait_for(api, name, "QUEUED")
     await launcher.nothing_left()
     assert job.adjustments.per_device_train_batch_size == 1
@@ -193,6 +245,7 @@ async def test_lack_of_memory_on_a_member_halves_the_micro_batch(api: Api, launc
     await api.training.CancelTrainingJob(pb.CancelTrainingJobRequest(name=name))
     [recovery] = await recoveries(api, name)
     assert recovery.cause.reason == "OUT_OF_MEMORY"
+    assert recovery.from_step == 4
     assert any("MemoryError" in line for event in await all_events(api, name) for line in event.log.lines)
 
 

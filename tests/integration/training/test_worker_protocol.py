@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -14,6 +15,7 @@ from aift.training.v1 import training_pb2 as pb
 from aift.training.v1 import worker_pb2
 from google.protobuf.duration_pb2 import Duration
 
+from services.core.leases import database_time
 from services.core.relay import reason_of
 from services.training_service.app import TrainingApp
 from tests.integration.training.conftest import Api, Connect, Ground, Peers, all_events, job_request, state_of, states
@@ -48,12 +50,13 @@ class Agent:
         request = worker_pb2.CommitCheckpointRequest(attempt=self.attempt, step=step, files=files, eval_loss=eval_loss)
         return await self.api.worker.CommitCheckpoint(request)  # type: ignore[no-any-return]
 
-    async def finish(self, outcome: str, *files: worker_pb2.WrittenFile) -> None:
+    async def finish(self, outcome: str, *files: worker_pb2.WrittenFile, **more: Any) -> None:
         request = worker_pb2.FinishAttemptRequest(
             attempt=self.attempt,
             outcome=worker_pb2.AttemptOutcome.Value(f"ATTEMPT_OUTCOME_{outcome}"),
             files=files,
             template_json="{}",
+            **more,
         )
         await self.api.worker.FinishAttempt(request)
 
@@ -434,7 +437,7 @@ async def test_a_lapsed_lease_is_renewed_unless_it_was_taken(
 async def test_a_member_looks_at_its_attempt_without_keeping_it(
     app: TrainingApp, api: Api, worker: Api, connect: Connect
 ) -> None:
-    job = await api.training.CreateTrainingJob(job_request())
+    await api.training.CreateTrainingJob(job_request())
     agent = await claim(app, connect, worker)
     async with app.database.transaction() as tx:
         await tx.exec_driver_sql("UPDATE jobs SET lease_expires_at = now() + interval '1 hour'")
@@ -444,16 +447,49 @@ async def test_a_member_looks_at_its_attempt_without_keeping_it(
         # A heartbeat that keeps the lease would set it to one lease time from now.
         untouched = await tx.exec_driver_sql("SELECT lease_expires_at > now() + interval '30 minutes' FROM jobs")
         assert untouched.scalar_one() is True
-    request = worker_pb2.FinishAttemptRequest(
-        attempt=agent.attempt,
-        outcome=worker_pb2.ATTEMPT_OUTCOME_INVALID,
-        log=pb.LogLines(lines=["rank-1: the last word"]),
-    )
-    await agent.api.worker.FinishAttempt(request)
-    await agent.api.worker.FinishAttempt(request)
-    told = [line for event in await all_events(api, job.name) for line in event.log.lines]
-    assert told == ["rank-1: the last word"]
+    await agent.finish("CANCELLED")
     assert await refused(agent.api.worker.Heartbeat(look)) == (grpc.StatusCode.ABORTED, "STALE_FENCE")
+
+
+async def test_the_first_node_ends_an_attempt_for_the_cause_that_a_member_told(
+    app: TrainingApp, api: Api, worker: Api, connect: Connect
+) -> None:
+    job = await api.training.CreateTrainingJob(job_request(hyperparameters={"per_device_train_batch_size": 4}))
+    agent = await claim(app, connect, worker)
+    assert (await refused(agent.finish("SUCCEEDED", member=True)))[0] is grpc.StatusCode.INVALID_ARGUMENT
+    cause = blob_pb2.Failure(reason="OUT_OF_MEMORY", message={"en": "too much", "ja": "過多"})
+    for reason in (cause, blob_pb2.Failure(reason="RANK_DIED")):
+        last = pb.LogLines(lines=[f"rank-1: {reason.reason}"])
+        await agent.finish("OUT_OF_MEMORY", member=True, failure=reason, log=last)
+    assert await agent.heartbeat() == worker_pb2.AGENT_COMMAND_END
+    await agent.commit(5, await agent.write("state.json", b"under way"))
+    for _ in range(2):  # as if the first answer had been lost
+        await agent.finish("INFRASTRUCTURE_FAILURE", failure=blob_pb2.Failure(reason="CONNECTION_LOST"))
+    again = await claim(app, connect, worker)
+    assert again.assignment.inputs.checkpoint_step == 5
+    assert await again.heartbeat() == worker_pb2.AGENT_COMMAND_UNSPECIFIED
+    await again.finish("CANCELLED")
+    await api.training.CancelTrainingJob(pb.CancelTrainingJobRequest(name=job.name))
+    events = await all_events(api, job.name)
+    assert [line for event in events for line in event.log.lines] == ["rank-1: OUT_OF_MEMORY"]
+    [recovery] = [event.recovery for event in events if event.HasField("recovery")]
+    assert recovery.cause == cause
+    assert recovery.from_step == 5
+    assert recovery.adjustments.per_device_train_batch_size == 2
+
+
+async def test_what_a_member_told_holds_where_the_first_node_is_lost(
+    app: TrainingApp, api: Api, worker: Api, connect: Connect
+) -> None:
+    job = await api.training.CreateTrainingJob(job_request())
+    agent = await claim(app, connect, worker)
+    await agent.finish("INVALID", member=True, failure=blob_pb2.Failure(reason="BAD_ROW"))
+    async with app.database.transaction() as tx:
+        await tx.exec_driver_sql("UPDATE jobs SET lease_expires_at = now() - interval '1 hour'")
+        now = await database_time(tx)
+    assert await app.attempts.sweep(serving_since=now - timedelta(days=1), asked=now) == 1
+    failed = await api.training.GetTrainingJob(pb.GetTrainingJobRequest(name=job.name))
+    assert failed.failure.reason == "BAD_ROW"
 
 
 def _objects(ground: Ground, name: str) -> list[Path]:

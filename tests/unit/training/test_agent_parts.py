@@ -116,6 +116,11 @@ async def test_a_stronger_order_replaces_a_weaker_one() -> None:
             await orders.next()
     orders.give(Order.CANCEL)
     assert await orders.next() is Order.CANCEL
+    assert not orders.broken_off.is_set()
+    orders.take(worker_pb2.AGENT_COMMAND_END)
+    orders.take(worker_pb2.AGENT_COMMAND_CANCEL)
+    assert await orders.next() is Order.END
+    assert orders.broken_off.is_set()
 
 
 def test_a_handover_travels_whole(tmp_path: Path) -> None:

@@ -35,6 +35,8 @@ class _AgentCommandEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._E
     """Save a checkpoint and end as PAUSED."""
     AGENT_COMMAND_CANCEL: _AgentCommand.ValueType  # 2
     """End as CANCELLED."""
+    AGENT_COMMAND_END: _AgentCommand.ValueType  # 3
+    """Another node of the attempt has failed: end the ranks, hand over the checkpoint that is under way, then end."""
 
 class AgentCommand(_AgentCommand, metaclass=_AgentCommandEnumTypeWrapper):
     """What an agent is told to do."""
@@ -45,6 +47,8 @@ AGENT_COMMAND_PAUSE: AgentCommand.ValueType  # 1
 """Save a checkpoint and end as PAUSED."""
 AGENT_COMMAND_CANCEL: AgentCommand.ValueType  # 2
 """End as CANCELLED."""
+AGENT_COMMAND_END: AgentCommand.ValueType  # 3
+"""Another node of the attempt has failed: end the ranks, hand over the checkpoint that is under way, then end."""
 global___AgentCommand = AgentCommand
 
 class _AttemptOutcome:
@@ -631,12 +635,18 @@ class FinishAttemptRequest(google.protobuf.message.Message):
     TEMPLATE_JSON_FIELD_NUMBER: builtins.int
     FAILURE_FIELD_NUMBER: builtins.int
     LOG_FIELD_NUMBER: builtins.int
+    MEMBER_FIELD_NUMBER: builtins.int
     attempt: builtins.str
     """"trainingJobs/{job}/attempts/{n}"."""
     outcome: global___AttemptOutcome.ValueType
     """How it ended."""
     template_json: builtins.str
     """How prompts are rendered, as services/text writes it; only when SUCCEEDED."""
+    member: builtins.bool
+    """Set by the agents of all nodes but the first, where an attempt runs on several: the attempt does not end by that.
+    The first agent is told to end it, and the failure that is named here counts where that one knows no better.
+    Default false.
+    """
     @property
     def files(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___WrittenFile]:
         """The model's files; only when SUCCEEDED."""
@@ -663,9 +673,10 @@ class FinishAttemptRequest(google.protobuf.message.Message):
         template_json: builtins.str = ...,
         failure: aift.common.v1.blob_pb2.Failure | None = ...,
         log: aift.training.v1.training_pb2.LogLines | None = ...,
+        member: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["failure", b"failure", "log", b"log"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "failure", b"failure", "files", b"files", "log", b"log", "metrics", b"metrics", "outcome", b"outcome", "template_json", b"template_json"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "failure", b"failure", "files", b"files", "log", b"log", "member", b"member", "metrics", b"metrics", "outcome", b"outcome", "template_json", b"template_json"]) -> None: ...
 
 global___FinishAttemptRequest = FinishAttemptRequest
 

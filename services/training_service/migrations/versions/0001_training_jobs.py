@@ -28,6 +28,7 @@ _STATEMENTS = (
         not_before        timestamptz,
         lost_attempts     integer NOT NULL DEFAULT 0,
         attempt_sequence  bigint NOT NULL DEFAULT 0,
+        node_failure      jsonb,
         last_sequence     bigint NOT NULL DEFAULT 0,
         model_version     text NOT NULL DEFAULT '',
         failure           jsonb,
