@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -19,9 +19,10 @@ Numbers: TypeAlias = npt.NDArray[np.int64]
 
 
 class Aside(NamedTuple):
-    """A row that was set aside: its line, and a line of JSON about it."""
+    """A row that was set aside: its line and column, and a line of JSON about it."""
 
     line: int
+    column: int
     json: bytes
 
 
@@ -82,6 +83,8 @@ class Packet:
     texts: list[bytes]
     numbers: list[int]
     offsets: list[int]
+    columns: list[int]
+    """From 1, where each row begins in its line; 0 where that means nothing."""
     end: int
     """How far the file was read."""
     findings: Findings = field(default_factory=Findings)
@@ -96,7 +99,7 @@ class Packet:
     def load(self, max_line_bytes: int) -> Lines:
         """The rows as lines."""
         numbers, offsets = (np.asarray(values, dtype=np.int64) for values in (self.numbers, self.offsets))
-        return Lines(self.texts, numbers, offsets, None, max_line_bytes)
+        return Lines(self.texts, numbers, offsets, None, max_line_bytes, self.columns)
 
 
 Block: TypeAlias = Span | Packet
@@ -111,6 +114,8 @@ class Lines:
     offsets: Numbers
     span: Span | None
     max_bytes: int
+    columns: Sequence[int] = ()
+    """Where each begins in its line, as a packet has it."""
 
     def line(self, index: int) -> Line:
         """One line without its end."""
@@ -119,7 +124,8 @@ class Lines:
         offset = int(self.offsets[index])
         too_long = len(data) > self.max_bytes
         data = data[: self.max_bytes]
-        return Line(int(self.numbers[index]), offset, offset + len(text) + 1, data, too_long)
+        column = self.columns[index] if self.columns else 0
+        return Line(int(self.numbers[index]), offset, offset + len(text) + 1, data, too_long, column)
 
     def following(self, index: int) -> Iterator[Line]:
         """The lines after one that are not blank, also beyond the block; nothing where rows are no lines."""

@@ -24,6 +24,7 @@ class Repeat(NamedTuple):
     """Which of all rows it is, from 0."""
     line: int
     offset: int
+    column: int = 0
 
 
 class Duplicates:
@@ -37,9 +38,12 @@ class Duplicates:
         self._folder = folder
         self._buffers = [bytearray() for _ in range(_BUCKETS)]
         self._rows = 0
+        self._columns = folder / "columns"
 
-    def add(self, digests: bytes, lines: Numbers, offsets: Numbers) -> None:
-        """Takes note of rows: their SHA-256 one after another, lines and byte offsets."""
+    def add(self, digests: bytes, lines: Numbers, offsets: Numbers, columns: Numbers | None = None) -> None:
+        """Takes note of rows: their SHA-256 one after another, lines, byte offsets and, where there are any, columns."""
+        if columns is not None:
+            self._keep(columns)
         entries = np.empty(len(lines), _ENTRY)
         entries["digest"] = np.frombuffer(digests, "<u8")[::4]
         entries["line"], entries["offset"] = lines, offsets
@@ -62,7 +66,21 @@ class Duplicates:
             repeats = repeats[np.argsort(repeats["row"])[:MAX_EXAMPLES]]
             first += [Repeat(int(entry["row"]), int(entry["line"]), int(entry["offset"])) for entry in repeats]
             first = nsmallest(MAX_EXAMPLES, first)
+        first = [repeat._replace(column=self._column(repeat.row)) for repeat in first]
+        self._columns.unlink(missing_ok=True)
         return count, first
+
+    def _keep(self, columns: Numbers) -> None:
+        """Every row has its place in the file, which has holes for rows without."""
+        with self._columns.open("ab") as file:
+            file.truncate(self._rows * columns.itemsize)
+            file.write(columns.tobytes())
+
+    def _column(self, row: int) -> int:
+        if not self._columns.exists():
+            return 0
+        found = np.fromfile(self._columns, np.int64, count=1, offset=row * 8)
+        return int(found[0]) if len(found) else 0
 
     def _put(self, bucket: int, entries: bytes) -> None:
         buffer = self._buffers[bucket]

@@ -106,29 +106,31 @@ class Findings:
         return sorted(self._found.values(), key=lambda finding: (finding.severity is Severity.WARNING, -finding.count))
 
 
-def place(line: int, offset: int, text: str, position: int | None = None, field: str = "") -> Example:
-    """A place in a line.
+def place(line: int, offset: int, text: str, position: int | None = None, *, column: int = 0) -> Example:
+    """A place in a line, or in a row that may stand on several.
 
     Args:
-        line: number of the line, from 1.
-        offset: byte offset of the line in the file.
-        text: the line.
-        position: character in the line, from 0; None when the whole line is meant.
-        field: the field at fault.
+        line: number of the line where the text begins, from 1.
+        offset: byte offset of the text in the file.
+        text: the line or the row.
+        position: character in the text, from 0; None when all of it is meant.
+        column: character of the line where the text begins, from 1; 0 when it is the line.
     """
-    at = position or 0
+    before = text[: position or 0]
+    if position is not None:
+        column = max(column, 1) + position if "\n" not in before else position - before.rfind("\n")
     return Example(
-        line=line,
-        column=0 if position is None else position + 1,
-        byte_offset=offset + len(text[:at].encode("utf-8", "surrogatepass")),
-        field=field,
-        excerpt=excerpt(text, at),
+        line=line + before.count("\n"),
+        column=column,
+        byte_offset=offset + len(before.encode("utf-8", "surrogatepass")),
+        field="",
+        excerpt=excerpt(text, len(before)),
     )
 
 
-def whole_line(line: int, offset: int, shown: str = "", field: str = "") -> Example:
-    """The place of a whole line, with what is shown of it."""
-    return Example(line=line, column=0, byte_offset=offset, field=field, excerpt=shown)
+def whole_line(line: int, offset: int, shown: str = "", field: str = "", *, column: int = 0) -> Example:
+    """The place of a whole line, with what is shown of it; or of a row that begins in the line at a column, from 1."""
+    return Example(line=line, column=column, byte_offset=offset, field=field, excerpt=shown)
 
 
 def _prefixed(example: Example, prefix: str) -> Example:

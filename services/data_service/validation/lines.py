@@ -21,6 +21,8 @@ class Line(NamedTuple):
     data: bytes
     """Its content; of a line that is too long, the beginning."""
     too_long: bool
+    column: int = 0
+    """From 1, where it begins in a line of the file that holds more; 0 where it is all of it."""
 
 
 def read_lines(stream: IO[bytes], max_bytes: int, offset: int = 0, number: int = 0) -> Iterator[Line]:

@@ -42,6 +42,8 @@ class Record:
     offset: int
     text: str
     value: dict[str, Any]
+    column: int
+    """From 1, where it begins in its line; 0 where it is the line."""
 
 
 def _refuse(name: str) -> float:
@@ -99,7 +101,7 @@ class Records:
             return None
 
     def _too_long(self, line: Line) -> None:
-        at = whole_line(line.number, line.offset, excerpt_bytes(line.data, "utf-8"))
+        at = whole_line(line.number, line.offset, excerpt_bytes(line.data, "utf-8"), column=line.column)
         shape = ARRAY if line.data.lstrip().startswith(b"[") else wrapped(line.data.decode(errors="replace"))
         if shape is not None:
             self._not_one_per_line(at, shape)
@@ -127,21 +129,21 @@ class Records:
         except json.JSONDecodeError as error:
             self._no_json(line, text, error, following)
         except NonFinite as error:
-            at = place(line.number, line.offset, text, max(text.find(str(error)), 0))
+            at = _place(line, text, max(text.find(str(error)), 0))
             self._findings.add(reasons.NON_FINITE_NUMBER, at, value=str(error)[:40])
         except RecursionError:
-            self._findings.add(reasons.NESTED_TOO_DEEPLY, place(line.number, line.offset, text))
+            self._findings.add(reasons.NESTED_TOO_DEEPLY, _place(line, text))
         except ValueError as error:  # an integer of more digits than Python reads
-            self._findings.add(reasons.INVALID_JSON, place(line.number, line.offset, text), **said_of_json(error))
+            self._findings.add(reasons.INVALID_JSON, _place(line, text), **said_of_json(error))
         else:
             return self._object(line, text, value, repeated)
         return None
 
     def _object(self, line: Line, text: str, value: Any, repeated: str | None) -> Record | None:
-        at = place(line.number, line.offset, text)
+        at = _place(line, text)
         if isinstance(value, dict):
             if repeated is None:
-                return Record(line.number, line.offset, text, value)
+                return Record(line.number, line.offset, text, value, line.column)
             field = excerpt(repeated)
             self._findings.add(reasons.DUPLICATE_FIELD, replace(at, field=field), field=field)
             return None
@@ -153,12 +155,12 @@ class Records:
         return None
 
     def _no_json(self, line: Line, text: str, error: json.JSONDecodeError, following: Iterator[Line]) -> None:
-        at = place(line.number, line.offset, text, min(error.pos, len(text) - 1))
+        at = _place(line, text, min(error.pos, len(text) - 1))
         if _next_begins(text, error):
             self._not_one_per_line(at, SEVERAL)
         elif _is_cut(text, error) and (whole := self._joined(text, following)) is not None:
             shape = ARRAY if whole.lstrip(_SPACE)[0] == "[" else wrapped(whole) or PRETTY
-            self._not_one_per_line(place(line.number, line.offset, text), shape)
+            self._not_one_per_line(_place(line, text), shape)
         else:
             self._findings.add(reasons.INVALID_JSON, at, **said_of_json(error))
 
@@ -185,6 +187,10 @@ class Records:
             if not _is_cut(joined, error):
                 break
         return None
+
+
+def _place(line: Line, text: str, position: int | None = None) -> Example:
+    return place(line.number, line.offset, text, position, column=line.column)
 
 
 def _is_cut(text: str, error: json.JSONDecodeError) -> bool:

@@ -52,7 +52,7 @@ class RowChecks:
         except ProblemError as error:
             self._problems(record, record.value, error.problems)
         except RecursionError:  # the parser got through, but its way back is longer
-            self._findings.add(reasons.NESTED_TOO_DEEPLY, whole_line(record.line, record.offset))
+            self._findings.add(reasons.NESTED_TOO_DEEPLY, _at(record))
         return None
 
     def _check(self, record: Record, row: Mapping[str, Any]) -> Accepted | None:
@@ -121,7 +121,7 @@ class RowChecks:
             for field, text in strings(row):
                 if match := pattern.search(text):
                     shown = excerpt(text, max(0, match.start() - 20))
-                    self._findings.add(reason, whole_line(record.line, record.offset, shown, excerpt(field)))
+                    self._findings.add(reason, _at(record, shown, field))
                     if reason is reasons.LONE_SURROGATE:
                         return False
                     break
@@ -139,11 +139,10 @@ class RowChecks:
     def _place(self, record: Record, row: Mapping[str, Any], problem: Problem) -> Place:
         value = value_at(row, problem.field)
         shown = excerpt(record.text) if value is None else excerpt_of(value)
-        return whole_line(record.line, record.offset, shown, excerpt(problem.field))
+        return _at(record, shown, problem.field)
 
     def _add(self, reason: Reason, record: Record, field: str = "", **values: Any) -> None:
-        at = whole_line(record.line, record.offset, excerpt(record.text), excerpt(field))
-        self._findings.add(reason, at, **values)
+        self._findings.add(reason, _at(record, excerpt(record.text), field), **values)
 
 
 def canonical(row: Mapping[str, Any]) -> bytes:
@@ -168,6 +167,10 @@ def value_at(row: Any, field: str) -> Any:
         else:
             return None
     return value if field else None
+
+
+def _at(record: Record, shown: str = "", field: str = "") -> Place:
+    return whole_line(record.line, record.offset, shown, excerpt(field), column=record.column)
 
 
 def _told(reason: str, problems: Sequence[Problem], row: Mapping[str, Any]) -> tuple[str, str]:

@@ -19,16 +19,18 @@ def aside(lines: Sequence[Line], errors: Sequence[tuple[str, str, str]]) -> Asid
         errors: reason and texts in both languages of everything that is wrong.
     """
     text = b"\n".join(line.data for line in lines).decode("utf-8", "backslashreplace")
-    return note(lines[0].number, text, errors, cut=any(line.too_long for line in lines))
+    cut = any(line.too_long for line in lines)
+    return note(lines[0].number, lines[0].column, text, errors, cut=cut)
 
 
-def note(line: int, text: str, errors: Sequence[tuple[str, str, str]], *, cut: bool = False) -> Aside:
+def note(line: int, column: int, text: str, errors: Sequence[tuple[str, str, str]], *, cut: bool = False) -> Aside:
     """The same for a row of which only the text is at hand."""
     value = {
         "line": line,
+        **({"column": column} if column else {}),
         "reasons": list(dict.fromkeys(reason for reason, _, _ in errors)),
         "message": {"en": " ".join(en for _, en, _ in errors), "ja": "".join(ja for _, _, ja in errors)},
         "text": text.encode("utf-8", "backslashreplace").decode(),
         **({"text_cut": True} if cut else {}),
     }
-    return Aside(line, orjson.dumps(value) + b"\n")
+    return Aside(line, column, orjson.dumps(value) + b"\n")

@@ -6,11 +6,13 @@ from bisect import bisect_right
 from pathlib import Path
 from typing import IO
 
+import numpy as np
+
 from services.data_service.domain import FileFormat
 from services.data_service.report import Report
 from services.data_service.validation import file_reasons, reasons
 from services.data_service.validation.block_check import Checked
-from services.data_service.validation.blocks import Block, Packet
+from services.data_service.validation.blocks import Block, Numbers, Packet
 from services.data_service.validation.canonical import CanonicalWriter
 from services.data_service.validation.duplicates import Duplicates
 from services.data_service.validation.findings import MAX_TEXTS, Findings, whole_line
@@ -52,11 +54,12 @@ class Totals:
         self.seen += checked.seen + (notes.bad_rows if notes else 0)
         self._count.merge(checked.count)
         self._lengths.add(checked.measures)
-        self._duplicates.add(checked.rows.digests, checked.rows.lines, checked.offsets)
+        columns = _columns(notes, checked) if notes and any(notes.columns) else None
+        self._duplicates.add(checked.rows.digests, checked.rows.lines, checked.offsets, columns)
         self._valid_rows += len(checked.rows.lines)
         if rules.set_aside:
             lines = sorted([*(notes.aside if notes else ()), *checked.aside])
-            self._aside.writelines(json for _, json in lines)
+            self._aside.writelines(each.json for each in lines)
             self.aside_rows += len(lines)
         if rules.set_aside or not self.findings.has_errors:  # else nothing of it is kept
             self._canonical.write(checked.rows)
@@ -96,10 +99,16 @@ class Totals:
             self.findings.add(reasons.UNUSED_FIELDS, count=unused.rows, fields=en, fields_ja=ja)
         repeated, first = self._duplicates.result()
         for number, repeat in enumerate(first):
-            at = whole_line(repeat.line, repeat.offset, self._file_of(repeat.row))
+            at = whole_line(repeat.line, repeat.offset, self._file_of(repeat.row), column=repeat.column)
             self.findings.add(reasons.DUPLICATE_ROWS, at, count=repeated if number == 0 else 0)
         return repeated
 
     def _file_of(self, row: int) -> str:
         number = bisect_right(self._files, row, key=lambda file: file[0])
         return self._files[number - 1][1].removesuffix(": ")
+
+
+def _columns(packet: Packet, checked: Checked) -> Numbers:
+    """The columns of the rows that passed."""
+    passed = np.searchsorted(np.asarray(packet.offsets, np.int64), checked.offsets)
+    return np.asarray(packet.columns, np.int64)[passed]

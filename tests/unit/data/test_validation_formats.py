@@ -15,8 +15,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from services.data_service.domain import BadRows, FileFormat, ReadOptions, RowForm, TextEncoding
 from services.data_service.report import Report
@@ -278,27 +276,6 @@ def test_a_broken_element_of_a_large_array_is_no_long_line(check: Any) -> None:
     rows = [json.dumps({"text": "あ" * 500}) for _ in range(1000)]
     report, _, asides = check("[" + ",\n".join([*rows, '{"text":}', *rows]) + "]", bad_rows=BadRows.SET_ASIDE)
     assert (report.valid_rows, [aside["line"] for aside in asides]) == (2000, [1001])
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.lists(st.dictionaries(st.text(max_size=4), st.text() | st.integers(-9, 9) | st.lists(st.none())), max_size=20),
-       st.sampled_from([None, 0, 2]), st.booleans(), st.integers(1, 64))  # fmt: skip
-def test_arrays_are_taken_apart_wherever_the_file_is_cut(
-    rows: list[Any], indent: int | None, ascii_: bool, size: int
-) -> None:
-    import tempfile
-
-    from services.data_service.validation.sources import json_array
-
-    data = json.dumps(rows, indent=indent, ensure_ascii=ascii_).encode("utf-8", "surrogatepass")
-    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_array, "_READ_BYTES", size)
-        path = Path(name) / "input"
-        path.write_bytes(data)
-        packets = list(json_array.JsonArray(path, 1 << 20).blocks())
-    found = [(text, offset) for packet in packets for text, offset in zip(packet.texts, packet.offsets, strict=True)]
-    assert [json.loads(text) for text, _ in found] == rows
-    assert all(data[offset:].startswith(text) for text, offset in found)
 
 
 def test_nested_and_null_columns_of_parquet(check: Any) -> None:

@@ -96,10 +96,13 @@ def test_duplicates_are_found_over_the_spilled(tmp_path: Path, monkeypatch: pyte
     found = Duplicates(tmp_path)
     for start in range(0, 3000, 100):
         lines = np.arange(start, start + 100)
-        digests = [hashlib.sha256(str(line % 2990).encode()).digest() for line in lines]
-        found.add(b"".join(digests), lines, lines * 10)
+        digests = [hashlib.sha256(str(line % 2991).encode()).digest() for line in lines]
+        columns = lines + 1 if start in (2400, 2900) else None
+        found.add(b"".join(digests), lines, lines * 10, columns)
+    found.add(hashlib.sha256(b"1").digest(), np.array([3000]), np.array([30_000]))
     assert any(tmp_path.iterdir())
-    assert found.result() == (10, [Repeat(line, line, line * 10) for line in range(2990, 3000)])
+    repeats = [Repeat(line, line, line * 10, line + 1) for line in range(2991, 3000)]
+    assert found.result() == (10, [*repeats, Repeat(3000, 3000, 30_000)])
     assert list(tmp_path.iterdir()) == []
 
 

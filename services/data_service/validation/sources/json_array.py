@@ -36,8 +36,7 @@ class JsonArray:
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
         self._text = ""
         self._at = 0
-        self._line, self._offset = 1, 0
-        self._read_bytes = 0
+        self._line, self._column, self._offset = 1, 1, 0
         self._ended = False
         self._is_array = True
         self._passed = ""
@@ -51,7 +50,8 @@ class JsonArray:
                     if self._rows.full:
                         yield self._rows.take(self._offset)
             except UnicodeDecodeError as error:
-                not_utf8(self._rows, self._path, self._line + self._text.count("\n", self._at), self._read_bytes, error)
+                before = self._text[self._at :]
+                not_utf8(self._rows, self._path, self._line, self._offset, error, before=before, column=self._column)
             yield self._rows.take(self._offset)
 
     def _elements(self, stream: IO[bytes]) -> Iterator[None]:
@@ -77,8 +77,7 @@ class JsonArray:
                 return
         self._skip(1)
         if self._next(stream):
-            at = place(self._line, self._offset, self._text[self._at : self._at + 200], 0)
-            self._rows.refuse(file_reasons.AFTER_ARRAY, at, "", counted=False)
+            self._rows.refuse(file_reasons.AFTER_ARRAY, self._here(), "", counted=False)
 
     def _element(self, stream: IO[bytes]) -> bool:
         """One row; False when it cannot be read, nor anything behind it."""
@@ -98,7 +97,7 @@ class JsonArray:
             if end < len(self._text) or not self._more(stream):
                 break
         data = self._text[self._at : end].encode()
-        self._rows.add(data, self._line, self._offset)
+        self._rows.add(data, self._line, self._offset, self._column)
         self._skip(end - self._at, len(data))
         return True
 
@@ -116,11 +115,11 @@ class JsonArray:
 
     def _pass_over(self, error: ValueError | RecursionError, end: int) -> None:
         text = self._text[self._at : end]
-        at = whole_line(self._line, self._offset, excerpt(text))
+        at, begins = self._fault(error, text), (self._line, self._column)
         if isinstance(error, RecursionError):
             self._rows.refuse(reasons.NESTED_TOO_DEEPLY, at, text)
         else:
-            self._rows.refuse(file_reasons.ELEMENT_BROKEN, at, text, **said_of_json(error))
+            self._rows.refuse(file_reasons.ELEMENT_BROKEN, at, text, begins=begins, **said_of_json(error))
         self._skip(len(text), len(text.encode()))
 
     def _next(self, stream: IO[bytes]) -> str:
@@ -138,8 +137,11 @@ class JsonArray:
 
     def _skip(self, characters: int, size: int | None = None) -> None:
         """Goes on; `size` in bytes where it is another number."""
-        self._line += self._text.count("\n", self._at, self._at + characters)
-        self._at += characters
+        end = self._at + characters
+        self._line += self._text.count("\n", self._at, end)
+        last = self._text.rfind("\n", self._at, end)
+        self._column = self._column + characters if last < 0 else end - last
+        self._at = end
         self._offset += characters if size is None else size
 
     def _more(self, stream: IO[bytes]) -> bool:
@@ -147,12 +149,12 @@ class JsonArray:
         if self._ended:
             return False
         data = stream.read(_READ_BYTES)
-        if not self._read_bytes and data.startswith(codecs.BOM_UTF8):
+        if stream.tell() == len(data) and data.startswith(codecs.BOM_UTF8):
             self._offset = len(codecs.BOM_UTF8)
-        self._text = self._text[self._at :] + self._decoder.decode(data, final=not data)
-        self._at = 0
-        self._read_bytes += len(data)
+        text = self._decoder.decode(data, final=not data)
         self._ended = not data
+        if not self._ended:  # else places in the text stay what they are
+            self._text, self._at = self._text[self._at :] + text, 0
         return not self._ended
 
     def _ends(self, error: ValueError | RecursionError) -> None:
@@ -167,7 +169,15 @@ class JsonArray:
         elif longer:
             self._rows.refuse(reasons.LINE_TOO_LONG, self._here(), "", counted=False, limit_bytes=self._max_row_bytes)
         else:
-            self._rows.refuse(file_reasons.ARRAY_BROKEN, self._here(), "", counted=False, **said_of_json(error))
+            at = self._fault(error, self._text[self._at :])
+            self._rows.refuse(file_reasons.ARRAY_BROKEN, at, "", counted=False, **said_of_json(error))
+
+    def _fault(self, error: ValueError | RecursionError, element: str) -> Example:
+        """Where in the element the error is; where it begins, if the error does not say."""
+        position = None
+        if isinstance(error, json.JSONDecodeError):
+            position = max(min(error.pos - self._at, len(element) - 1), 0)
+        return place(self._line, self._offset, element, position, column=self._column)
 
     def _here(self) -> Example:
-        return whole_line(self._line, self._offset, excerpt(self._text, self._at))
+        return whole_line(self._line, self._offset, excerpt(self._text, self._at), column=self._column)

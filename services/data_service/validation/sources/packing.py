@@ -25,24 +25,37 @@ class Packing:
         """Whether there are enough."""
         return self._bytes >= _PACKET_BYTES or len(self._texts) + self._bad >= _PACKET_ROWS
 
-    def add(self, text: bytes, line: int, offset: int) -> None:
-        """A row as JSON, with its line and byte offset."""
+    def add(self, text: bytes, line: int, offset: int, column: int = 0) -> None:
+        """A row as JSON, with the line, the byte offset and, where it means something, the column of its beginning."""
         self._texts.append(text)
         self._numbers.append(line)
         self._offsets.append(offset)
+        self._columns.append(column)
         self._bytes += len(text)
 
     def note(self, reason: Reason, at: Example | None, **values: Any) -> None:
         """Something about a row that is worth a look, or about the file."""
         self._findings.add(reason, at, **values)
 
-    def refuse(self, reason: Reason, at: Example, text: str, *, counted: bool = True, **values: Any) -> None:
-        """A row with an error; or the end of what can be read, which is not `counted` as a row."""
+    def refuse(
+        self,
+        reason: Reason,
+        at: Example,
+        text: str,
+        *,
+        counted: bool = True,
+        begins: tuple[int, int] | None = None,
+        **values: Any,
+    ) -> None:
+        """A row with an error; or the end of what can be read, which is not `counted` as a row.
+
+        `begins`: line and column of the row, where they are not those of the error.
+        """
         self._findings.row.clear()
         self._findings.add(reason, at, fatal=not counted, **values)
         self._bad += counted
         if counted:
-            self._aside.append(note(at.line, text, self._findings.row))
+            self._aside.append(note(*(begins or (at.line, at.column)), text, self._findings.row))
             self._bytes += len(text)
 
     def take(self, end: int) -> Packet:
@@ -52,6 +65,7 @@ class Packing:
             texts=self._texts,
             numbers=self._numbers,
             offsets=self._offsets,
+            columns=self._columns,
             end=end,
             findings=self._findings,
             aside=self._aside,
@@ -64,6 +78,7 @@ class Packing:
         self._texts: list[bytes] = []
         self._numbers: list[int] = []
         self._offsets: list[int] = []
+        self._columns: list[int] = []
         self._findings = Findings()
         self._aside: list[Aside] = []
         self._bytes = self._bad = 0

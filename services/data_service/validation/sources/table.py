@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -17,7 +18,7 @@ from services.data_service.validation import file_reasons, reasons
 from services.data_service.validation.blocks import Packet
 from services.data_service.validation.encoding import guess
 from services.data_service.validation.excerpt import excerpt, excerpt_bytes
-from services.data_service.validation.findings import whole_line
+from services.data_service.validation.findings import place, whole_line
 from services.data_service.validation.lines import BOM
 from services.data_service.validation.parser_words import said_of_csv
 from services.data_service.validation.sources.cells import Cells
@@ -185,16 +186,29 @@ class _Text:
         return text
 
 
-def not_utf8(rows: Packing, path: Path, line: int, offset: int, error: UnicodeDecodeError) -> None:
-    """Notes that a file cannot be read further: from a byte on, `offset` and the error's place, its text is not UTF-8."""
+def not_utf8(
+    rows: Packing,
+    path: Path,
+    line: int,
+    offset: int,
+    error: UnicodeDecodeError,
+    *,
+    before: str = "",
+    column: int = 1,
+) -> None:
+    """Notes that a file cannot be read further, since its text is not UTF-8 from a byte on.
+
+    `before` is what was read before the bytes of the error, and begins at `line`, `offset` and `column`.
+    """
     rest_of_line = error.object[error.start :].partition(b"\n")[0]
     encoding = guess(error.object) or guess(rest_of_line)
     shown = excerpt_bytes(error.object[error.start :], encoding.codec if encoding else "ascii")
-    at = whole_line(line, offset + error.start, shown)
+    good = before + error.object[: error.start].decode()
+    at = replace(place(line, offset, good, len(good), column=column), excerpt=shown)
     if encoding is None:
         rows.refuse(reasons.BROKEN_UTF8, at, "", counted=False)
         return
     with path.open("rb") as stream:
-        before = stream.read(min(offset, _EVIDENCE_BYTES)) + error.object[: error.start]
-    reason = reasons.NOT_UTF8 if before.removeprefix(BOM).isascii() else file_reasons.FOREIGN_END
+        evidence = stream.read(min(offset, _EVIDENCE_BYTES)).removeprefix(BOM)
+    reason = reasons.NOT_UTF8 if evidence.isascii() and good.isascii() else file_reasons.FOREIGN_END
     rows.refuse(reason, at, "", counted=False, **encoding.values)
