@@ -9,7 +9,7 @@ from aift.recipe import as_mapping
 from frontend.data.differences import show_changes
 from frontend.data.intake import follow
 from frontend.data.recipe_form import recipe_form
-from frontend.session import say, signed_in_client
+from frontend.session import localized, say, signed_in_client
 
 _LOOKED_AT = 200
 _SHOWN = 30
@@ -58,4 +58,6 @@ def _preview(version: data_pb2.DatasetVersion, recipe: data_pb2.Recipe) -> None:
             f"Of the first {seen.rows:,} rows. Nothing was written yet.",
         )
     )
+    for finding in seen.findings:
+        st.warning(f"{finding.reason}: {localized(finding.message)}", icon=":material/warning:")
     show_changes(seen.changes[:_SHOWN])

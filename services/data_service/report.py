@@ -89,7 +89,7 @@ class Report:
         """The inverse of `to_json`."""
         parts = {
             "template": template_from_json(value["template"]),
-            "findings": [_finding(item) for item in value["findings"]],
+            "findings": [finding_from_json(item) for item in value["findings"]],
             "statistics": Statistics(**value["statistics"]),
             "format": FileFormat(value.get("format", FileFormat.JSONL)),
         }
@@ -101,7 +101,8 @@ def template_from_json(value: dict[str, Any]) -> Template:
     return Template(**{**value, "form": RowForm(value["form"]), "train_on": TrainOn(value["train_on"])})
 
 
-def _finding(value: dict[str, Any]) -> Finding:
+def finding_from_json(value: dict[str, Any]) -> Finding:
+    """The inverse of `asdict(finding)`."""
     examples = [Example(**example) for example in value["examples"]]
     return Finding(**{**value, "severity": Severity(value["severity"]), "examples": examples})
 

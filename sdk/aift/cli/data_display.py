@@ -79,8 +79,7 @@ def render_supervision(answer: data_pb2.PreviewSupervisionResponse) -> None:
             console.print(localized(row.problem), style="red", markup=False)
         console.print(supervised(row.tokens, colour=console.is_terminal and not console.no_color))
     share = answer.trained_tokens / answer.tokens if answer.tokens else 0.0
-    told = notes()
-    told.print(
+    notes().print(
         text(
             f"{answer.trained_tokens:,} of {answer.tokens:,} tokens are trained ({share:.1%}); cut rows: "
             f"{answer.truncated_rows:,} ({answer.truncated_tokens:,} tokens); rows with nothing to train: "
@@ -90,8 +89,7 @@ def render_supervision(answer: data_pb2.PreviewSupervisionResponse) -> None:
             f"{answer.untrained_rows:,} 行",
         )
     )
-    for finding in answer.findings:
-        told.print(f"! {finding.reason}: {localized(finding.message)}", style="yellow", markup=False)
+    _tell(answer.findings)
     _so_far(answer.rows, answer.total_rows)
 
 
@@ -175,6 +173,7 @@ def render_preparation_preview(answer: data_pb2.PreviewPreparationResponse) -> N
             f"{answer.unchanged_rows:,}。何も書き込んでいません。",
         )
     )
+    _tell(answer.findings)
 
 
 def render_preparation(job: data_pb2.DataJob) -> None:
@@ -224,6 +223,11 @@ def _supervised_heading(row: data_pb2.SupervisedRow) -> str:
     if row.truncated_tokens:
         parts.append(text(f"{row.truncated_tokens} cut off", f"{row.truncated_tokens} トークン切り詰め"))
     return " · ".join(parts)
+
+
+def _tell(findings: Iterable[data_pb2.Finding]) -> None:
+    for finding in findings:
+        notes().print(f"! {finding.reason}: {localized(finding.message)}", style="yellow", markup=False)
 
 
 def _so_far(rows: Sequence[data_pb2.Row | data_pb2.SupervisedRow], total: int) -> None:

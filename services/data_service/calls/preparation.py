@@ -57,6 +57,7 @@ class PreparationCalls(Calls):
             rows=found.rows,
             unchanged_rows=found.unchanged_rows,
             dropped_rows=found.dropped_rows,
+            findings=[conversion.finding(one) for one in found.findings],
         )
 
 

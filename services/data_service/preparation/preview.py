@@ -12,24 +12,26 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from time import monotonic
+from time import process_time
 from typing import Any
 
 from services.core import lifeline
 from services.core.errors import DomainError
 from services.data_service.domain import Template
+from services.data_service.preparation.filtering import OutOfTime
 from services.data_service.preparation.rows import Row, Shape
+from services.data_service.preparation.slow_patterns import SlowPatterns
 from services.data_service.preparation.splitting import Side
 from services.data_service.preparation.steps import RowSteps
 from services.data_service.recipe import Deduplication, Recipe
-from services.data_service.report import template_from_json
+from services.data_service.report import Finding, finding_from_json, template_from_json
 from services.text.examples import Preference
 from services.text.problems import ProblemError
 
 MAX_BYTES = 3 << 20
 """Before and after together must fit into one message."""
 _SECONDS = 10.0
-"""No further row is looked at after this."""
+"""Of processor time; no pattern is searched for after this."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,12 +87,13 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """The rows that would change, and how many were looked at; or why it cannot be done."""
+    """The rows that would change, how many were looked at and what took long; or why it cannot be done."""
 
     changes: list[Change] = field(default_factory=list)
     rows: int = 0
     unchanged_rows: int = 0
     dropped_rows: int = 0
+    findings: list[Finding] = field(default_factory=list)
     # Reason and parameters of a DomainError.
     failure: str = ""
     params: dict[str, Any] = field(default_factory=dict)
@@ -100,7 +103,7 @@ class Preview:
         """The inverse of `asdict`."""
         value = json.loads(text)
         changes = [Change(row=one["row"], after=[Made(**made) for made in one["after"]]) for one in value["changes"]]
-        return cls(**{**value, "changes": changes})
+        return cls(**{**value, "changes": changes, "findings": list(map(finding_from_json, value["findings"]))})
 
 
 def preview(request: PreviewRequest) -> Preview:
@@ -112,8 +115,9 @@ def preview(request: PreviewRequest) -> Preview:
 
 
 def _preview(request: PreviewRequest) -> Preview:
-    steps = RowSteps(request.recipe, Shape.of(request.template))
-    made = list(_made(request.rows, steps))
+    steps = RowSteps(request.recipe, Shape.of(request.template), until=process_time() + _SECONDS)
+    slow = SlowPatterns(steps.judge)
+    made = list(_made(request.rows, steps, slow))
     if request.recipe.deduplication is not None:
         made = _without_repetitions(made, request.recipe.deduplication, steps.shape)
     changes: list[Change] = []
@@ -124,18 +128,24 @@ def _preview(request: PreviewRequest) -> Preview:
             continue
         dropped += not after
         changes.append(Change(row=number, after=[_shown(row, steps.shape) for row in after]))
-    return Preview(changes=changes, rows=len(made), unchanged_rows=unchanged, dropped_rows=dropped)
+    return Preview(
+        changes=changes, rows=len(made), unchanged_rows=unchanged, dropped_rows=dropped, findings=slow.findings()
+    )
 
 
-def _made(rows: list[Seen], steps: RowSteps) -> Iterator[list[Row]]:
-    until = monotonic() + _SECONDS
+def _made(rows: list[Seen], steps: RowSteps, slow: SlowPatterns) -> Iterator[list[Row]]:
     size = 0
-    for seen in rows:
+    for number, seen in enumerate(rows):
         stored = seen.json.encode()
-        after = steps.apply(Row(seen.index + 1, seen.line, stored, json.loads(stored)))
+        try:
+            after = steps.apply(Row(seen.index + 1, seen.line, stored, json.loads(stored)))
+        except OutOfTime:
+            slow.stopped(looked_at=number, rows=len(rows), seconds=_SECONDS)
+            return
+        slow.passed(seen.line, seen.json)
         # Each once as JSON, once as prompt and completion.
         size += 2 * (len(stored) + sum(len(row.json) for row in after))
-        if seen is not rows[0] and (size > MAX_BYTES or monotonic() > until):
+        if number and size > MAX_BYTES:
             return
         yield after
 

@@ -60,18 +60,16 @@ class Row:
     line: int
     json: bytes
     value: dict[str, Any]
-    # SHA-256 of the row with sorted keys; None once it was changed.
-    digest: bytes | None = None
     # What decides the side of a split; empty for the row's own texts.
     origin: str = ""
 
     def changed(self, value: dict[str, Any], *, origin: str = "") -> Row:
         """The row with another value."""
-        return replace(self, json=compact(value), value=value, digest=None, origin=origin or self.origin)
+        return replace(self, json=compact(value), value=value, origin=origin or self.origin)
 
     def content_digest(self) -> bytes:
         """Equal for rows with equal content, whatever the order of their fields."""
-        return self.digest or hashlib.sha256(compact(self.value, sort_keys=True)).digest()
+        return hashlib.sha256(compact(self.value, sort_keys=True)).digest()
 
 
 def compact(value: object, *, sort_keys: bool = False) -> bytes:

@@ -8,9 +8,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
+from services.data_service.arrow_values import numbers, strings
 from services.data_service.preparation.rows import Row
 
 _BATCH_ROWS = 512
@@ -26,12 +26,12 @@ class Source:
     def __iter__(self) -> Iterator[Row]:
         number = 0
         for group in range(self._file.num_row_groups):  # one by one: over several Arrow keeps what it has read
-            wanted = {"row_groups": [group], "columns": ["line", "digest", "json"], "use_threads": False}
+            wanted = {"row_groups": [group], "columns": ["line", "json"], "use_threads": False}
             for batch in self._file.iter_batches(_BATCH_ROWS, **wanted):
-                lines, digests, texts = batch.columns
-                for line, digest, text in zip(_numbers(lines), _digests(digests), _bytes(texts), strict=True):
+                lines, texts = batch.columns
+                for line, text in zip(numbers(lines), map(bytes, strings(texts)), strict=True):
                     number += 1
-                    yield Row(number, line, text, json.loads(text), digest)
+                    yield Row(number, line, text, json.loads(text))
 
     def __enter__(self) -> Self:
         return self
@@ -40,22 +40,3 @@ class Source:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
-
-
-# Taken from Arrow's own buffers: `to_pylist` makes an object of Arrow's for every value first.
-def _numbers(column: pa.Array) -> list[int]:
-    values = memoryview(column.buffers()[1]).cast("q")
-    return values[column.offset : column.offset + len(column)].tolist()
-
-
-def _digests(column: pa.Array) -> Iterator[bytes]:
-    data = column.buffers()[1]
-    for at in range(column.offset, column.offset + len(column)):
-        yield data[at * 32 : (at + 1) * 32].to_pybytes()
-
-
-def _bytes(column: pa.Array) -> Iterator[bytes]:
-    _, ends, data = column.buffers()
-    offsets = memoryview(ends).cast("i")
-    for at in range(column.offset, column.offset + len(column)):
-        yield data[offsets[at] : offsets[at + 1]].to_pybytes()

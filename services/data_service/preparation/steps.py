@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from math import inf
 
 from services.data_service.data_job import PreparationStep
 from services.data_service.domain import RowForm
@@ -13,7 +14,7 @@ from services.data_service.preparation.filtering import Filter
 from services.data_service.preparation.normalization import normaliser
 from services.data_service.preparation.redaction import redactor
 from services.data_service.preparation.rows import Row, Shape, map_texts
-from services.data_service.recipe import Chunking, Recipe, RowFilter
+from services.data_service.recipe import Chunking, Recipe
 from services.text.markers import Markers
 
 
@@ -34,17 +35,19 @@ class Tally:
 
 
 Step = Callable[[Row], Iterable[Row]]
+FILTER = "filter"
+"""The name of the last step."""
 
 
 class RowSteps:
     """The steps from chunking to filtering. `shape` tells how the rows that come out are to be read."""
 
-    def __init__(self, recipe: Recipe, shape: Shape) -> None:
-        """The recipe's form is none that is impossible for the shape."""
+    def __init__(self, recipe: Recipe, shape: Shape, *, until: float = inf) -> None:
+        """The recipe's form is none that is impossible for the shape; after `until` (processor time) no row is filtered."""
         self.shape = shape
         self._tallies: list[Tally] = []
         self._steps: list[Step] = []
-        self._judge: Filter | None = None
+        self.judge = Filter(recipe.filter, until=until) if recipe.filter is not None else None
         if recipe.chunking is not None:
             self._add("chunking", self._chunker(recipe, recipe.chunking))
         if recipe.form not in (RowForm.DETECT, shape.form):
@@ -58,11 +61,11 @@ class RowSteps:
                 self.shape = replace(self.shape, markers=marks)
         if recipe.redaction is not None and (redact := redactor(recipe.redaction)) is not None:
             self._add("redaction", _mapper(redact))
-        if recipe.filter is not None:
-            self._filter(recipe.filter)
+        if self.judge is not None:
+            self._filter(self.judge)
 
     def apply(self, row: Row) -> list[Row]:
-        """What becomes of a row. Raises ConversionImpossible."""
+        """What becomes of a row. Raises ConversionImpossible and OutOfTime."""
         rows = [row]
         for step, tally in zip(self._steps, self._tallies, strict=True):
             made: list[Row] = []
@@ -79,7 +82,7 @@ class RowSteps:
         """What each step has done so far; rows over which a filter took too long are told apart where there were any."""
         steps: list[PreparationStep] = []
         for tally in self._tallies:
-            late = self._judge.timed_out if self._judge is not None and tally.name == _FILTER else 0
+            late = self.judge.late.total() if self.judge is not None and tally.name == FILTER else 0
             if late:
                 steps.append(Tally("filter.timeout", tally.rows_in, tally.rows_in - late).step())
             steps.append(replace(tally, rows_in=tally.rows_in - late).step())
@@ -107,16 +110,11 @@ class RowSteps:
 
         return cut
 
-    def _filter(self, how: RowFilter) -> None:
-        judge = self._judge = Filter(how)
-
+    def _filter(self, judge: Filter) -> None:
         def fitting(row: Row) -> Iterable[Row]:
             return [row] if judge.stays(self.shape.contents(row.value)) else []
 
-        self._add(_FILTER, fitting)
-
-
-_FILTER = "filter"
+        self._add(FILTER, fitting)
 
 
 def _mapper(change: Callable[[str], str]) -> Step:

@@ -225,6 +225,17 @@ async def test_a_preview(either_user: User) -> None:
     assert psutil.Process(user.service.process.pid).memory_info().rss < 150 << 20
 
 
+async def test_a_preview_names_a_slow_pattern(user: User) -> None:
+    source = await version_of(user, jsonl({"text": "a" * 300 + "b"}, {"text": "b"}))
+    recipe = pb.Recipe(filter=pb.RowFilter(drop_patterns=["x", "(a|aa)+$"]))
+    found = await user.stub.PreviewPreparation(pb.PreviewPreparationRequest(name=source, recipe=recipe))
+    assert (found.rows, found.dropped_rows, found.unchanged_rows) == (2, 1, 1)
+    (finding,) = found.findings
+    assert (finding.reason, finding.severity, finding.examples[0].line) == ("SLOW_PATTERN", pb.SEVERITY_WARNING, 1)
+    assert "(a|aa)+$ (recipe.filter.drop_patterns[1], --drop-pattern)" in finding.message.en
+    assert "(a|aa)+$（recipe.filter.drop_patterns[1]、--drop-pattern）" in finding.message.ja
+
+
 async def test_a_preview_of_a_conversion_that_cannot_be(user: User) -> None:
     turns = [{"role": role, "content": "あ"} for role in ("user", "assistant")]
     source = await version_of(user, jsonl({"messages": turns}, {"messages": turns * 2}))

@@ -3,6 +3,7 @@
 from typing import Any
 
 import grpc
+from aift.common.v1 import blob_pb2
 from aift.data.v1 import data_pb2, data_pb2_grpc
 
 
@@ -32,8 +33,9 @@ class FakeDataViews(data_pb2_grpc.DataServiceServicer):
             before=data_pb2.Row(prompt="ｶﾅ?", completion="a"), after=data_pb2.Row(prompt="カナ?", completion="a")
         )
         dropped = data_pb2.RowChange(before=data_pb2.Row(index=3, completion="短"))
+        slow = data_pb2.Finding(reason="SLOW_PATTERN", message=blob_pb2.LocalizedText(en="(a+)+ is slow", ja="遅い"))
         return data_pb2.PreviewPreparationResponse(
-            changes=[changed, dropped], rows=10, unchanged_rows=8, dropped_rows=1
+            changes=[changed, dropped], rows=10, unchanged_rows=8, dropped_rows=1, findings=[slow]
         )
 
     def PreviewSupervision(self, request: Any, context: grpc.ServicerContext) -> data_pb2.PreviewSupervisionResponse:

@@ -54,6 +54,7 @@ def test_preparing_a_version(aift: Any, system: Any, tmp_path: Path) -> None:
     assert preview.returncode == 0, preview.stderr
     assert "[-ｶﾅ-]{+カナ+}?" in preview.stdout
     assert "1 are dropped" in preview.stderr
+    assert "SLOW_PATTERN: (a+)+ is slow" in preview.stderr
     done = aift("data", "prepare", "datasets/rows", *options)
     assert done.stdout == "datasets/rows/versions/1\n"
     asked = system.data.asked["PrepareDataset"]

@@ -162,7 +162,7 @@ def test_a_pattern_that_takes_too_long() -> None:
     judge = Filter(RowFilter(drop_patterns=["(a|aa)+$"]), row_seconds=0.05)
     assert judge.stays(["bbb"])
     assert not judge.stays(["a" * 200 + "b"])
-    assert judge.timed_out == 1
+    assert judge.late == {"drop_patterns[0]": 1}
 
 
 def test_steps_and_their_counts() -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import random
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from datasketch import MinHash
 
 from services.data_service.child import Progress
 from services.data_service.domain import RowForm, Template, TrainOn
-from services.data_service.preparation import near_duplicates
+from services.data_service.preparation import filtering, near_duplicates
+from services.data_service.preparation import preview as preview_module
 from services.data_service.preparation.exact_duplicates import ExactDuplicates
 from services.data_service.preparation.near_duplicates import NearDuplicates
 from services.data_service.preparation.preparation import prepare
@@ -273,6 +275,40 @@ def test_a_preview_ends_before_a_message_is_full() -> None:
     found = preview(PreviewRequest(template=PLAIN, recipe=Recipe(normalization=Normalization.NFKC), rows=rows))
     assert 0 < found.rows < 10
     assert len(found.changes) == found.rows
+
+
+@pytest.mark.parametrize("flag", ["--drop-pattern", "--keep-pattern"])
+def test_a_preview_names_a_pattern_that_takes_too_long(monkeypatch: pytest.MonkeyPatch, flag: str) -> None:
+    monkeypatch.setattr(filtering, "ROW_SECONDS", 0.05)
+    slow = {f"{flag[2:6]}_patterns": ["あ$", "(a|aa)+$"]}
+    texts = ["a" * 200 + "b", "短いあ", "a" * 300 + "b"]
+    rows = [Seen(index=i, line=i + 1, json=compact({"text": text}).decode()) for i, text in enumerate(texts)]
+    found = preview(PreviewRequest(template=PLAIN, recipe=Recipe(filter=RowFilter(**slow)), rows=rows))
+    assert Preview.from_json(json.dumps(asdict(found)).encode()) == found
+    assert (found.rows, found.dropped_rows) == (3, 3 if flag == "--drop-pattern" else 2)
+    (finding,) = found.findings
+    assert (finding.reason, finding.count, [at.line for at in finding.examples]) == ("SLOW_PATTERN", 2, [1, 3])
+    for text in (finding.en, finding.ja):
+        assert "filter" in text
+        assert "(a|aa)+$" in text
+        assert f"recipe.filter.{flag[2:6]}_patterns[1]" in text
+        assert flag in text
+
+
+@pytest.mark.parametrize("rows_before", [0, 2])
+def test_a_preview_that_stops_says_why(monkeypatch: pytest.MonkeyPatch, rows_before: int) -> None:
+    monkeypatch.setattr(preview_module, "_SECONDS", 0.3)
+    texts = ["速い"] * rows_before + ["a" * 200 + "b"] * 3
+    rows = [Seen(index=i, line=i + 1, json=compact({"text": text}).decode()) for i, text in enumerate(texts)]
+    recipe = Recipe(filter=RowFilter(keep_patterns=["い", "(a|aa)+$"]))
+    found = preview(PreviewRequest(template=PLAIN, recipe=recipe, rows=rows))
+    assert (found.rows, found.unchanged_rows) == (rows_before, rows_before)
+    (finding,) = found.findings
+    assert (finding.reason, finding.count) == ("PREVIEW_STOPPED", 3)
+    for text in (finding.en, finding.ja):
+        assert "(a|aa)+$" in text
+        assert "recipe.filter.keep_patterns[1]" in text
+        assert "--limit" in text
 
 
 def test_a_preview_tells_what_cannot_be_done() -> None:

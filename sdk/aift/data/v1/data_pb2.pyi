@@ -1344,6 +1344,7 @@ class PreviewPreparationResponse(google.protobuf.message.Message):
     ROWS_FIELD_NUMBER: builtins.int
     UNCHANGED_ROWS_FIELD_NUMBER: builtins.int
     DROPPED_ROWS_FIELD_NUMBER: builtins.int
+    FINDINGS_FIELD_NUMBER: builtins.int
     rows: builtins.int
     """Rows that were looked at."""
     unchanged_rows: builtins.int
@@ -1354,6 +1355,12 @@ class PreviewPreparationResponse(google.protobuf.message.Message):
     def changes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___RowChange]:
         """Rows that change, are dropped or are new."""
 
+    @property
+    def findings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Finding]:
+        """Patterns of the filter that take too long: SLOW_PATTERN for rows that are dropped because of one, PREVIEW_STOPPED
+        where rows were left out; each names the pattern and what to do.
+        """
+
     def __init__(
         self,
         *,
@@ -1361,8 +1368,9 @@ class PreviewPreparationResponse(google.protobuf.message.Message):
         rows: builtins.int = ...,
         unchanged_rows: builtins.int = ...,
         dropped_rows: builtins.int = ...,
+        findings: collections.abc.Iterable[global___Finding] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["changes", b"changes", "dropped_rows", b"dropped_rows", "rows", b"rows", "unchanged_rows", b"unchanged_rows"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["changes", b"changes", "dropped_rows", b"dropped_rows", "findings", b"findings", "rows", b"rows", "unchanged_rows", b"unchanged_rows"]) -> None: ...
 
 global___PreviewPreparationResponse = PreviewPreparationResponse
 
