@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import regex
 from aift.data.v1 import data_pb2 as pb
 
 from services.core.errors import InvalidArgument, Violation
 from services.data_service.job_request import FORMS, known
+from services.data_service.patterns import misfit
 from services.data_service.recipe import (
     Chunking,
     Deduplication,
@@ -144,17 +144,8 @@ def _filter_violations(row_filter: RowFilter | None) -> Iterator[Violation]:
             yield _bounds(
                 f"recipe.filter.{name}", len(patterns), f"at most {MAX_PATTERNS} patterns", f"{MAX_PATTERNS} 個以内"
             )
-        for index, pattern in enumerate(patterns):
-            yield from _pattern_violations(f"recipe.filter.{name}[{index}]", pattern)
-
-
-def _pattern_violations(field: str, pattern: str) -> Iterator[Violation]:
-    try:
-        regex.compile(pattern)
-    except regex.error as error:
-        detail = f"{error.msg} at position {error.pos}"
-        en, ja = f"Is no regular expression: {detail}.", f"正規表現として正しくありません: {detail}"
-        yield Violation(field, "INVALID_PATTERN", en, ja)
+        found = (misfit(f"recipe.filter.{name}[{index}]", pattern) for index, pattern in enumerate(patterns))
+        yield from (violation for violation in found if violation is not None)
 
 
 def _bounds(field: str, value: float, en: str, ja: str) -> Violation:

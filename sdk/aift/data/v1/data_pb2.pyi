@@ -1190,13 +1190,13 @@ class RowFilter(google.protobuf.message.Message):
     """Most characters of prompt and completion together; 0 for no bound."""
     @property
     def drop_patterns(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Rows in which one of these regular expressions matches are dropped; at most 20. A row on which one takes over
-        a second is dropped too, and counted as such.
+        """Rows in which one of these regular expressions matches are dropped; at most 20, each of 1,000 characters at
+        most. A row on which one takes over a second is dropped too, and counted as such.
         """
 
     @property
     def keep_patterns(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Where given, rows in which none of these matches are dropped; at most 20."""
+        """Where given, rows in which none of these matches are dropped; at most 20, as long as those."""
 
     def __init__(
         self,
