@@ -12,7 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from services.data_service.differences.buckets import DIGEST_BYTES, Buckets, Rows, count_for, pair
+from services.data_service.arrow_values import strings
+from services.data_service.differences.buckets import Buckets, Rows, count_for, pair
 from services.data_service.differences.request import Difference, DiffRequest, ShownRow, Side
 from services.data_service.row_texts import RowTexts
 from services.text.rows import Preference
@@ -32,11 +33,9 @@ class Table:
 
     def digests(self, into: Buckets) -> None:
         """Spreads the digests of all rows."""
-        for first, batch in self._batches(self.single, ["digest"]):
-            column = batch.column(0)
-            start = column.offset * DIGEST_BYTES
-            data = column.buffers()[1][start : start + len(column) * DIGEST_BYTES]
-            into.add(data, np.arange(first, first + len(column)))
+        for first, batch in self._batches(self.single, ["json"]):
+            digests = b"".join(hashlib.sha256(json).digest() for json in strings(batch.column("json")))
+            into.add(digests, np.arange(first, first + batch.num_rows))
 
     def prompts(self, into: Buckets) -> None:
         """Spreads the digests of the prompts of rows without a counterpart. Rows that have no prompt stay out."""

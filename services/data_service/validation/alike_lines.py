@@ -12,7 +12,6 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.stride_tricks import sliding_window_view
 
 from services.data_service.domain import TrainOn
 from services.data_service.validation.blocks import Numbers
@@ -20,7 +19,7 @@ from services.data_service.validation.quick_rows import Contents, QuickRows
 from services.data_service.validation.rules import Rules
 from services.data_service.validation.skeleton import Skeleton, skeleton_of
 from services.data_service.validation.spans import Spans, split_at_markers
-from services.data_service.validation.string_marks import StringMarks, mark_strings
+from services.data_service.validation.string_marks import StringMarks, begins_with, mark_strings
 from services.text.rows import Form
 
 _MAX_KINDS = 24
@@ -31,8 +30,8 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 class AlikeLines:
     """The lines of such a block."""
 
-    json: list[bytes]
-    """Their canonical form."""
+    written: list[bytes]
+    """Their canonical form, as plain values."""
     starts: Numbers
     """[rows], where each line begins in the block."""
     longest: int
@@ -63,8 +62,8 @@ class AlikeReader:
         if marks is None or not block:
             return None
         kinds = _Kinds(marks)
-        json: list[bytes] = [b""] * len(kinds.left)
-        lengths = np.zeros(len(json), np.int64)
+        written: list[bytes] = [b""] * len(kinds.left)
+        lengths = np.zeros(len(written), np.int64)
         said: list[tuple[Numbers, Spans]] = []
         unused: list[tuple[tuple[str, ...], int]] = []
         while len(kinds.left):
@@ -76,17 +75,17 @@ class AlikeReader:
             spans = self._said(texts, skeleton)
             if spans is None:
                 return None
-            written = skeleton.write(_slices(block, texts.starts, texts.ends))
-            if len(rows) == len(json):
-                json = written
+            values = skeleton.write(texts.sizes(), texts.slices())
+            if len(rows) == len(written):
+                written = values
             else:
-                for row, line in zip(rows.tolist(), written, strict=True):
-                    json[row] = line
+                for row, value in zip(rows.tolist(), values, strict=True):
+                    written[row] = value
             lengths[rows] = spans.characters() + skeleton.joining
             said.append((rows, spans))
             unused.append((skeleton.unused, len(rows)))
-        longest = int(np.diff(marks.line_starts).max()) - 1
-        return AlikeLines(json, marks.line_starts[:-1], longest, lengths, unused, said)
+        longest = int((marks.line_starts[1:] - marks.line_starts[:-1]).max()) - 1
+        return AlikeLines(written, marks.line_starts[:-1], longest, lengths, unused, said)
 
     def _said(self, texts: Spans, skeleton: Skeleton) -> Spans | None:
         """The texts of the examples; None where one of them may be wrong."""
@@ -108,7 +107,7 @@ class _Kinds:
         self._ends = marks.line_starts[1:] - 1
         self._quotes = marks.quotes
         self._first_quotes = np.searchsorted(self._quotes, self._starts)
-        self._counts = np.diff(self._first_quotes, append=len(self._quotes))
+        self._counts = np.append(self._first_quotes[1:], len(self._quotes)) - self._first_quotes
         self.left = np.arange(len(self._starts))
 
     def first(self) -> tuple[bytes, list[int]]:
@@ -128,14 +127,7 @@ class _Kinds:
         filled = (self._quotes[opened + 1] - self._quotes[opened] > 1).all(axis=1)
         chosen = np.flatnonzero((ends - begins == sizes).all(axis=1) & filled)
         for number, literal in enumerate(skeleton.literals):
-            found = sliding_window_view(self._values, len(literal))[begins[chosen, number]]
-            chosen = chosen[(found == np.frombuffer(literal, np.uint8)).all(axis=1)]
+            chosen = chosen[begins_with(self._values, begins[chosen, number], literal)]
         rows = rows[chosen]
         self.left = self.left[:0] if len(rows) == len(self.left) else np.setdiff1d(self.left, rows, assume_unique=True)
         return rows, opened[chosen]
-
-
-def _slices(block: bytes, starts: Numbers, ends: Numbers) -> list[list[bytes]]:
-    """Of each text, what it is in every line."""
-    columns = zip(starts.T.tolist(), ends.T.tolist(), strict=True)
-    return [[block[start:end] for start, end in zip(*column, strict=True)] for column in columns]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
-from itertools import chain, repeat
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 import orjson
+from xxhash import xxh3_64_intdigest
 
 from services.data_service.validation.alike_lines import AlikeLines, AlikeReader
-from services.data_service.validation.blocks import Aside, Block, Lines, Numbers, Rows, Span
+from services.data_service.validation.blocks import Aside, Block, Lines, Numbers, Rows, Span, plain_value
 from services.data_service.validation.canonical import PackedRows, Packer
 from services.data_service.validation.characters import is_clean
 from services.data_service.validation.findings import Findings
@@ -27,7 +27,6 @@ from services.text.rows import Form, unused_fields
 _AT_ONCE = 512
 _ENOUGH_BYTES = 16 << 10
 """In a shorter block looking at lines one by one takes less time than at all at once."""
-_PREFIX_BYTES = 4
 
 
 @dataclass(kw_only=True)
@@ -127,7 +126,6 @@ class _Work:
         self._seen = 0
         self._indexes: list[int] | None = None
         self._written: list[bytes] = []
-        self._digests: list[bytes] = []
         self._contents: list[Contents] = []
         self._texts: Texts = TextList(self._contents)
         self._records = Records(self._findings, rules.max_line_bytes, utf8=rules.utf8)
@@ -136,14 +134,14 @@ class _Work:
     def accept(self, contents: list[Contents], written: list[bytes]) -> None:
         """Takes rows that passed: the texts of their examples, and their canonical JSON."""
         self._contents += contents
-        self._accept(written)
+        self._accept(list(map(plain_value, written)))
 
     def accept_alike(self, lines: AlikeLines) -> None:
         """Takes all rows of the block."""
         self._texts = lines
         for names, rows in lines.unused:
             self._count.unused.add(names, rows)
-        self._accept(lines.json)
+        self._accept(lines.written)
 
     def count_unused(self, rows: list[Any]) -> None:
         """Counts the fields that are not used of rows that passed."""
@@ -153,7 +151,6 @@ class _Work:
 
     def _accept(self, written: list[bytes]) -> None:
         self._seen += len(written)
-        self._digests += [hashlib.sha256(each).digest() for each in written]
         self._written += written
         self._passed(len(written))
 
@@ -176,11 +173,13 @@ class _Work:
     def result(self, end: int) -> Checked:
         """What became of them."""
         indexes = slice(None) if self._indexes is None else np.asarray(self._indexes, dtype=np.int64)
-        lengths = np.fromiter(map(len, self._written), np.int32, len(self._written))
-        prefixes = _split(lengths.astype("<u4").tobytes(), _PREFIX_BYTES)
-        data = b"".join(chain.from_iterable(zip(prefixes, self._written, strict=True)))
-        ends = np.cumsum(lengths + _PREFIX_BYTES, dtype=np.int32)
-        rows = Rows(self._lines.numbers[indexes], b"".join(self._digests), ends, data)
+        count = len(self._written)
+        rows = Rows(
+            lines=self._lines.numbers[indexes],
+            fingerprints=np.fromiter(map(xxh3_64_intdigest, self._written), np.uint64, count),
+            ends=np.cumsum(np.fromiter(map(len, self._written), np.int32, count), dtype=np.int32),
+            data=b"".join(self._written),
+        )
         taken = self._records.taken
         self._count.rows = self._seen
         self._findings.row.clear()
@@ -188,7 +187,7 @@ class _Work:
             seen=self._seen,
             count=self._count,
             findings=self._findings,
-            measures=measure(self._texts, rows.lines, rows.digests),
+            measures=measure(self._texts, rows.lines, rows.fingerprints),
             rows=self._packer.pack(rows) if self._packer else rows,
             offsets=self._lines.offsets[indexes],
             end=max(end, taken[-1].end) if taken else end,
@@ -215,18 +214,13 @@ class _Work:
         if self._indexes is not None:
             self._indexes.append(index)
         self._contents.append(contents)
-        self._written.append(written)
-        self._digests.append(hashlib.sha256(written).digest())
+        self._written.append(plain_value(written))
 
     def _passed(self, rows: int) -> None:
         if self._rules.form is not None:
             self._count.forms[self._rules.form] += rows
         if self._rules.form is Form.TEXT and self._rules.markers is not None:
             self._count.marked += rows
-
-
-def _split(data: bytes, width: int) -> list[bytes]:
-    return [data[start : start + width] for start in range(0, len(data), width)]
 
 
 def _leave_out_repeats(contents: list[Contents | None], texts: list[bytes], values: list[Any]) -> None:

@@ -16,6 +16,7 @@ from services.data_service.validation.lines import BOM, Line, read_lines, skip_l
 
 BLOCK_BYTES = 1 << 20
 Numbers: TypeAlias = npt.NDArray[np.int64]
+Fingerprints: TypeAlias = npt.NDArray[np.uint64]
 
 
 class Aside(NamedTuple):
@@ -31,12 +32,17 @@ class Rows(NamedTuple):
 
     lines: Numbers
     """[rows], in the original, from 1."""
-    digests: bytes
-    """32 bytes a row."""
+    fingerprints: Fingerprints
+    """[rows], the same of rows that are the same."""
     ends: npt.NDArray[np.int32]
     """[rows], where each row ends in `data`."""
     data: bytes | memoryview
-    """The JSON of each after its length, a u32, as Parquet has plain strings."""
+    """The plain value of each."""
+
+
+def plain_value(json: bytes) -> bytes:
+    """A row's JSON as Parquet has plain strings: after its length."""
+    return len(json).to_bytes(4, "little") + json
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,25 +13,26 @@ import numpy as np
 
 from services.data_service.domain import INDEX_PATH, ROWS_PATH
 from services.data_service.parquet_pages import IndexWriter, Place
-from services.data_service.validation.blocks import Numbers, Rows
+from services.data_service.validation.blocks import Fingerprints, Numbers, Rows
 from services.data_service.validation.parquet_file import Column, Kind, Page, PageWriter, ParquetFile
 
-PAGE_ROWS = 256
+PAGE_ROWS = 512
 _PAGE_BYTES = 256 << 10
 """A page has no more than so many rows and, if it has more than one, bytes: less is read of it than is needed."""
-_GROUP_BYTES = 1 << 20
-"""Rows that come in smaller numbers are put together to row groups of this length."""
+_PACKED_BYTES = 1 << 20
+"""Rows that come in smaller numbers are packed together."""
+_GROUP_BYTES = 4 << 20
+"""Packed rows are put together to row groups of at least this length."""
 _INDEX = Column("index", Kind.INT64)
 _LINE = Column("line", Kind.INT64)
-_DIGEST = Column("digest", Kind.FIXED_LEN_BYTE_ARRAY, width=32, compressed=False)
 _JSON = Column("json", Kind.BYTE_ARRAY, text=True)
 
 
 class PackedRows(NamedTuple):
-    """Rows that follow each other in a version, ready to be written as a row group."""
+    """Rows that follow each other in a version, ready to be written."""
 
     lines: Numbers
-    digests: bytes
+    fingerprints: Fingerprints
     line_pages: list[Page]
     json_pages: list[Page]
 
@@ -43,7 +44,7 @@ class Packer:
         self._pages = PageWriter()
 
     def pack(self, rows: Rows) -> PackedRows:
-        """A row group."""
+        """Pages of some rows."""
         lines, data = memoryview(rows.lines.astype("<i8").tobytes()), memoryview(rows.data)
         line_pages, json_pages = [], []
         row, at = 0, 0
@@ -52,7 +53,7 @@ class Packer:
             line_pages.append(self._pages.page(_LINE, lines[8 * row : 8 * last], last - row))
             json_pages.append(self._pages.page(_JSON, data[at:end], last - row))
             row, at = last, end
-        return PackedRows(rows.lines, rows.digests, line_pages, json_pages)
+        return PackedRows(rows.lines, rows.fingerprints, line_pages, json_pages)
 
 
 class CanonicalWriter:
@@ -77,7 +78,7 @@ class CanonicalWriter:
             return
         self._waiting.append(rows)
         self._waiting_bytes += len(rows.data)
-        if self._waiting_bytes >= _GROUP_BYTES:
+        if self._waiting_bytes >= _PACKED_BYTES:
             self._begin()
 
     def _begin(self) -> None:
@@ -103,6 +104,7 @@ class CanonicalWriter:
             if error is None:
                 self._begin()
                 self._settle()
+                self._table.end()
         finally:
             self._thread.shutdown()
             self._table.close()
@@ -112,26 +114,26 @@ class _Table:
     """rows.parquet, and rows.index beside it."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = ParquetFile(folder / ROWS_PATH, (_INDEX, _LINE, _DIGEST, _JSON))
+        self._file = ParquetFile(folder / ROWS_PATH, (_INDEX, _LINE, _JSON))
         self._index = IndexWriter(folder / INDEX_PATH)
         self._pages = PageWriter()
         self._rows = 0
+        self._line_pages: list[Page] = []
+        self._json_pages: list[Page] = []
+        self._waiting_bytes = 0
 
     def write(self, rows: PackedRows) -> None:
-        """A row group."""
-        count = len(rows.lines)
-        index = np.arange(self._rows, self._rows + count, dtype="<i8").tobytes()
-        _, line, _, json = self._file.write(
-            [
-                [self._pages.page(_INDEX, index, count)],
-                rows.line_pages,
-                [self._pages.page(_DIGEST, rows.digests, count)],
-                rows.json_pages,
-            ]
-        )
-        for page, json_place, line_place in zip(rows.json_pages, json, line, strict=True):
-            self._index.append(Place(self._rows, *json_place, *line_place))
-            self._rows += page.rows
+        """Appends rows."""
+        self._line_pages += rows.line_pages
+        self._json_pages += rows.json_pages
+        self._waiting_bytes += sum(page.plain_bytes for page in rows.json_pages)
+        if self._waiting_bytes >= _GROUP_BYTES:
+            self._end_group()
+
+    def end(self) -> None:
+        """Nothing follows; `close` writes what tells of all rows."""
+        if self._json_pages:
+            self._end_group()
 
     def close(self) -> None:
         """What tells of all rows."""
@@ -139,6 +141,15 @@ class _Table:
             self._index.close()
         finally:
             self._file.close()
+
+    def _end_group(self) -> None:
+        count = sum(page.rows for page in self._json_pages)
+        index = np.arange(self._rows, self._rows + count, dtype="<i8").tobytes()
+        _, line, json = self._file.write([[self._pages.page(_INDEX, index, count)], self._line_pages, self._json_pages])
+        for page, json_place, line_place in zip(self._json_pages, json, line, strict=True):
+            self._index.append(Place(self._rows, *json_place, *line_place))
+            self._rows += page.rows
+        self._line_pages, self._json_pages, self._waiting_bytes = [], [], 0
 
 
 def _page_ends(ends: list[int]) -> Iterator[int]:
@@ -156,7 +167,7 @@ def _joined(parts: list[Rows]) -> Rows:
     starts = np.cumsum([0] + [len(part.data) for part in parts[:-1]], dtype=np.int32)
     return Rows(
         np.concatenate([part.lines for part in parts]),
-        b"".join(part.digests for part in parts),
+        np.concatenate([part.fingerprints for part in parts]),
         np.concatenate([part.ends + start for part, start in zip(parts, starts, strict=True)]),
         b"".join(part.data for part in parts),
     )

@@ -8,7 +8,6 @@ SCHEMA = pa.schema(
     [
         pa.field("index", pa.int64(), nullable=False),  # position in the version, from 0
         pa.field("line", pa.int64(), nullable=False),  # line in the original, from 1
-        pa.field("digest", pa.binary(32), nullable=False),  # SHA-256 of `json`
         pa.field("json", pa.string(), nullable=False),  # the row as compact JSON with sorted keys
     ]
 )

@@ -9,12 +9,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from services.data_service.validation.blocks import Numbers
+from services.data_service.validation.blocks import Fingerprints, Numbers
 from services.data_service.validation.findings import MAX_EXAMPLES
 
-_ENTRY = np.dtype([("digest", "<u8"), ("line", "<i8"), ("offset", "<i8"), ("row", "<i8")])
+_ENTRY = np.dtype([("fingerprint", "<u8"), ("line", "<i8"), ("offset", "<i8"), ("row", "<i8")])
 _BUCKETS = 64
 _FLUSH_BYTES = 128 << 10
+_AT_ONCE = 1 << 14
+"""So many rows are sorted into buckets together."""
 
 
 class Repeat(NamedTuple):
@@ -28,9 +30,9 @@ class Repeat(NamedTuple):
 
 
 class Duplicates:
-    """Rows are sorted into bucket files by their digest; each bucket is then looked at alone.
+    """Rows are sorted into bucket files by their fingerprint; each bucket is then looked at alone.
 
-    Only 64 bits of a digest are kept: among ten million rows two differing ones meet with a chance of 1 in 370,000,
+    A fingerprint has 64 bits: among ten million rows two differing ones meet with a chance of 1 in 370,000,
     and the finding is a warning.
     """
 
@@ -38,26 +40,27 @@ class Duplicates:
         self._folder = folder
         self._buffers = [bytearray() for _ in range(_BUCKETS)]
         self._rows = 0
+        self._waiting: list[npt.NDArray[np.void]] = []
+        self._waiting_rows = 0
         self._columns = folder / "columns"
 
-    def add(self, digests: bytes, lines: Numbers, offsets: Numbers, columns: Numbers | None = None) -> None:
-        """Takes note of rows: their SHA-256 one after another, lines, byte offsets and, where there are any, columns."""
+    def add(self, fingerprints: Fingerprints, lines: Numbers, offsets: Numbers, columns: Numbers | None = None) -> None:
+        """Takes note of rows: their fingerprints, lines, byte offsets and, where there are any, columns."""
         if columns is not None:
             self._keep(columns)
         entries = np.empty(len(lines), _ENTRY)
-        entries["digest"] = np.frombuffer(digests, "<u8")[::4]
+        entries["fingerprint"] = fingerprints
         entries["line"], entries["offset"] = lines, offsets
         entries["row"] = np.arange(self._rows, self._rows + len(lines))
         self._rows += len(lines)
-        buckets = (entries["digest"] % _BUCKETS).astype(np.uint8)
-        order = np.argsort(buckets, kind="stable")
-        ends = np.cumsum(np.bincount(buckets, minlength=_BUCKETS)).tolist()
-        raw = entries[order].tobytes()
-        for bucket, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
-            self._put(bucket, raw[start * _ENTRY.itemsize : end * _ENTRY.itemsize])
+        self._waiting.append(entries)
+        self._waiting_rows += len(lines)
+        if self._waiting_rows >= _AT_ONCE:
+            self._spread()
 
     def result(self) -> tuple[int, list[Repeat]]:
         """How many rows repeat an earlier one, and the first of them in the order of the file."""
+        self._spread()
         count = 0
         first: list[Repeat] = []
         for bucket in range(_BUCKETS):
@@ -69,6 +72,16 @@ class Duplicates:
         first = [repeat._replace(column=self._column(repeat.row)) for repeat in first]
         self._columns.unlink(missing_ok=True)
         return count, first
+
+    def _spread(self) -> None:
+        entries = np.concatenate([np.empty(0, _ENTRY), *self._waiting])
+        self._waiting, self._waiting_rows = [], 0
+        buckets = (entries["fingerprint"] % _BUCKETS).astype(np.uint8)
+        order = np.argsort(buckets, kind="stable")
+        ends = np.cumsum(np.bincount(buckets, minlength=_BUCKETS)).tolist()
+        raw = entries[order].tobytes()
+        for bucket, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
+            self._put(bucket, raw[start * _ENTRY.itemsize : end * _ENTRY.itemsize])
 
     def _keep(self, columns: Numbers) -> None:
         """Every row has its place in the file, which has holes for rows without."""
@@ -91,7 +104,7 @@ class Duplicates:
             buffer.clear()
 
     def _file(self, bucket: int) -> Path:
-        return self._folder / f"digests-{bucket}"
+        return self._folder / f"fingerprints-{bucket}"
 
     def _entries(self, bucket: int) -> npt.NDArray[np.void]:
         path = self._file(bucket)
@@ -101,8 +114,8 @@ class Duplicates:
 
 
 def _repeats(entries: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
-    """All but the first of the entries with the same digest."""
-    order = np.argsort(entries["digest"], kind="stable")
-    digests = entries["digest"][order]
-    repeats: npt.NDArray[np.void] = entries[order[1:][digests[1:] == digests[:-1]]]
+    """All but the first of the entries with the same fingerprint."""
+    order = np.argsort(entries["fingerprint"], kind="stable")
+    prints = entries["fingerprint"][order]
+    repeats: npt.NDArray[np.void] = entries[order[1:][prints[1:] == prints[:-1]]]
     return repeats

@@ -19,7 +19,7 @@ import zstandard
 from services.data_service.validation.thrift import Binary, Int, Items, Struct, encode
 
 _MAGIC = b"PAR1"
-_PLAIN, _RLE, _UTF8, _VERSION = 0, 3, 0, 2
+_PLAIN, _RLE, _UTF8, _ZSTD, _VERSION = 0, 3, 0, 6, 2
 _LEVEL, _MIN_MATCH = 1, 7  # less than two characters of Japanese are not worth looking for
 
 
@@ -28,7 +28,6 @@ class Kind(IntEnum):
 
     INT64 = 2
     BYTE_ARRAY = 6
-    FIXED_LEN_BYTE_ARRAY = 7
 
 
 @dataclass(frozen=True)
@@ -37,10 +36,7 @@ class Column:
 
     name: str
     kind: Kind
-    width: int = 0
-    """Bytes of each value of fixed length."""
     text: bool = False
-    compressed: bool = True
 
 
 class Page(NamedTuple):
@@ -62,7 +58,7 @@ class PageWriter:
 
     def page(self, column: Column, values: bytes | memoryview, rows: int) -> Page:
         """A page of plain values."""
-        body = self._compress(values) if column.compressed else values
+        body = self._compress(values)
         header = encode(
             {
                 1: Int(0),  # a data page
@@ -131,8 +127,6 @@ class ParquetFile:
 def _element(column: Column) -> Struct:
     """A column in the schema."""
     element: Struct = {1: Int(column.kind)}
-    if column.width:
-        element[2] = Int(column.width)
     element |= {3: Int(0), 4: Binary(column.name.encode())}
     return element | {6: Int(_UTF8), 10: {1: {}}} if column.text else element
 
@@ -145,7 +139,7 @@ def _chunk(column: Column, offset: int, pages: Sequence[Page]) -> Struct:
             1: Int(column.kind),
             2: Items([Int(_PLAIN)]),
             3: Items([Binary(column.name.encode())]),
-            4: Int(6 if column.compressed else 0),  # zstd or none
+            4: Int(_ZSTD),
             5: Int(sum(page.rows for page in pages), wide=True),
             6: Int(sum(page.plain_bytes for page in pages), wide=True),
             7: Int(sum(len(page.header) + len(page.body) for page in pages), wide=True),

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import unicodedata
 from collections.abc import Sequence
+from functools import cache
 from itertools import chain
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from services.data_service.validation.blocks import Fingerprints
+
 SCRIPTS = ("hiragana", "katakana", "han", "latin", "digit", "other")
 LANGUAGES = ("ja", "zh", "en", "other")
-ALL_LINES = 1 << 14
-SAMPLE = 16
+_EVERY = ((0, 1), (1 << 14, 16), (1 << 18, 64))
+"""From which line on one row of how many is looked at."""
 _HIRAGANA, _KATAKANA, _HAN, _LATIN, _DIGIT, _OTHER, _SUSPECT = (1 << bit for bit in range(7))
 _SUSPECTS = ((0x00, 0x09), (0x0B, 0x0D), (0x0E, 0x20), (0x7F, 0xA0), (0xFFFD, 0xFFFE))
 _RANGES = (
@@ -63,22 +65,21 @@ class Measures(NamedTuple):
     """[4], rows of each of LANGUAGES."""
 
 
-def measure(rows: Texts, lines: npt.NDArray[np.int64], digests: bytes) -> Measures:
+def measure(rows: Texts, lines: npt.NDArray[np.int64], fingerprints: Fingerprints) -> Measures:
     """Measures rows.
 
-    Up to line ALL_LINES scripts are counted in every row, beyond it in one of SAMPLE, which counts for as many. Which
-    one is told by its digest, so that it matters neither how the rows are ordered nor how they come here.
+    In the first lines of a file scripts are counted in every row, further on in one of some, which counts for as many.
+    Which one is told by its fingerprint, so that it matters neither how the rows are ordered nor how they come here.
 
     Args:
         rows: their texts.
         lines: [rows], their lines in the file, from 1.
-        digests: their SHA-256 one after another.
+        fingerprints: [rows], of their JSON.
     """
-    early = lines <= ALL_LINES
-    drawn = ~early & (np.frombuffer(digests, np.uint8)[:: hashlib.sha256().digest_size] % SAMPLE == 0)
+    stages = np.searchsorted([start for start, _ in _EVERY], lines) - 1
     scripts, languages = np.zeros(len(SCRIPTS), np.int64), np.zeros(len(LANGUAGES), np.int64)
-    for chosen, weight in ((early, 1), (drawn, SAMPLE)):
-        picked = rows.texts(chosen)
+    for stage, (_, weight) in enumerate(_EVERY):
+        picked = rows.texts((stages == stage) & (fingerprints % weight == 0))
         if picked:
             kinds, of_rows = _kinds(picked)
             scripts += weight * np.array([np.count_nonzero(kinds == 1 << bit) for bit in range(len(SCRIPTS))])
@@ -95,7 +96,7 @@ def suspects(rows: Sequence[tuple[str, ...]]) -> list[bool]:
 def _kinds(rows: Sequence[tuple[str, ...]]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """Of every character its script, and of every row all of them."""
     lengths = _lengths(rows)
-    kinds = np.take(_TABLE, code_points("".join(chain.from_iterable(rows))), mode="clip")
+    kinds = np.take(_table(), code_points("".join(chain.from_iterable(rows))), mode="clip")
     return kinds, np.bitwise_or.reduceat(kinds, np.cumsum(lengths) - lengths)
 
 
@@ -114,15 +115,13 @@ def code_points(text: str) -> npt.NDArray[np.uint16] | npt.NDArray[np.uint32]:
     return np.frombuffer(text.encode("utf-32-le"), np.dtype("<u4"))
 
 
+@cache
 def _table() -> npt.NDArray[np.uint8]:
     """The script of every code point; of letters beyond the first plane only of Han."""
     table = np.zeros(0x110000, np.uint8)
-    for point in range(0x10000):
-        category = unicodedata.category(chr(point))
-        if category == "Nd":
-            table[point] = _DIGIT
-        elif category[0] in "LMN":
-            table[point] = _OTHER
+    categories = "".join(map(unicodedata.category, map(chr, range(0x10000)))).encode()
+    table[:0x10000][np.isin(np.frombuffer(categories[::2], np.uint8), list(b"LMN"))] = _OTHER
+    table[:0x10000][np.frombuffer(categories, "S2") == b"Nd"] = _DIGIT
     for script, ranges in _RANGES:
         for start, end in ranges:
             table[start:end][table[start:end] == _OTHER] = script
@@ -142,5 +141,4 @@ def _languages() -> npt.NDArray[np.uint8]:
     return found
 
 
-_TABLE = _table()
 _LANGUAGE_OF = _languages()

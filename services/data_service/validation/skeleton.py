@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import orjson
 
+from services.data_service.validation.blocks import Numbers
 from services.data_service.validation.quick_rows import QuickRows
 from services.data_service.validation.records import repeated_field
 from services.data_service.validation.row_checks import canonical
@@ -46,12 +47,17 @@ class Skeleton(NamedTuple):
     unused: tuple[str, ...]
     """Fields that hold something but are not used."""
 
-    def write(self, texts: Sequence[Sequence[bytes]]) -> list[bytes]:
-        """The canonical form of lines: of each text, what it is in every one of them."""
-        lines = len(texts[0])
-        pieces: list[Iterable[bytes]] = [repeat(self.written[0], lines)]
+    def write(self, lengths: Numbers, texts: Sequence[Sequence[bytes]]) -> list[bytes]:
+        """The canonical form of lines, as plain values.
+
+        Args:
+            lengths: [lines], of all texts of a line, in bytes.
+            texts: [texts][lines], what they are.
+        """
+        sizes = (lengths + sum(map(len, self.written))).astype("<u4")
+        pieces: list[Iterable[bytes]] = [sizes.view("V4").tolist(), repeat(self.written[0], len(sizes))]
         for number, literal in zip(self.order, self.written[1:], strict=True):
-            pieces += [texts[number], repeat(literal, lines)]
+            pieces += [texts[number], repeat(literal, len(sizes))]
         return list(map(b"".join, zip(*pieces, strict=True)))
 
 

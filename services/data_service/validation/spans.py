@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import orjson
-from numpy.lib.stride_tricks import sliding_window_view
 
 from services.data_service.validation.blocks import Numbers
 from services.data_service.validation.quick_rows import Contents
-from services.data_service.validation.string_marks import BACKSLASH, StringMarks, escaped
+from services.data_service.validation.string_marks import BACKSLASH, StringMarks, begins_with, escaped
 from services.text.markers import Markers
 
 _OPENS_BLANK = np.isin(
@@ -34,6 +33,17 @@ class Spans:
     def columns(self, numbers: Sequence[int]) -> Spans:
         """Some of the texts of every row."""
         return Spans(self.marks, self.starts[:, numbers], self.ends[:, numbers])
+
+    def sizes(self) -> Numbers:
+        """[rows], how long the texts are together in bytes."""
+        sums: Numbers = (self.ends - self.starts).sum(axis=1)
+        return sums
+
+    def slices(self) -> list[list[bytes]]:
+        """Of each text, what it is in every row."""
+        block = self.marks.block
+        columns = zip(self.starts.T.tolist(), self.ends.T.tolist(), strict=True)
+        return [[block[start:end] for start, end in zip(*column, strict=True)] for column in columns]
 
     def characters(self) -> Numbers:
         """[rows], how long the texts are together; an escape is one character."""
@@ -80,13 +90,7 @@ def split_at_markers(texts: Spans, markers: Markers) -> Spans | None:
     starts, ends = texts.starts[:, 0] + len(opening), texts.ends[:, 0]
     if not middle or (starts + len(middle) > ends).any():
         return None
-    if (
-        opening
-        and not (
-            sliding_window_view(texts.marks.values, len(opening))[texts.starts[:, 0]]
-            == np.frombuffer(opening, np.uint8)
-        ).all()
-    ):
+    if opening and not begins_with(texts.marks.values, texts.starts[:, 0], opening).all():
         return None
     places = _places(texts.marks, middle)
     following = np.searchsorted(places, starts)

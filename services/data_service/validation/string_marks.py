@@ -73,6 +73,13 @@ def escaped(places: Numbers, escapes: Numbers) -> npt.NDArray[np.bool_]:
     return same
 
 
+def begins_with(values: npt.NDArray[np.uint8], places: Numbers, text: bytes) -> npt.NDArray[np.bool_]:
+    """[places], at which of them a text stands. It has to fit in at each."""
+    windows = np.ndarray((len(values) - len(text) + 1, len(text)), np.uint8, values, strides=(1, 1))
+    found: npt.NDArray[np.bool_] = (windows[places] == np.frombuffer(text, np.uint8)).all(axis=1)
+    return found
+
+
 def _notable(values: npt.NDArray[np.uint8]) -> Numbers:
     """Where bytes are worth a look: a few among many. Made in place, since taking memory is most of the time else."""
     found, also = values <= _QUOTE, np.empty(len(values), np.bool_)

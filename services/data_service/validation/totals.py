@@ -55,7 +55,7 @@ class Totals:
         self._count.merge(checked.count)
         self._lengths.add(checked.measures)
         columns = _columns(notes, checked) if notes and any(notes.columns) else None
-        self._duplicates.add(checked.rows.digests, checked.rows.lines, checked.offsets, columns)
+        self._duplicates.add(checked.rows.fingerprints, checked.rows.lines, checked.offsets, columns)
         self._valid_rows += len(checked.rows.lines)
         if rules.set_aside:
             lines = sorted([*(notes.aside if notes else ()), *checked.aside])

@@ -151,11 +151,9 @@ def test_exact_repetitions(tmp_path: Path) -> None:
 
 def parquet(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
     texts = [compact(row) for row in rows]
-    digests = [hashlib.sha256(compact(row, sort_keys=True)).digest() for row in rows]
     columns = {
         "index": pa.array(range(len(rows)), pa.int64()),
         "line": pa.array(range(1, len(rows) + 1), pa.int64()),
-        "digest": pa.array(digests, pa.binary(32)),
         "json": pa.array([text.decode() for text in texts], pa.string()),
     }
     pq.write_table(pa.table(columns), path, row_group_size=7)
