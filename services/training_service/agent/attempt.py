@@ -46,7 +46,9 @@ class Attempt:
         self._orders = Orders()
         self._alone = settings.nodes == 1
         self._reporter = Reporter(self._link, lines_per_second=settings.log_lines_per_second, obey=self._orders.take)
-        self._mirror = WandbMirror(WandbSettings(), settings.state_dir / "wandb", self._reporter.log)
+        self._mirror = WandbMirror(
+            WandbSettings(), settings.state_dir / "wandb", given.directory / "wandb.jsonl", self._reporter.log
+        )
 
     async def run(self, stop: asyncio.Event) -> int:
         """Trains, tells, hands over. `stop` is SIGTERM: save and give the job back."""

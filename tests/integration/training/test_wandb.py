@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 import pytest_asyncio
 from aift.training.v1 import training_pb2 as pb
 
+from services.training_service.agent.wandb_mirror import WandbMirror
+from services.training_service.settings import WandbSettings
 from tests.integration.training.conftest import (
     Api,
     Connect,
@@ -105,6 +108,31 @@ async def test_a_job_is_a_run_and_a_resumed_one_goes_on_with_it(system: System, 
     assert [row["train/step"] for row in first.history] == list(range(1, saved + 1))
     assert [row["train/step"] for row in second.history] == list(range(saved + 1, 31))
     assert [row["train/loss"] for row in second.history] == [1 / step for step in range(saved + 1, 31)]
+
+
+@pytest.mark.slow
+async def test_a_server_that_never_answers_leaves_the_whole_run_for_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))  # and never listens: whoever connects is refused
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        for name, value in {"API_KEY": SECRET, "BASE_URL": url, "INIT_TIMEOUT": "2"}.items():
+            monkeypatch.setenv(f"WANDB_{name}", value)
+        told: list[str] = []
+        mirror = WandbMirror(WandbSettings(), tmp_path / "wandb", tmp_path / "spool.jsonl", told.extend)
+        await mirror.start(pb.TrainingJob(name="trainingJobs/a", spec={"base_model": "baseModels/tiny"}))
+        for step in range(1, 4):
+            mirror.metric(pb.Metric(step=step, epoch=1, values={"loss": 1 / step}))
+        await _until(lambda: bool(told))
+        await mirror.finish(failed=False)
+        await mirror.end()
+    assert len(told) == 1
+    assert "`wandb sync`" in told[0]
+    [run] = runs(tmp_path / "wandb")
+    assert (run.id, run.exit_code) == ("a", 0)
+    assert [row["train/loss"] for row in run.history] == [1, 1 / 2, 1 / 3]
+    assert not list((tmp_path / "wandb").glob("run-*"))
 
 
 async def test_keys_stay_where_they_are_needed(system: System, api: Api) -> None:
