@@ -18,13 +18,12 @@ from services.data_service.domain import (
     Statistics,
     Template,
     TokenStatistics,
-    Upload,
-    UploadState,
     Version,
 )
 from services.data_service.recipe import Recipe
 from services.data_service.report import Finding, Report, Severity
 from services.data_service.row_pages import RowView
+from services.data_service.upload import Upload, UploadState
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UPLOAD_STATES = {

@@ -1,4 +1,4 @@
-"""What the data service speaks of: uploads, data sets, versions, rows, and the changes that are legal."""
+"""What the data service speaks of: data sets, versions, rows, and how files are read."""
 
 from __future__ import annotations
 
@@ -6,12 +6,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
-
-PART_BYTES = 8 << 20
-"""Uploads are stored in parts of this length; the committed offset moves by part."""
-
-MAX_CHUNK_BYTES = 1 << 20
-"""The longest `data` of one message of a stream, in either direction."""
 
 MAX_LINE_BYTES = 1 << 20
 """The longest line of a data set: two of its kind fit into one message."""
@@ -25,14 +19,6 @@ INTERNAL_PATHS = (INDEX_PATH,)
 
 CHECKED_PATHS = (ROWS_PATH, INDEX_PATH, SET_ASIDE_PATH)
 """What a check writes, the last only where rows were set aside."""
-
-
-class UploadState(StrEnum):
-    """States of an upload: OPEN, then one of the others for good."""
-
-    OPEN = "OPEN"
-    FINALIZED = "FINALIZED"
-    EXPIRED = "EXPIRED"
 
 
 class RowForm(StrEnum):
@@ -88,40 +74,6 @@ class TrainOn(StrEnum):
     AUTO = "AUTO"
     COMPLETION = "COMPLETION"
     ALL = "ALL"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Upload:
-    """A file on its way in."""
-
-    tenant: str
-    id: str
-    uid: str
-    filename: str
-    # Declared length in bytes; 0 when it was not declared.
-    size_bytes: int
-    committed_bytes: int
-    state: UploadState
-    # Digest of the whole; empty until finalised.
-    sha256: str
-    # Number of the writer that may commit parts; each new writer counts it up, which ends the one before.
-    writer: int
-    create_time: datetime
-    expire_time: datetime
-
-    @property
-    def name(self) -> str:
-        """The resource name."""
-        return f"uploads/{self.id}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """A piece of an unfinished upload: where it begins in the file, its length, its key in the object store."""
-
-    offset_bytes: int
-    size_bytes: int
-    key: str
 
 
 @dataclass(frozen=True, kw_only=True)

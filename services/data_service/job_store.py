@@ -16,10 +16,11 @@ from services.core.names import new_id, new_uid
 from services.core.pages import Page
 from services.data_service import dataset_store
 from services.data_service.data_job import DataJob, Failure, JobKind, JobOutcome, JobPhase, JobSpec, JobState
-from services.data_service.domain import UploadState
-from services.data_service.errors import DataJobEnded, NoReport, ReportNotReady, UploadNotFinalized
+from services.data_service.errors import DataJobEnded, NoReport, ReportNotReady
 from services.data_service.report import Report
 from services.data_service.schema import data_jobs, requests, uploads
+from services.data_service.upload import UploadState
+from services.data_service.upload_errors import UploadNotFinalized
 
 _COLUMNS = [column for column in data_jobs.c if column.name not in ("report", "lease_expires_at")]
 

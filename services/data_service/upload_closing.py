@@ -9,9 +9,9 @@ from contextlib import suppress
 from services.core.blobs import Blobs, StoredBlob
 from services.core.errors import ContentMissing, DomainError
 from services.core.objects import ObjectStore
-from services.data_service.domain import Part, Upload
-from services.data_service.errors import UploadDigest, UploadIncomplete
 from services.data_service.running_digest import DigestStates, RunningDigest
+from services.data_service.upload import Part, Upload
+from services.data_service.upload_errors import UploadDigest, UploadIncomplete
 from services.data_service.upload_store import CLOSING_FOR, UploadStore
 from services.data_service.upload_stream import parts_prefix
 

@@ -15,9 +15,9 @@ from services.core.errors import NotFound
 from services.core.idempotency import RequestKey
 from services.core.leases import database_time
 from services.core.names import new_id, new_uid
-from services.data_service.domain import Part, Upload, UploadState
-from services.data_service.errors import UploadNotOpen, UploadSuperseded
 from services.data_service.schema import blobs, requests, upload_parts, uploads
+from services.data_service.upload import Part, Upload, UploadState
+from services.data_service.upload_errors import UploadNotOpen, UploadSuperseded
 
 CLOSING_FOR = timedelta(seconds=10)
 """Without a sign of life from whoever closes an upload, another process may."""

@@ -8,8 +8,8 @@ from typing import Self
 
 from services.core.names import new_id
 from services.core.objects import ObjectStore
-from services.data_service.domain import PART_BYTES, Part, Upload
 from services.data_service.running_digest import DigestStates, RunningDigest
+from services.data_service.upload import PART_BYTES, Part, Upload
 from services.data_service.upload_store import UploadStore
 
 IN_FLIGHT = 4

@@ -13,8 +13,10 @@ from services.core.blobs import Blobs, StoredBlob
 from services.core.errors import InvalidArgument
 from services.core.idempotency import RequestKey
 from services.core.objects import ObjectStore
-from services.data_service.domain import MAX_CHUNK_BYTES, PART_BYTES, Part, Upload, UploadState
-from services.data_service.errors import (
+from services.data_service.running_digest import DigestStates
+from services.data_service.upload import MAX_CHUNK_BYTES, PART_BYTES, Part, Upload, UploadState
+from services.data_service.upload_closing import UploadClosing, check_digest
+from services.data_service.upload_errors import (
     FileTooLarge,
     UploadNotFinalized,
     UploadNotOpen,
@@ -22,8 +24,6 @@ from services.data_service.errors import (
     UploadSuperseded,
     UploadTooLarge,
 )
-from services.data_service.running_digest import DigestStates
-from services.data_service.upload_closing import UploadClosing, check_digest
 from services.data_service.upload_store import UploadStore
 from services.data_service.upload_stream import IN_FLIGHT_IN_ALL, UploadStream
 

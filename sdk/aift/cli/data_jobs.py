@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from aift.cli import session
-from aift.cli.data_intake import followed
+from aift.cli.data_progress import followed
 from aift.cli.output import Json, Limit, at, out, show, show_list, word
 from aift.data.v1 import data_pb2
 from aift.language import text

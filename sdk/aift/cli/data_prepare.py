@@ -9,7 +9,7 @@ import typer
 
 from aift.cli import session
 from aift.cli.data_display import render_preparation, render_preparation_preview
-from aift.cli.data_intake import followed
+from aift.cli.data_progress import followed
 from aift.cli.local_preparation import prepare_file
 from aift.cli.output import Json, print_json, show
 from aift.data.v1 import data_pb2

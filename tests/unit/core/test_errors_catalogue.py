@@ -3,7 +3,6 @@
 import string
 from collections import Counter
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 import grpc
@@ -12,9 +11,9 @@ import pytest
 import services
 from services.core.errors import DomainError, InvalidArgument, NotFound, Violation, catalogue
 
-for folder in sorted(Path(services.__path__[0]).iterdir()):
-    if (folder / "errors.py").exists() and find_spec(f"services.{folder.name}.errors"):
-        import_module(f"services.{folder.name}.errors")
+ROOT = Path(services.__path__[0])
+for path in sorted(ROOT.rglob("*errors.py")):
+    import_module(".".join(("services", *path.relative_to(ROOT).with_suffix("").parts)))
 
 KINDS = [kind for kind in catalogue() if kind.__module__.startswith("services.")]
 
