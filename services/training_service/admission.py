@@ -13,6 +13,8 @@ from services.training_service import messages
 from services.training_service.domain import Spec
 from services.training_service.errors import SpecDoesNotFit
 from services.training_service.going_on import going_on
+from services.training_service.labels import label_notes
+from services.training_service.notes import Note
 from services.training_service.resolution import ResolvedBase, ResolvedRows, ResolvedStart, Resolver
 from services.training_service.shortfalls import cut_away, shortfalls
 from services.training_service.trainer.hyperparameters import Hyperparameters, Objective
@@ -42,6 +44,8 @@ class Admitted:
     base: ResolvedBase
     rows: ResolvedRows
     eval_rows: ResolvedRows | None
+    # What to know, though it is accepted.
+    notes: Sequence[Note] = ()
 
 
 async def admit(
@@ -87,7 +91,8 @@ async def admit(
         sample_prompts=tuple(wanted.sample_prompts),
         processes=wanted.processes,
     )
-    return Admitted(spec=spec, base=base, rows=rows, eval_rows=held_out)
+    notes = await label_notes(resolver, rows, hyperparameters.objective)
+    return Admitted(spec=spec, base=base, rows=rows, eval_rows=held_out, notes=notes)
 
 
 def forms_of(objective: Objective) -> tuple[Form, ...]:

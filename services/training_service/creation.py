@@ -93,6 +93,7 @@ class Creation:
             spec=admitted.spec,
             template_json=admitted.rows.template_json,
             sweep=wanted.sweep,
+            notes=tuple(admitted.notes),
             priority=priority,
             create_time=now,
             update_time=now,

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from services.training_service.notes import Note
 from services.training_service.trainer.hyperparameters import Hyperparameters
 
 
@@ -144,6 +145,8 @@ class Job:
     template_json: str
     # The sweep that it belongs to; empty for a job of its own.
     sweep: str = ""
+    # What to know, though it was accepted.
+    notes: tuple[Note, ...] = ()
     # Hyperparameters that later attempts use instead, after memory was not enough.
     adjustments: Mapping[str, Any] = field(default_factory=dict)
     state: JobState = JobState.QUEUED

@@ -12,6 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.core.errors import InvalidArgument, Violation
 from services.training_service.domain import Checkpoint, Failure, Job, JobState, Phase, Progress, Spec
+from services.training_service.notes import Note
 from services.training_service.trainer.hyperparameters import (
     Hyperparameters,
     Method,
@@ -111,6 +112,7 @@ def job_to(job: Job) -> pb.TrainingJob:
         progress=progress_to(job.progress),
         priority=job.priority,
         sweep=job.sweep,
+        notes=map(note_to, job.notes),
         attempt=job.attempt,
         worker=job.worker,
         model_version=job.model_version,
@@ -126,6 +128,11 @@ def job_to(job: Job) -> pb.TrainingJob:
     if job.failure is not None:
         message.failure.CopyFrom(failure_to(job.failure))
     return message
+
+
+def note_to(note: Note) -> blob_pb2.LocalizedText:
+    """The note in both languages."""
+    return blob_pb2.LocalizedText(en=note.en, ja=note.ja)
 
 
 def etag(job: Job) -> str:

@@ -102,7 +102,7 @@ def plan(admitted: Admitted, machines: Sequence[Machine], lengths: Lengths, rate
         rate=rate,
         training_s=tokens / rate.tokens_per_second if rate else None,
         training_basis=_rate_basis(rate, fits),
-        notes=[*row_notes(train_rows), *memory_notes(need, fits, proposed)],
+        notes=[*admitted.notes, *row_notes(train_rows), *memory_notes(need, fits, proposed)],
         remedies=proposed,
     )
 

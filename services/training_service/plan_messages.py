@@ -1,6 +1,5 @@
 """Machines and plans: from the contract's messages to what plans count with, and back."""
 
-from aift.common.v1 import blob_pb2
 from aift.training.v1 import training_pb2 as pb
 
 from services.core.errors import InvalidArgument
@@ -8,7 +7,6 @@ from services.training_service import messages
 from services.training_service.domain import Spec
 from services.training_service.fitting import Machine
 from services.training_service.gpu_models import memory_of
-from services.training_service.notes import Note
 from services.training_service.plan import Plan
 from services.training_service.store.workers import SeenWorker
 
@@ -69,28 +67,24 @@ def plan_to(made: Plan, spec: Spec) -> pb.TrainingPlan:
             )
             for machine, fits in made.fits
         ],
-        notes=[_text(note) for note in made.notes],
+        notes=map(messages.note_to, made.notes),
         remedies=[
             pb.PlanRemedy(
                 changes=messages.hyperparameters_to(remedy.changes),
                 memory_bytes=remedy.memory_bytes,
                 fits=remedy.fits,
-                message=_text(remedy.note),
+                message=messages.note_to(remedy.note),
                 processes=remedy.processes,
             )
             for remedy in made.remedies
         ],
         tokens=made.tokens,
-        tokens_basis=_text(made.tokens_basis),
+        tokens_basis=messages.note_to(made.tokens_basis),
         padding_saved=made.padding_saved,
         training_time=None if made.training_s is None else messages.duration(made.training_s),
         tokens_per_second=made.rate.tokens_per_second if made.rate else 0.0,
-        training_time_basis=_text(made.training_basis),
+        training_time_basis=messages.note_to(made.training_basis),
     )
-
-
-def _text(note: Note) -> blob_pb2.LocalizedText:
-    return blob_pb2.LocalizedText(en=note.en, ja=note.ja)
 
 
 def _within(field: str, value: int, most: int) -> None:

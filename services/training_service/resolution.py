@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from aift.registry.v1 import registry_pb2, registry_pb2_grpc
 from google.protobuf.json_format import MessageToDict
 
 from services.core.errors import InvalidArgument, NotFound
+from services.text.fields import label
 from services.text.rows import Form
 from services.text.template import Template, for_version
 from services.training_service.errors import BaseModelNotReady
@@ -20,6 +22,8 @@ from services.training_service.lengths import Lengths
 from services.training_service.shape import ModelShape
 
 _SAMPLE_ROWS = 50
+LABELS_AT_ONCE = 100
+"""Rows whose labels one call brings."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +137,12 @@ class Resolver:
             median=found.median_tokens,
             counted=True,
         )
+
+    async def labels(self, rows: ResolvedRows, offset: int) -> dict[int, bool]:
+        """By position in the version, the labels of rows from there on. Raises what the data service says."""
+        request = data_pb2.PreviewRowsRequest(name=rows.name, offset=offset, limit=LABELS_AT_ONCE)
+        found = await self._data.PreviewRows(request)
+        return {row.index: label(json.loads(row.json), "label", []) for row in found.rows}
 
     async def sample(self, rows: ResolvedRows, base: ResolvedBase, max_length: int) -> Sample:
         """What of the first rows is trained, rendered by the trainer's code. Raises what the data service says."""

@@ -186,6 +186,8 @@ def render_job(job: training_pb2.TrainingJob) -> None:
             (text("time taken", "所要時間"), in_time(spent) if spent else ""),
         ]
     )
+    for note in job.notes:
+        out().print(f"- {localized(note)}", markup=False)
 
 
 def _display(client: Client, job: str, after: int) -> None:

@@ -14,6 +14,7 @@ from services.core.pages import Page
 from services.training_service.changes import EVENTS_CHANNEL, QUEUE_CHANNEL, topic
 from services.training_service.domain import ENDED, LEASED, Failure, Job, JobState, NodeFailure, Outcome, Progress, Spec
 from services.training_service.job_events import NewEvent, state_changed
+from services.training_service.notes import Note
 from services.training_service.store.tables import EVENTS, JOBS
 from services.training_service.trainer.hyperparameters import Hyperparameters
 
@@ -75,6 +76,7 @@ class Jobs:
             "uid": job.uid,
             "display_name": job.display_name,
             "sweep": job.sweep,
+            "notes": [asdict(note) for note in job.notes],
             "principal": job.principal,
             "spec": asdict(job.spec),
             "template_json": job.template_json,
@@ -175,6 +177,7 @@ def job_of(row: Mapping[str, Any] | RowMapping) -> Job:
         spec=_spec_of(row["spec"]),
         template_json=row["template_json"],
         sweep=row["sweep"],
+        notes=tuple(Note(**note) for note in row["notes"]),
         adjustments=row["adjustments"],
         state=JobState(row["state"]),
         progress=Progress(**row["progress"]),

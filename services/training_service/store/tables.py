@@ -17,6 +17,7 @@ JOBS = Table(
     Column("uid", Text),
     Column("display_name", Text),
     Column("sweep", Text),
+    Column("notes", JSONB),
     Column("principal", Text),
     Column("spec", JSONB),
     Column("template_json", Text),

@@ -53,6 +53,7 @@ def prepare(job: JobFile, tokenizer: Any, max_length: int, told: Told) -> Prepar
         held_out = _read(job.eval_dataset, _as_dict(examples.template), hp, told).rows
     else:
         train, held_out = split(train, hp.eval_split, hp.seed)
+    _tell_of_one_label(train)
     render = _Renderer(template, tokenizer, max_length, hp)
     render.warn_of_serving(train)
     return Prepared(
@@ -61,6 +62,19 @@ def prepare(job: JobFile, tokenizer: Any, max_length: int, told: Told) -> Prepar
         held_out=render.all(held_out, "eval_dataset", lambda share: told(0.8 + 0.1 * share)),
         held_out_prompts=tuple(prompt for example in held_out if (prompt := example.prompt)),
     )
+
+
+def _tell_of_one_label(train: Sequence[Example]) -> None:
+    there = objective.one_label(train)
+    if there:
+        lacking = "false" if there == "true" else "true"
+        log.warning(
+            "all %d rows to train on have the label %s; kto learns by comparing wanted answers with unwanted ones: add "
+            "rows with the label %s",
+            len(train),
+            there,
+            lacking,
+        )
 
 
 def split(rows: Sequence[Example], share: float, seed: int) -> tuple[list[Example], list[Example]]:

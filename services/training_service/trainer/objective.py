@@ -59,6 +59,12 @@ def examples_for(examples: Sequence[Example], objective: Objective) -> list[Exam
     return list(examples)
 
 
+def one_label(examples: Sequence[Example]) -> str:
+    """The label that all of kto's examples have: "true" or "false"; empty where both are there, and for other examples."""
+    labels = {example.label for example in examples if isinstance(example, Labeled)}
+    return str(labels.pop()).lower() if len(labels) == 1 else ""
+
+
 def sequences(examples: Sequence[Example], objective: Objective) -> Iterator[Example]:
     """What is rendered for the examples in order: one text for each, or two where answers are compared."""
     if objective == "kto":

@@ -159,6 +159,17 @@ def test_pairs_serve_kto_too() -> None:
     assert (wanted.completion, unwanted.completion) == (pair.completion, pair.rejected)  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("label", [True, False, None])
+def test_answers_of_one_kind_only_are_told(
+    label: bool | None, trainer: Trainer, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [{**row, **({} if label is None else {"label": label})} for row in labeled_rows(8)]
+    description = job.load(trainer.job(rows=rows, hp_objective="kto"))
+    prepare(description, AutoTokenizer.from_pretrained(trainer.base_model), 256, lambda share: None)
+    told = [record.getMessage() for record in caplog.records if "the label" in record.getMessage()]
+    assert [line.rpartition(" ")[2] for line in told] == ([] if label is None else [str(not label).lower()])
+
+
 @pytest.mark.parametrize(
     ("name", "rows"),
     [

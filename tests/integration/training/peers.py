@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ class Data(data_pb2_grpc.DataServiceServicer):
         self.rows = ROWS
         self.median = 40
         self.trained_tokens = 0
+        self.labels: list[bool] = []
         self.references: set[tuple[str, str]] = set()
 
     async def GetDatasetVersion(self, request: data_pb2.GetDatasetVersionRequest, _: Any) -> data_pb2.DatasetVersion:
@@ -55,12 +57,7 @@ class Data(data_pb2_grpc.DataServiceServicer):
         return data_pb2.DatasetVersion(
             name="datasets/faq/versions/1",
             sha256=self.files[-1].sha256,
-            template=data_pb2.RowTemplate(
-                form=data_pb2.ROW_FORM_TEXT,
-                train_on=data_pb2.TRAIN_ON_COMPLETION,
-                prompt_marker="質問: ",
-                completion_marker="\n回答: ",
-            ),
+            template=self._template(),
             statistics=data_pb2.DatasetStatistics(
                 rows=self.rows,
                 characters=self.rows * 40,
@@ -70,6 +67,22 @@ class Data(data_pb2_grpc.DataServiceServicer):
                 histogram_bounds=[128],
             ),
         )
+
+    def _template(self) -> data_pb2.RowTemplate:
+        """Of rows that are wanted or not where a test gave labels, else of texts."""
+        if self.labels:
+            return data_pb2.RowTemplate(form=data_pb2.ROW_FORM_LABELED, train_on=data_pb2.TRAIN_ON_COMPLETION)
+        return data_pb2.RowTemplate(
+            form=data_pb2.ROW_FORM_TEXT,
+            train_on=data_pb2.TRAIN_ON_COMPLETION,
+            prompt_marker="質問: ",
+            completion_marker="\n回答: ",
+        )
+
+    async def PreviewRows(self, request: data_pb2.PreviewRowsRequest, _: Any) -> data_pb2.PreviewRowsResponse:
+        shown = list(enumerate(self.labels))[request.offset : request.offset + request.limit]
+        rows = [data_pb2.Row(index=index, json=json.dumps({"label": label})) for index, label in shown]
+        return data_pb2.PreviewRowsResponse(rows=rows, total_rows=len(self.labels))
 
     async def PreviewSupervision(
         self, request: data_pb2.PreviewSupervisionRequest, _: Any

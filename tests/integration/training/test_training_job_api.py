@@ -448,3 +448,28 @@ async def test_a_plan_counts_parameters_steps_and_memory(api: Api) -> None:
         )
     )
     assert "spec.hyperparameters.lora_r" in violations(error)
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        ([True] * 250, "All 250 rows have the label true; "),
+        ([False] * 5000, "All 1,000 rows that were looked at, of 5,000, have the label false; "),
+        ([True] * 4999 + [False], ""),
+        ([False, True], ""),
+    ],
+)
+async def test_answers_of_one_kind_only_are_told_before_the_training(
+    api: Api, peers: Peers, labels: list[bool], told: str
+) -> None:
+    peers.data.labels, peers.data.rows = labels, len(labels)
+    request = job_request(hyperparameters={"objective": "TRAINING_OBJECTIVE_KTO"})
+    planned = (await api.training.PlanTraining(pb.PlanTrainingRequest(spec=request.training_job.spec))).notes
+    request.validate_only = True
+    checked = (await api.training.CreateTrainingJob(request)).notes
+    request.validate_only = False
+    job = await api.training.CreateTrainingJob(request)
+    kept = (await api.training.GetTrainingJob(pb.GetTrainingJobRequest(name=job.name))).notes
+    assert list(kept) == list(checked) == [note for note in planned if "label" in note.en]
+    assert [note.en.partition("KTO")[0] for note in kept] == ([told] if told else [])
+    assert all(f"Add rows with the label {str(not labels[0]).lower()}" in note.en for note in kept)

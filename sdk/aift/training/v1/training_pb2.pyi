@@ -637,6 +637,7 @@ class TrainingJob(google.protobuf.message.Message):
     UPDATE_TIME_FIELD_NUMBER: builtins.int
     ADJUSTMENTS_FIELD_NUMBER: builtins.int
     SWEEP_FIELD_NUMBER: builtins.int
+    NOTES_FIELD_NUMBER: builtins.int
     name: builtins.str
     """"trainingJobs/{job}"."""
     uid: builtins.str
@@ -695,6 +696,10 @@ class TrainingJob(google.protobuf.message.Message):
     def adjustments(self) -> global___Hyperparameters:
         """What later attempts do otherwise than the spec says, because memory was not enough; only what differs is set."""
 
+    @property
+    def notes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[aift.common.v1.blob_pb2.LocalizedText]:
+        """What to know, though it was accepted, such as that all rows have one label. Output only."""
+
     def __init__(
         self,
         *,
@@ -718,9 +723,10 @@ class TrainingJob(google.protobuf.message.Message):
         update_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         adjustments: global___Hyperparameters | None = ...,
         sweep: builtins.str = ...,
+        notes: collections.abc.Iterable[aift.common.v1.blob_pb2.LocalizedText] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["adjustments", b"adjustments", "create_time", b"create_time", "end_time", b"end_time", "failure", b"failure", "progress", b"progress", "spec", b"spec", "start_time", b"start_time", "update_time", b"update_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["adjustments", b"adjustments", "attempt", b"attempt", "create_time", b"create_time", "display_name", b"display_name", "end_time", b"end_time", "etag", b"etag", "failure", b"failure", "last_sequence", b"last_sequence", "metrics", b"metrics", "model_version", b"model_version", "name", b"name", "priority", b"priority", "progress", b"progress", "spec", b"spec", "start_time", b"start_time", "state", b"state", "sweep", b"sweep", "uid", b"uid", "update_time", b"update_time", "worker", b"worker"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["adjustments", b"adjustments", "attempt", b"attempt", "create_time", b"create_time", "display_name", b"display_name", "end_time", b"end_time", "etag", b"etag", "failure", b"failure", "last_sequence", b"last_sequence", "metrics", b"metrics", "model_version", b"model_version", "name", b"name", "notes", b"notes", "priority", b"priority", "progress", b"progress", "spec", b"spec", "start_time", b"start_time", "state", b"state", "sweep", b"sweep", "uid", b"uid", "update_time", b"update_time", "worker", b"worker"]) -> None: ...
 
 global___TrainingJob = TrainingJob
 

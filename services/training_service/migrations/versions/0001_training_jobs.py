@@ -13,6 +13,7 @@ _STATEMENTS = (
         uid               text NOT NULL UNIQUE,
         display_name      text NOT NULL DEFAULT '',
         sweep             text NOT NULL DEFAULT '',
+        notes             jsonb NOT NULL DEFAULT '[]',
         principal         text NOT NULL,
         spec              jsonb NOT NULL,
         template_json     text NOT NULL,
