@@ -79,8 +79,9 @@ def measure(rows: Texts, lines: npt.NDArray[np.int64], fingerprints: Fingerprint
     stages = np.searchsorted([start for start, _ in _EVERY], lines) - 1
     scripts, languages = np.zeros(len(SCRIPTS), np.int64), np.zeros(len(LANGUAGES), np.int64)
     for stage, (_, weight) in enumerate(_EVERY):
-        picked = rows.texts((stages == stage) & (fingerprints % weight == 0))
-        if picked:
+        chosen = (stages == stage) & (fingerprints % weight == 0)
+        if chosen.any():
+            picked = rows.texts(chosen)
             kinds, of_rows = _kinds(picked)
             scripts += weight * np.array([np.count_nonzero(kinds == 1 << bit) for bit in range(len(SCRIPTS))])
             languages += weight * np.bincount(_LANGUAGE_OF[of_rows], minlength=len(LANGUAGES))

@@ -82,17 +82,13 @@ def begins_with(values: npt.NDArray[np.uint8], places: Numbers, text: bytes) -> 
 
 def _notable(values: npt.NDArray[np.uint8]) -> Numbers:
     """Where bytes are worth a look: a few among many. Made in place, since taking memory is most of the time else."""
-    found, also = values <= _QUOTE, np.empty(len(values), np.bool_)
-    for compare, byte in (
-        (np.equal, BACKSLASH),
-        (np.equal, _DELETE),
-        (np.equal, 0xC0),
-        (np.equal, 0xC1),
-        (np.equal, _C1),
-        (np.equal, 0xE0),
-        (np.greater_equal, 0xED),
-    ):
-        found |= compare(values, byte, out=also)
+    found, also = np.zeros(len(values), np.bool_), np.empty(len(values), np.bool_)
+    for byte in (BACKSLASH, _DELETE, 0xE0):
+        found |= np.equal(values, byte, out=also)
+    moved = np.empty_like(values)
+    for first, last in ((0xC0, _C1), (0xED, _QUOTE)):  # a range may go on from 0xFF to 0
+        np.subtract(values, np.uint8(first), out=moved)
+        found |= np.less_equal(moved, (last - first) % 256, out=also)
     return np.flatnonzero(found)
 
 
@@ -118,7 +114,7 @@ def _escapes(values: npt.NDArray[np.uint8], backslashes: Numbers) -> Numbers | N
     if not len(backslashes):
         return backslashes
     numbers = np.arange(len(backslashes))
-    opens = np.diff(backslashes, prepend=-2) != 1
+    opens = np.append(True, backslashes[1:] - backslashes[:-1] != 1)
     escapes = backslashes[(numbers - np.maximum.accumulate(np.where(opens, numbers, 0))) % 2 == 0]
     if escapes[-1] + 1 == len(values):
         return None

@@ -28,18 +28,20 @@ class Continuations:
 
     def __init__(self, values: npt.NDArray[np.uint8]) -> None:
         self._values = values
-        self._marks = values.view(np.int8) < -0x40
-        words = np.packbits(self._marks, bitorder="little")
-        self._words = np.pad(words, (0, -len(words) % 8 + 8)).view("<u8")
+        self._words = _packed(values.view(np.int8) < -0x40)
         counts = np.bitwise_count(self._words)
         self._before = np.cumsum(counts, dtype=np.int64) - counts
 
     def well_placed(self) -> bool:
         """Whether every character has as many bytes as its first one says; which those may be is not looked at."""
-        wanted = np.zeros(len(self._values) + 3, np.bool_)
+        wanted = np.zeros_like(self._words)
+        largest = self._values.max(initial=0)
         for distance, least in enumerate((_TWO, _THREE, _FOUR), 1):
-            wanted[distance : distance + len(self._values)] |= self._values >= least
-        return not wanted[len(self._values) :].any() and bool((wanted[: len(self._values)] == self._marks).all())
+            if least <= largest:
+                firsts = _packed(self._values >= least)
+                wanted |= firsts << np.uint64(distance)
+                wanted[1:] |= firsts[:-1] >> np.uint64(64 - distance)
+        return bool((wanted == self._words).all())
 
     def between(self, starts: Numbers, ends: Numbers) -> Numbers:
         """How many there are from places to others."""
@@ -51,6 +53,14 @@ class Continuations:
         part = self._words[words] & ((np.uint64(1) << bits) - np.uint64(1))
         counts: Numbers = self._before[words] + np.bitwise_count(part)
         return counts
+
+
+def _packed(marks: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
+    """64 marks a word, the first in the lowest bit; the last word has none."""
+    packed = np.packbits(marks, bitorder="little")
+    words = np.zeros(len(packed) // 8 + 2, "<u8")
+    words.view(np.uint8)[: len(packed)] = packed
+    return words
 
 
 def take_second(firsts: npt.NDArray[np.uint8], seconds: npt.NDArray[np.uint8]) -> bool:
