@@ -76,17 +76,17 @@ _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
 
 
-def aliases_of(canonical: str) -> tuple[str, ...]:
+def aliases_of(name: str) -> tuple[str, ...]:
     """The other names of a hyperparameter."""
-    return tuple(alias for alias, name in ALIASES.items() if name == canonical)
+    return tuple(alias for alias, target in ALIASES.items() if target == name)
 
 
-def choices(canonical: str) -> tuple[str, ...]:
+def choices(name: str) -> tuple[str, ...]:
     """The values of a hyperparameter that has names as values, such as "lora"; else none."""
-    enum = FIELDS[canonical].enum_type
+    enum = FIELDS[name].enum_type
     if enum is None:
         return ()
-    prefix = _ENUM_PREFIXES[canonical]
+    prefix = _ENUM_PREFIXES[name]
     return tuple(value.name.removeprefix(prefix).lower() for value in enum.values if value.number)
 
 
@@ -127,7 +127,7 @@ def hyperparameters(settings: Mapping[str, object]) -> training_pb2.Hyperparamet
         elif name in UNAVAILABLE:
             _refuse_unless_off(written, name, value)
         else:
-            _put(values, written, _canonical(name), value)
+            _put(values, written, _known(name), value)
     if method := _method_of(flags):
         _put(values, "method", "method", method)
     _share_out(values, sharing)
@@ -148,11 +148,12 @@ def as_settings(message: training_pb2.Hyperparameters) -> dict[str, object]:
 
 def overridden(under: Mapping[str, object], over: Mapping[str, object]) -> dict[str, object]:
     """Both settings together; what `over` sets is dropped from `under` by whatever name it stands there."""
-    taken = {_target(name) for name, value in over.items() if value is not None}
-    return {name: value for name, value in under.items() if _target(name) not in taken} | dict(over)
+    taken = {canonical(name) for name, value in over.items() if value is not None}
+    return {name: value for name, value in under.items() if canonical(name) not in taken} | dict(over)
 
 
-def _target(written: str) -> str:
+def canonical(written: str) -> str:
+    """The canonical name for any; one that nobody knows stays as it is."""
     name = _plain(written)
     return "method" if name in METHOD_FLAGS else ALIASES.get(name, name)
 
@@ -162,23 +163,23 @@ def _plain(written: str) -> str:
     return SHARING_ALIASES.get(name, name)
 
 
-def _canonical(name: str) -> str:
-    canonical = ALIASES.get(name, name)
-    if canonical not in FIELDS:
+def _known(name: str) -> str:
+    known = ALIASES.get(name, name)
+    if known not in FIELDS:
         raise unknown_name(name, known_names())
-    return canonical
+    return known
 
 
-def _put(values: dict[str, object], written: str, canonical: str, value: object) -> None:
-    parsed = _parse(written, FIELDS[canonical], value)
-    if canonical in values and values[canonical] != parsed:
+def _put(values: dict[str, object], written: str, name: str, value: object) -> None:
+    parsed = _parse(written, FIELDS[name], value)
+    if name in values and values[name] != parsed:
         raise invalid(
             written,
             "CONFLICTING_HYPERPARAMETERS",
-            f"{written} asks for another {canonical} than an earlier setting does.",
-            f"{written} が、先に指定された {canonical} と食い違っています。",
+            f"{written} asks for another {name} than an earlier setting does.",
+            f"{written} が、先に指定された {name} と食い違っています。",
         )
-    values[canonical] = parsed
+    values[name] = parsed
 
 
 def _method_of(flags: Mapping[str, bool]) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 import yaml
 
 from aift.errors import AiftError, invalid
-from aift.hyperparameters import known_names, unknown_name
+from aift.hyperparameters import canonical, known_names, unknown_name
 
 NAMES: Final[Mapping[str, str]] = {
     "model_name": "base_model",
@@ -104,6 +104,12 @@ def training_file(content: Mapping[str, object]) -> TrainingFile:
         else:
             raise unknown_name(str(written), {*known_names(), *NAMES, *_FIELDS})
     return TrainingFile(**known, hyperparameters=settings)  # type: ignore[arg-type]
+
+
+def target_of(written: str) -> str:
+    """What a name stands for: a field of TrainingFile or a hyperparameter by its canonical name."""
+    name = written.strip().lower().replace("-", "_")
+    return NAMES.get(name) or canonical(name)
 
 
 def _checked(name: str, value: object) -> object:

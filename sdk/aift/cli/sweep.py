@@ -1,7 +1,7 @@
 """aift sweep: several data sets or values in one command, as ordinary jobs under one name."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -13,10 +13,10 @@ from aift.cli.failures import FAILED
 from aift.cli.output import Json, brief, notes, out, print_json, table
 from aift.cli.train import data_version, spec_of
 from aift.cli.training_display import state_word
-from aift.cli.training_options import BaseModel, Config, EvalData, Preset, Set, described
+from aift.cli.training_options import BaseModel, Config, EvalData, Preset, Set, described, named
 from aift.client import Client
 from aift.errors import AiftError, invalid
-from aift.job_file import TrainingFile
+from aift.job_file import TrainingFile, target_of
 from aift.jobs import ENDED
 from aift.jsonform import as_json
 from aift.language import text
@@ -59,27 +59,30 @@ def sweep(
 ) -> None:
     """Starts a job for each data set and combination of values."""
     label = name or f"sweep-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    points = list(itertools.product(data or [""], combinations(grid or ())))
+    given = {"base_model": base_model, "eval_data": eval_data, "preset": preset, "data": data}
+    fixed = {*(key for key, value in given.items() if value), *settings, *named(assignments or (), context.args)}
+    axes = axes_of(grid or (), fixed)
+    points = list(itertools.product(data or [""], itertools.product(*axes)))
     if len(points) > MOST_JOBS:
         raise _too_many(len(points))
-    given = {"base_model": base_model, "eval_data": eval_data, "preset": preset}
     with session.client() as client:
         wanted = [
             described(
-                {**given, "data": item, "model": f"{label}-{number}"},
+                {**given, "data": item},
                 settings,
                 config=config,
                 assignments=[*(assignments or ()), *values],
                 rest=context.args,
             )
-            for number, (item, values) in enumerate(points, 1)
+            for item, values in points
         ]
+        wanted = [_of_sweep(one, f"{label}-{number}") for number, one in enumerate(wanted, 1)]
         wanted = _sent(client, wanted, json_form=json)
         wait = wait or any(one.wait for one in wanted)
         asked = [
             {
-                "spec": spec_of(client, one, json_form=json),
-                "display_name": f"{label}: {', '.join(values) or one.data}",
+                "spec": _spec_of(client, one, json_form=json),
+                "display_name": f"{one.display_name or label}: {', '.join(values) or one.data}",
                 "priority": one.priority,
                 "sweep": label,
             }
@@ -96,9 +99,10 @@ def sweep(
         raise typer.Exit(FAILED)
 
 
-def combinations(grid: Sequence[str]) -> list[tuple[str, ...]]:
-    """All combinations of "name=a,b" as assignments "name=a"; one empty one without a grid. Raises AiftError."""
+def axes_of(grid: Sequence[str], fixed: Collection[str]) -> list[list[str]]:
+    """Each "name=a,b" as assignments "name=a"; `fixed` are names that the command gives besides. Raises AiftError."""
     axes: list[list[str]] = []
+    taken = {target_of(name) for name in fixed}
     for entry in grid:
         name, separator, values = entry.partition("=")
         parts = [value.strip() for value in values.split(",") if value.strip()]
@@ -109,8 +113,43 @@ def combinations(grid: Sequence[str]) -> list[tuple[str, ...]]:
                 f"{entry!r} is not NAME=A,B,…, such as lora_r=8,16.",
                 f"{entry!r} は lora_r=8,16 の形ではありません。",
             )
+        if target_of(name) in taken:
+            raise invalid(
+                "grid",
+                "NAMED_TWICE",
+                f"--grid {entry} gives values to {target_of(name)}, which this command names elsewhere too; name it once.",
+                f"--grid {entry} の {target_of(name)} は他でも指定されています。どちらか一方にしてください。",
+            )
+        taken.add(target_of(name))
         axes.append([f"{name.strip()}={value}" for value in parts])
-    return list(itertools.product(*axes))
+    return axes
+
+
+def _of_sweep(one: TrainingFile, model: str) -> TrainingFile:
+    """A training of a sweep; where no model is named, one of its own. Raises AiftError for what only one can have."""
+    if one.job_id:
+        raise invalid(
+            "job_id",
+            "NOT_IN_A_SWEEP",
+            f"job_id is {one.job_id!r}, but a sweep starts several jobs; leave it out and name the sweep with --name.",
+            f"job_id に {one.job_id!r} が指定されていますが、スイープは複数のジョブを開始します。job_id を外し、"
+            "スイープの名前は --name で指定してください。",
+        )
+    if one.output:
+        raise invalid(
+            "output",
+            "NOT_IN_A_SWEEP",
+            f"output is {one.output!r}, but a sweep makes several results; leave it out, and write those that you want "
+            "with aift models download.",
+            f"output に {one.output!r} が指定されていますが、スイープの結果は複数です。output を外し、必要な結果を "
+            "aift models download で保存してください。",
+        )
+    return replace(one, model=one.model or model)
+
+
+def _spec_of(client: Client, one: TrainingFile, *, json_form: bool) -> training_pb2.TrainingSpec:
+    spec = spec_of(client, one, json_form=json_form)
+    return client.training.fitted(spec) if one.fit else spec
 
 
 def _too_many(count: int) -> AiftError:
@@ -173,7 +212,7 @@ def _render(label: str, jobs: Sequence[training_pb2.TrainingJob]) -> None:
     rows = (
         (
             job.name,
-            job.display_name.partition(": ")[2],
+            job.display_name.rpartition(": ")[2],
             state_word(job.state),
             brief(job.metrics["eval_loss"]) if "eval_loss" in job.metrics else "",
             job.model_version,

@@ -178,6 +178,11 @@ def described(
     return TrainingFile(**fields, hyperparameters=asked)
 
 
+def named(assignments: Sequence[str], rest: Sequence[str]) -> set[str]:
+    """The names that --set and options by other names give values to. Raises AiftError USAGE."""
+    return {*_assigned(assignments), *_loose(rest)}
+
+
 def _usable(settings: Mapping[str, object], asked: Mapping[str, object]) -> Mapping[str, object]:
     """A preset's settings without those of adapters where all weights are to be trained, which has none."""
     if hyperparameters(asked).method != training_pb2.TRAINING_METHOD_FULL:

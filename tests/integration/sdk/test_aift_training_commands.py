@@ -40,6 +40,12 @@ def test_a_sweep_starts_a_job_for_each_combination(aift: Any, system: Any) -> No
         (["--data", "d", "--grid", "lora_r=" + ",".join(map(str, range(1, 102)))], "TOO_MANY_JOBS"),
         (["--data", "d", "--grid", "lora_q=1"], "UNKNOWN_HYPERPARAMETER"),
         (["--grid", "lora_r=1"], "MISSING"),
+        (["--data", "d", "--grid", "lora_r=1,2", "--lora-rank", "8"], "NAMED_TWICE"),
+        (["--data", "d", "--grid", "lora_r=1,2", "--set", "qlora_r=8"], "NAMED_TWICE"),
+        (["--data", "d", "--grid", "lora_r=1,2", "--grid", "lora_rank=4"], "NAMED_TWICE"),
+        (["--data", "d", "--grid", "dataset=e,f"], "NAMED_TWICE"),
+        (["--data", "d", "--set", "job_id=mine"], "NOT_IN_A_SWEEP"),
+        (["--data", "d", "--output-dir", "out"], "NOT_IN_A_SWEEP"),
     ],
 )
 def test_a_sweep_that_makes_no_sense_starts_nothing(aift: Any, system: Any, arguments: list[str], reason: str) -> None:
@@ -72,8 +78,26 @@ def test_a_file_says_how_a_training_is_run_and_options_win(aift: Any, system: An
     system.training.state = pb.TRAINING_JOB_STATE_FAILED
     assert aift("train", *asked, "--priority", "80").returncode == 1  # it waited
     assert (system.training.created.training_job_id, system.training.created.training_job.priority) == ("mine", 80)
-    assert aift("sweep", *asked).returncode == 1
-    assert system.training.created.training_job.priority == 70
+    done = aift("sweep", *asked)
+    assert done.returncode == 2
+    assert "job_id is 'mine'" in done.stderr
+    assert "--name" in done.stderr
+
+
+def test_a_sweep_does_all_else_that_a_file_says(aift: Any, system: Any, tmp_path: Path) -> None:
+    file = tmp_path / "sweep.yaml"
+    said = "base_model: b\ndata: d\nmodel: all\nprocesses: 2\npriority: 70\nwait: true\nfit: true\nstart_from: m\n"
+    more = "display_name: 順位\nsample_prompts: [問い]\nhyperparameters: {lora_rank: 4}\n"
+    file.write_text(said + more, encoding="utf-8")
+    system.training.remedies = [pb.PlanRemedy(changes=pb.Hyperparameters(gradient_checkpointing=True), fits=True)]
+    system.training.state = pb.TRAINING_JOB_STATE_FAILED
+    assert aift("sweep", "--config", str(file), "--grid", "seed=1,2", "--name", "s").returncode == 1  # it waited
+    for seed, request in enumerate(system.training.every_request, 1):
+        job = request.training_job
+        spec, hp = job.spec, job.spec.hyperparameters
+        assert (job.display_name, job.priority, job.sweep) == (f"順位: seed={seed}", 70, "s")
+        assert (spec.model, spec.processes, spec.start_from) == ("models/all", 2, "models/m")
+        assert (list(spec.sample_prompts), hp.lora_r, hp.seed, hp.gradient_checkpointing) == (["問い"], 4, seed, True)
 
 
 def test_a_folder_with_another_model_is_refused_before_the_training(aift: Any, system: Any, tmp_path: Path) -> None:
