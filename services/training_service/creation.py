@@ -10,8 +10,11 @@ from services.core.errors import AlreadyExists, InvalidArgument
 from services.core.idempotency import RequestKey
 from services.training_service.admission import Admitted, admit
 from services.training_service.domain import Job
+from services.training_service.errors import SpecDoesNotFit
+from services.training_service.plan import need_without_gpus
 from services.training_service.quotas import Quotas
 from services.training_service.resolution import Resolver
+from services.training_service.shortfalls import without_room
 from services.training_service.store import references
 from services.training_service.store.jobs import Jobs
 from services.training_service.store.tables import REQUESTS
@@ -77,12 +80,12 @@ class Creation:
         if wanted.sweep:
             names.check_id(wanted.sweep, field="training_job.sweep")
         priority = _priority(wanted.priority)
-        admitted: Admitted = await admit(
-            self._resolver,
-            wanted.spec,
-            [worker.machine for worker in await self._workers.seen()],
-            path="training_job.spec",
-        )
+        workers = [worker.machine for worker in await self._workers.seen()]
+        admitted: Admitted = await admit(self._resolver, wanted.spec, workers, path="training_job.spec")
+        need = need_without_gpus(admitted, await self._resolver.lengths(admitted.rows, admitted.base))
+        misfits = without_room(need, workers, "training_job.spec")
+        if misfits:
+            raise SpecDoesNotFit(misfits)
         now = datetime.now(UTC)
         return Job(
             tenant=call.tenant,
@@ -95,6 +98,7 @@ class Creation:
             sweep=wanted.sweep,
             notes=tuple(admitted.notes),
             priority=priority,
+            memory_bytes=need.device_bytes,
             create_time=now,
             update_time=now,
         )

@@ -155,6 +155,8 @@ class Job:
     attempt: int = 0
     fence: int = 0
     worker: str = ""
+    # Of each process on a machine without GPUs, as planned.
+    memory_bytes: int = 0
     # How many train together, fixed by the first claim; 0 before.
     processes: int = 0
     # Attempts lost since the newest checkpoint.

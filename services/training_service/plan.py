@@ -71,10 +71,7 @@ def plan(admitted: Admitted, machines: Sequence[Machine], lengths: Lengths, rate
     """Counts; `machines` are the workers that there are, `rates` what was measured on any."""
     spec, shape = admitted.spec, admitted.base.shape
     values, processes = spec.hyperparameters, processes_of(admitted, machines)
-    if admitted.eval_rows is None:
-        train_rows, eval_rows = split_rows(admitted.rows.rows, values.eval_split)
-    else:
-        train_rows, eval_rows = admitted.rows.rows, admitted.eval_rows.rows
+    train_rows, eval_rows = _rows_of(admitted)
     on_gpu = any(machine.gpus for machine in machines)
 
     def need_for(values: Hyperparameters, processes: int) -> Need:
@@ -105,6 +102,20 @@ def plan(admitted: Admitted, machines: Sequence[Machine], lengths: Lengths, rate
         notes=[*admitted.notes, *row_notes(train_rows), *memory_notes(need, fits, proposed)],
         remedies=proposed,
     )
+
+
+def need_without_gpus(admitted: Admitted, lengths: Lengths) -> Need:
+    """What the training takes of a machine that has none."""
+    values, processes = admitted.spec.hyperparameters, admitted.spec.processes or 1
+    train_rows, _ = _rows_of(admitted)
+    return need_of(admitted.base.shape, values, lengths, train_rows=train_rows, processes=processes, on_gpu=False)
+
+
+def _rows_of(admitted: Admitted) -> tuple[int, int]:
+    """Rows to train on, and to evaluate on."""
+    if admitted.eval_rows is None:
+        return split_rows(admitted.rows.rows, admitted.spec.hyperparameters.eval_split)
+    return admitted.rows.rows, admitted.eval_rows.rows
 
 
 def _remedies(

@@ -6,6 +6,7 @@ from aift.training.v1 import training_pb2 as pb
 
 from services.core.errors import Violation
 from services.training_service.disk_offload import not_offered
+from services.training_service.fitting import Need
 from services.training_service.memory import OVERHEAD_BYTES
 from services.training_service.notes import in_bytes
 from services.training_service.resolution import ResolvedBase, ResolvedRows, Resolver
@@ -124,6 +125,24 @@ def _too_many_processes(processes: int, workers: Sequence[pb.MachineStatus], pat
         f"値 {processes} ではモデルを読み込む前に {total} のメモリが必要ですが、ワーカーのメモリは最大 {has} です。"
         f"{most} 以下にするか、先にメモリの多いワーカーを起動してください。",
     )
+
+
+def without_room(need: Need, workers: Sequence[pb.MachineStatus], path: str) -> list[Violation]:
+    """More memory than any worker has, where none has GPUs. `need` is that of a machine without any."""
+    most = max((worker.memory_total_bytes for worker in workers), default=0)
+    if not most or any(worker.gpus for worker in workers) or need.all_bytes <= most:
+        return []
+    total, has = in_bytes(need.all_bytes), in_bytes(most)
+    return [
+        Violation(
+            f"{path}.hyperparameters",
+            "MORE_THAN_ANY_WORKER",
+            f"Takes about {total} of memory, but no worker has more than {has}. The plan tells what needs less (aift plan; "
+            "aift train --fit applies it); or start a larger worker first.",
+            f"約 {total} のメモリが必要ですが、ワーカーのメモリは最大 {has} です。見積もり (aift plan) の対策を適用するか "
+            "(aift train --fit)、先にメモリの多いワーカーを起動してください。",
+        )
+    ]
 
 
 def _most_processes(worker: pb.MachineStatus) -> int:

@@ -81,6 +81,7 @@ class Jobs:
             "spec": asdict(job.spec),
             "template_json": job.template_json,
             "priority": job.priority,
+            "memory_bytes": job.memory_bytes,
         }
         made = await tx.execute(insert(JOBS).values(values).on_conflict_do_nothing().returning(JOBS.c.id))
         if made.first() is None:
@@ -185,6 +186,7 @@ def job_of(row: Mapping[str, Any] | RowMapping) -> Job:
         attempt=row["attempt"],
         fence=row["fence"],
         worker=row["worker"],
+        memory_bytes=row["memory_bytes"],
         processes=row["processes"],
         lost_attempts=row["lost_attempts"],
         attempt_sequence=row["attempt_sequence"],

@@ -28,6 +28,7 @@ JOBS = Table(
     Column("attempt", Integer),
     Column("fence", BigInteger),
     Column("worker", Text),
+    Column("memory_bytes", BigInteger),
     Column("processes", Integer),
     Column("lease_expires_at", _TIME),
     Column("not_before", _TIME),

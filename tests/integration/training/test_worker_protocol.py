@@ -374,6 +374,28 @@ async def test_only_who_has_the_library_gets_a_job_that_needs_it(
     assert (await claim(app, connect, worker, free_gpus=1)).attempt.startswith(needing.name)
 
 
+async def test_only_who_has_the_memory_gets_a_job_where_there_are_no_gpus(
+    app: TrainingApp, api: Api, worker: Api, connect: Connect
+) -> None:
+    async def report(name: str, memory_bytes: int) -> None:
+        machine = pb.MachineStatus(memory_total_bytes=memory_bytes)
+        await worker.worker.ReportWorker(worker_pb2.ReportWorkerRequest(worker=name, machine=machine))
+
+    plan = await api.training.PlanTraining(pb.PlanTrainingRequest(spec=job_request(processes=2).training_job.spec))
+    needed = 2 * plan.memory_bytes
+    await report("small", needed - 1)
+    assert await refused(api.training.CreateTrainingJob(job_request(processes=2))) == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "SPEC_DOES_NOT_FIT",
+    )
+    await report("large", needed)
+    job = await api.training.CreateTrainingJob(job_request(processes=2))
+    for name, gets in (("small", False), ("large", True)):
+        answer = await worker.worker.ClaimJob(worker_pb2.ClaimJobRequest(worker=name))
+        assert answer.HasField("assignment") == gets
+    assert answer.assignment.attempt.startswith(job.name)
+
+
 async def test_only_who_offers_the_disk_gets_a_job_that_needs_one(
     app: TrainingApp, api: Api, worker: Api, connect: Connect
 ) -> None:

@@ -24,6 +24,7 @@ _STATEMENTS = (
         attempt           integer NOT NULL DEFAULT 0,
         fence             bigint NOT NULL DEFAULT 0,
         worker            text NOT NULL DEFAULT '',
+        memory_bytes      bigint NOT NULL DEFAULT 0,
         processes         integer NOT NULL DEFAULT 0,
         lease_expires_at  timestamptz,
         not_before        timestamptz,
