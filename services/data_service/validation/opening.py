@@ -10,6 +10,7 @@ from services.data_service.domain import FileFormat, TextEncoding
 from services.data_service.validation.blocks import Block, spans
 from services.data_service.validation.encoding import NAMED, UTF_16, is_utf16
 from services.data_service.validation.findings import Findings
+from services.data_service.validation.meter import Meter
 from services.data_service.validation.request import ValidationRequest
 from services.data_service.validation.sniffing import HEAD_BYTES, Sniffed, sniff
 from services.data_service.validation.sources.json_array import JsonArray
@@ -18,6 +19,7 @@ from services.data_service.validation.sources.table import Table
 from services.data_service.validation.transcoding import transcode
 from services.data_service.validation.unpacking import compression, unpack
 
+_UNPACKED, _TRANSCODED = "unpacked", "transcoded"
 _WITHOUT_ENCODING = (FileFormat.PARQUET, FileFormat.DETECT)
 
 
@@ -57,27 +59,31 @@ class Opened:
         return spans(self.path, limit)
 
 
-def open_file(path: Path, name: str, request: ValidationRequest, folder: Path, findings: Findings) -> Opened | None:
+def open_file(
+    path: Path, name: str, request: ValidationRequest, folder: Path, findings: Findings, meter: Meter
+) -> Opened | None:
     """Makes a file ready; None, and a finding, where that cannot be done.
 
     Args:
         path: the file.
         name: as the user calls it.
         request: how it is to be read.
-        folder: where unpacked text may lie; what lay there from the file before is overwritten.
+        folder: where copies of its text in UTF-8 may lie, until `remove_copies`.
         findings: takes what is wrong.
+        meter: is told how far it is.
     """
     packed = compression(_head(path))
     if packed:
-        target = folder / "unpacked"
-        if not unpack(path, packed, target, request, findings):
+        target = folder / _UNPACKED
+        if not unpack(path, packed, target, request, findings, meter.stage(path.stat().st_size)):
             return None
         path = target
     encoding = UTF_16 if is_utf16(_head(path)) else NAMED.get(request.read.encoding)
     if encoding is not None and request.read.format is not FileFormat.PARQUET:
-        target = folder / "transcoded"
-        if not transcode(path, encoding, target, findings):
+        target = folder / _TRANSCODED
+        if not transcode(path, encoding, target, findings, meter.stage(path.stat().st_size)):
             return None
+        (folder / _UNPACKED).unlink(missing_ok=True)
         path = target
     sniffed = sniff(_head(path), name, request, findings)
     if sniffed is None:
@@ -93,6 +99,12 @@ def open_file(path: Path, name: str, request: ValidationRequest, folder: Path, f
         evidence_ja=ja,
         request=request,
     )
+
+
+def remove_copies(folder: Path) -> None:
+    """Removes what `open_file` left there, once the file was read."""
+    for name in (_UNPACKED, _TRANSCODED):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _evidence(sniffed: Sniffed, asked: TextEncoding, packed: str) -> tuple[str, str]:

@@ -9,12 +9,13 @@ from services.data_service.validation import file_reasons
 from services.data_service.validation.encoding import Encoding
 from services.data_service.validation.excerpt import excerpt_bytes
 from services.data_service.validation.findings import Findings, whole_line
+from services.data_service.validation.meter import Gauge
 
 _READ_BYTES = 1 << 20
 
 
-def transcode(file: Path, encoding: Encoding, target: Path, findings: Findings) -> bool:
-    """Rewrites a file; notes the first byte that is not of the encoding."""
+def transcode(file: Path, encoding: Encoding, target: Path, findings: Findings, gauge: Gauge) -> bool:
+    """Rewrites a file; notes the first byte that is not of the encoding. `gauge` is told how many were read."""
     decoder = codecs.getincrementaldecoder(encoding.codec)()
     line, offset = 1, 0
     with file.open("rb") as source, target.open("wb") as out:
@@ -31,6 +32,7 @@ def transcode(file: Path, encoding: Encoding, target: Path, findings: Findings) 
                 return False
             line += text.count("\n")
             offset += len(data)
+            gauge(offset)
             out.write(text.encode("utf-8", "surrogatepass"))
             if not data:
                 return True

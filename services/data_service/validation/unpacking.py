@@ -10,6 +10,7 @@ import zstandard
 
 from services.data_service.validation import file_reasons
 from services.data_service.validation.findings import Findings
+from services.data_service.validation.meter import Gauge
 from services.data_service.validation.request import ValidationRequest
 
 _MAGIC = ((b"\x1f\x8b\x08", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"))
@@ -35,21 +36,23 @@ def compression(head: bytes) -> str:
     return next((kind for magic, kind in _MAGIC if head.startswith(magic)), "")
 
 
-def unpack(packed: Path, kind: str, target: Path, request: ValidationRequest, findings: Findings) -> bool:
-    """Unpacks a file; notes why when it cannot be done."""
+def unpack(packed: Path, kind: str, target: Path, request: ValidationRequest, findings: Findings, gauge: Gauge) -> bool:
+    """Unpacks a file; notes why when it cannot be done. `gauge` is told how many packed bytes were read."""
     size = packed.stat().st_size
     limit = min(request.max_unpacked_bytes, max(_FREE_BYTES, size * request.max_unpacked_ratio))
     try:
         with packed.open("rb") as source, target.open("wb") as out:
-            return _copy(source, out, kind, limit, findings)
+            return _copy(source, out, kind, limit, findings, gauge)
     except (zlib.error, zstandard.ZstdError):
         findings.add(file_reasons.CORRUPT, kind=kind, fatal=True)
         return False
 
 
-def _copy(source: IO[bytes], out: IO[bytes], kind: str, limit: int, findings: Findings) -> bool:
-    unpacker, written = _unpacker(kind), 0
+def _copy(source: IO[bytes], out: IO[bytes], kind: str, limit: int, findings: Findings, gauge: Gauge) -> bool:
+    unpacker, read, written = _unpacker(kind), 0, 0
     while data := source.read(_READ_BYTES[kind]):
+        read += len(data)
+        gauge(read)
         while data:
             if unpacker.eof:  # one more follows, as when files were joined
                 data = data.lstrip(b"\0")  # gzip may be padded

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 from services.data_service.child import Progress, Tell
@@ -17,7 +16,8 @@ from services.data_service.validation.blocks import Block
 from services.data_service.validation.canonical import CanonicalWriter
 from services.data_service.validation.crew import Alone, Crew
 from services.data_service.validation.encoding import is_utf8
-from services.data_service.validation.opening import Opened, open_file
+from services.data_service.validation.meter import Meter
+from services.data_service.validation.opening import Opened, open_file, remove_copies
 from services.data_service.validation.quick_json import load_all
 from services.data_service.validation.request import ValidationRequest
 from services.data_service.validation.rules import Rules, decide
@@ -26,7 +26,6 @@ from services.data_service.validation.workers import LARGE_BYTES, WORKERS, Worke
 
 _SAMPLE_ROWS = 1000
 _SAMPLE_BYTES = 4 << 20
-_PROGRESS_EVERY_S = 0.5
 
 
 def validate(
@@ -85,7 +84,7 @@ class _Pass:
         self._quick = quick
         self._crew_size = crew_size
         self._workers = workers
-        self._tell_at = monotonic() + _PROGRESS_EVERY_S
+        self._meter = Meter(tell, lambda: totals.seen)
         self._rules: Rules | None = None
         self._first: Opened | None = None
         self._alone: Alone | None = None
@@ -97,23 +96,25 @@ class _Pass:
         for path, name in _files(Path(self._request.input_file)):
             folder = Path(self._request.input_file).is_dir()
             self._totals.begin(f"{name}: " if folder else "")
-            opened = open_file(path, name or self._request.filename, self._request, self._spill, self._totals.findings)
             size = path.stat().st_size
+            self._meter.begin(done, size)
+            called = name or self._request.filename
+            opened = open_file(path, called, self._request, self._spill, self._totals.findings, self._meter)
             if opened is not None:
                 self._first = self._first or opened
-                self._read(opened, done, size, stack)
+                self._read(opened, stack)
+            remove_copies(self._spill)
             done += size
         self._tell(Progress(done, self._totals.seen))
         return self._totals.report(self._rules or decide(self._request, ()), self._first)
 
-    def _read(self, opened: Opened, done: int, size: int, stack: ExitStack) -> None:
-        unpacked = opened.size_bytes
+    def _read(self, opened: Opened, stack: ExitStack) -> None:
+        size = opened.size_bytes
+        gauge = self._meter.stage(size, last=True)
         blocks = self._decide(opened.blocks())
-        for block, checked in self._checker(unpacked, stack).check(blocks):
+        for block, checked in self._checker(size, stack).check(blocks):
             self._totals.add(self._ruled(), block, checked)
-            if monotonic() > self._tell_at:
-                self._tell(Progress(done + size * block.end // max(unpacked, 1), self._totals.seen))
-                self._tell_at = monotonic() + _PROGRESS_EVERY_S
+            gauge(block.end)
 
     def _decide(self, blocks: Iterator[Block]) -> Iterator[Block]:
         """Settles the rules by the first rows, and gives all blocks back."""
