@@ -4,14 +4,14 @@ One table for the command line, YAML files and the page. Canonical are the field
 """
 
 import difflib
-import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
-from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 
 from aift.deepspeed_file import PLACES, TRAININGS, refuse_other
 from aift.errors import AiftError, invalid
+from aift.hyperparameter_values import boolean, is_off, parse, shown, words
 from aift.sharing import SHARING, SHARING_ALIASES, on_disk, shared_out
 from aift.training.v1 import training_pb2
 
@@ -64,16 +64,6 @@ UNAVAILABLE: Final[Mapping[str, tuple[str, str]]] = {
 """Names that people know and that cannot be asked for → why, in English and Japanese. False asks for nothing."""
 
 FIELDS: Final[Mapping[str, FieldDescriptor]] = training_pb2.Hyperparameters.DESCRIPTOR.fields_by_name
-_ENUM_PREFIXES = {
-    "method": "TRAINING_METHOD_",
-    "lr_scheduler_type": "LEARNING_RATE_SCHEDULE_",
-    "objective": "TRAINING_OBJECTIVE_",
-    "offload_optimizer": "OFFLOAD_DEVICE_",
-    "offload_param": "OFFLOAD_DEVICE_",
-    "optim": "OPTIMIZER_",
-}
-_TRUE = frozenset({"true", "yes", "on", "1"})
-_FALSE = frozenset({"false", "no", "off", "0"})
 
 
 def aliases_of(name: str) -> tuple[str, ...]:
@@ -83,11 +73,7 @@ def aliases_of(name: str) -> tuple[str, ...]:
 
 def choices(name: str) -> tuple[str, ...]:
     """The values of a hyperparameter that has names as values, such as "lora"; else none."""
-    enum = FIELDS[name].enum_type
-    if enum is None:
-        return ()
-    prefix = _ENUM_PREFIXES[name]
-    return tuple(value.name.removeprefix(prefix).lower() for value in enum.values if value.number)
+    return words(FIELDS[name])
 
 
 def known_names() -> frozenset[str]:
@@ -121,7 +107,7 @@ def hyperparameters(settings: Mapping[str, object]) -> training_pb2.Hyperparamet
         if value is None:
             continue
         if name in METHOD_FLAGS:
-            flags[name] = _boolean(written, value)
+            flags[name] = boolean(written, value)
         elif name in SHARING:
             sharing[name] = (written, value)
         elif name in UNAVAILABLE:
@@ -136,14 +122,7 @@ def hyperparameters(settings: Mapping[str, object]) -> training_pb2.Hyperparamet
 
 def as_settings(message: training_pb2.Hyperparameters) -> dict[str, object]:
     """The settings of a message by their canonical names; hyperparameters() makes the same message of them."""
-    settings: dict[str, object] = {}
-    for field, value in message.ListFields():
-        if field.enum_type is not None:
-            prefix = _ENUM_PREFIXES[field.name]
-            settings[field.name] = field.enum_type.values_by_number[value].name.removeprefix(prefix).lower()
-        else:
-            settings[field.name] = list(value) if field.name == "lora_target_modules" else value
-    return settings
+    return {field.name: shown(field, value) for field, value in message.ListFields()}
 
 
 def overridden(under: Mapping[str, object], over: Mapping[str, object]) -> dict[str, object]:
@@ -171,7 +150,7 @@ def _known(name: str) -> str:
 
 
 def _put(values: dict[str, object], written: str, name: str, value: object) -> None:
-    parsed = _parse(written, FIELDS[name], value)
+    parsed = parse(written, FIELDS[name], value)
     if name in values and values[name] != parsed:
         raise invalid(
             written,
@@ -200,11 +179,11 @@ def _share_out(values: dict[str, object], sharing: Mapping[str, tuple[str, objec
         if name not in values:
             _put(values, name, name, asked)
         elif name in TRAININGS:
-            refuse_other(name, _parse(TRAININGS[name], FIELDS[name], asked), values[name])
+            refuse_other(name, parse(TRAININGS[name], FIELDS[name], asked), values[name])
 
 
 def _shared_out(sharing: Mapping[str, tuple[str, object]]) -> dict[str, object]:
-    on = {name: _boolean(*sharing[name]) for name in ("use_deepspeed", "cpu_offload") if name in sharing}
+    on = {name: boolean(*sharing[name]) for name in ("use_deepspeed", "cpu_offload") if name in sharing}
     _, config = sharing.get("deepspeed_config", ("", ""))
     if on.get("use_deepspeed") is False:
         return {}
@@ -212,91 +191,7 @@ def _shared_out(sharing: Mapping[str, tuple[str, object]]) -> dict[str, object]:
 
 
 def _refuse_unless_off(written: str, name: str, value: object) -> None:
-    if value in ("", 0, False) or (isinstance(value, str) and value.lower() in _FALSE):
+    if is_off(value):
         return
     en, ja = UNAVAILABLE[name]
     raise invalid(written, "UNAVAILABLE_HYPERPARAMETER", f"{written}: {en}", f"{written}: {ja}")
-
-
-def _parse(written: str, field: FieldDescriptor, value: object) -> object:
-    if field.enum_type is not None:
-        return _enumerated(written, field, field.enum_type, value)
-    if field.name == "lora_target_modules":
-        return _strings(value)
-    return _PARSERS[field.type](written, value)
-
-
-def _enumerated(written: str, field: FieldDescriptor, enum: EnumDescriptor, value: object) -> int:
-    word = str(value).lower()
-    known = choices(field.name)
-    if word not in known:
-        near = difflib.get_close_matches(word, known, n=1)
-        raise _wrong(written, value, ", ".join(known), ", ".join(known), near[0] if near else "")
-    return enum.values_by_name[_ENUM_PREFIXES[field.name] + word.upper()].number
-
-
-def _strings(value: object) -> list[str]:
-    parts = value if isinstance(value, (list, tuple)) else str(value).split(",")
-    return [text for part in parts if (text := str(part).strip())]
-
-
-def _string(_: str, value: object) -> str:
-    return str(value).strip()
-
-
-def _boolean(written: str, value: object) -> bool:
-    word = str(value).lower()
-    if word in _TRUE:
-        return True
-    if word in _FALSE:
-        return False
-    raise _wrong(written, value, "true, false", "true, false")
-
-
-def _number(written: str, value: object) -> float:
-    number = _read(value)
-    if number is None:
-        raise _wrong(written, value, "a number", "数値")
-    return number
-
-
-def _integer(written: str, value: object) -> int:
-    number = _read(value)
-    if number is None or not math.isfinite(number) or number != int(number) or abs(number) >= 2**53:
-        raise _wrong(written, value, "a whole number", "整数")
-    return int(number)
-
-
-def _small_integer(written: str, value: object) -> int:
-    number = _integer(written, value)
-    if not -(2**31) <= number < 2**31:
-        raise _wrong(written, value, "a whole number below 2147483648", "2147483648 未満の整数")
-    return number
-
-
-def _read(value: object) -> float | None:
-    if not isinstance(value, (int, float, str)) or isinstance(value, bool):
-        return None
-    try:
-        return float(value)
-    except ValueError:
-        return None
-
-
-_PARSERS: Final[Mapping[int, Callable[[str, object], object]]] = {
-    FieldDescriptor.TYPE_DOUBLE: _number,
-    FieldDescriptor.TYPE_INT32: _small_integer,
-    FieldDescriptor.TYPE_INT64: _integer,
-    FieldDescriptor.TYPE_BOOL: _boolean,
-    FieldDescriptor.TYPE_STRING: _string,
-}
-
-
-def _wrong(written: str, value: object, wanted_en: str, wanted_ja: str, near: str = "") -> AiftError:
-    hint_en, hint_ja = (f" Did you mean {near}?", f" {near} のことですか。") if near else ("", "")
-    return invalid(
-        written,
-        "INVALID_HYPERPARAMETER",
-        f"{written} is {value!r}; it takes: {wanted_en}.{hint_en}",
-        f"{written} の値 {value!r} は使えません。使える値: {wanted_ja}。{hint_ja}",
-    )

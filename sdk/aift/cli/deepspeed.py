@@ -9,9 +9,9 @@ import typer
 from aift.cli import session
 from aift.cli.output import Json, notes, print_json
 from aift.cli.training_options import described
-from aift.jobs import MOST_PROCESSES
 from aift.jsonform import as_json
 from aift.language import text
+from aift.training_plans import MOST_PROCESSES
 
 
 def deepspeed(

@@ -28,11 +28,11 @@ from aift.cli.transfers import TransferBars
 from aift.client import Client
 from aift.errors import invalid
 from aift.job_file import TrainingFile
-from aift.jobs import MOST_PROCESSES
 from aift.jsonform import as_json
 from aift.language import text
 from aift.model_files import check_room
 from aift.training.v1 import training_pb2
+from aift.training_plans import MOST_PROCESSES
 
 # A data set, with or without its version, or none. All else is a file.
 _NAME = re.compile(r"(datasets/)?[a-z0-9-]*(/versions/[0-9]+)?")
