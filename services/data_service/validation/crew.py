@@ -7,15 +7,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from services.data_service.validation.block_check import BlockCheck, Checked
 from services.data_service.validation.blocks import Block, Span
+from services.data_service.validation.canonical import Packer
 from services.data_service.validation.rules import Rules
 from services.data_service.validation.workers import Worker
 
 _AHEAD = 2
-"""Blocks that wait for each process, so that none waits for us."""
+"""Blocks that are under way for each process, so that none waits."""
+
+
+class _Task(NamedTuple):
+    block: Block
+    done: Future[Checked]
 
 
 class Alone:
@@ -39,11 +45,12 @@ class Alone:
 
 
 class Crew:
-    """Checks blocks by several processes."""
+    """Checks blocks by several processes, ours among them."""
 
     def __init__(self, rules: Rules, workers: Sequence[Worker]) -> None:
-        self._size = len(workers)
-        self._threads = ThreadPoolExecutor(self._size)
+        self._check = BlockCheck(rules, packer=Packer())
+        self._ahead = (1 + len(workers)) * _AHEAD
+        self._threads = ThreadPoolExecutor(len(workers))
         self._idle: SimpleQueue[Worker] = SimpleQueue()
         for worker in workers:
             worker.send(rules)
@@ -52,23 +59,34 @@ class Crew:
     def check(self, blocks: Iterable[Block]) -> Iterator[tuple[Block, Checked]]:
         """Every block with what became of it, in order."""
         source = iter(blocks)
-        pending: deque[tuple[Block, Future[Checked]]] = deque()
+        tasks: deque[_Task] = deque()
         reached, line = 0, 0
         while True:
-            while len(pending) < self._size * _AHEAD and (block := next(source, None)) is not None:
-                pending.append((block, self._threads.submit(self._call, block)))
-            if not pending:
+            while len(tasks) < self._ahead and (block := next(source, None)) is not None:
+                tasks.append(_Task(block, self._threads.submit(self._call, block)))
+            if not tasks:
                 return
-            block, future = pending.popleft()
+            self._help(tasks)
+            block, future = tasks.popleft()
             rest = remaining(block, reached, line)
             if rest is None:
                 continue
             # A value went on from the block before: what was done of this one does not count.
-            checked = future.result() if rest is block else self._call(rest)
+            checked = future.result() if rest is block else self._check.check(rest)
             reached, line = checked.end, checked.next_line
             yield block, checked
             if checked.ended:
                 return
+
+    def _help(self, tasks: deque[_Task]) -> None:
+        """Takes over what no worker has begun as long as the first task is not done."""
+        while not tasks[0].done.done():
+            number = next((number for number, task in enumerate(tasks) if task.done.cancel()), None)
+            if number is None:
+                return
+            done: Future[Checked] = Future()
+            done.set_result(self._check.check(tasks[number].block))
+            tasks[number] = _Task(tasks[number].block, done)
 
     def _call(self, block: Block) -> Checked:
         worker = self._idle.get()

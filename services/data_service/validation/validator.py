@@ -42,7 +42,7 @@ def validate(
         request: what to check, and how.
         tell: is told how far it is, about every half second.
         quick: off, every row gets the long look.
-        crew_size: processes for a large file; 0 to do without.
+        crew_size: processes beside ours for a large file; 0 to do without.
         workers: such processes that were started before; the caller ends them.
 
     Raises:

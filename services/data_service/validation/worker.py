@@ -13,11 +13,13 @@ from contextlib import suppress
 from services.core import lifeline
 from services.data_service.validation.block_check import BlockCheck
 from services.data_service.validation.canonical import Packer
+from services.data_service.validation.workers import keep_memory
 
 
 def main() -> None:
     """Works until standard input ends."""
     lifeline.attach()
+    keep_memory()
     gc.disable()  # nothing here makes cycles, and to look for them among thousands of rows takes time
     source, target = sys.stdin.buffer, sys.stdout.buffer
     with suppress(EOFError):

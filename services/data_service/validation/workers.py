@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
 import pickle
@@ -13,14 +14,24 @@ from typing import IO, Any, Self
 
 from services.core import lifeline
 
-WORKERS = min(len(os.sched_getaffinity(0)), 2)
-"""For a large file: two of them bring more than we can write."""
+WORKERS = min(len(os.sched_getaffinity(0)), 3) - 1
+"""Beside us for a large file: more of them bring more than we can write."""
 LARGE_BYTES = 16 << 20
 """Below it starting processes takes longer than they save."""
-_KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 28), "MALLOC_TRIM_THRESHOLD_": str(1 << 28)}
-"""glibc else gives the memory of every large array back to the system, and most of the time goes into taking it anew."""
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _MODULE = "services.data_service.validation.worker"
 _PIPE_BYTES = 1 << 20
+
+
+def keep_memory() -> None:
+    """Keeps memory that becomes free for the next array.
+
+    glibc else gives that of every large array back to the system, and most of the time goes into taking it anew.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(_M_MMAP_THRESHOLD, 1 << 28)
+        libc.mallopt(_M_TRIM_THRESHOLD, 1 << 28)
 
 
 class Worker:
@@ -28,9 +39,7 @@ class Worker:
 
     def __init__(self) -> None:
         argv = [sys.executable, "-m", _MODULE]
-        self._process = lifeline.popen(
-            argv, env=os.environ | _KEEP_MEMORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+        self._process = lifeline.popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         if self._process.stdin is None or self._process.stdout is None:
             raise AssertionError("the worker was started with pipes")
         self._input, self._output = self._process.stdin, self._process.stdout

@@ -210,5 +210,5 @@ def test_processes_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     request = {"read": ReadOptions(bad_rows=BadRows.SET_ASIDE)}
     alone = outcome(data, request, crew_size=0)
     monkeypatch.setattr(opening, "spans", lambda path, limit: blocks.spans(path, limit, 20_000))
-    assert outcome(data, request)[0] == alone[0]
+    assert outcome(data, request, crew_size=2)[0] == alone[0]
     assert alone[0].set_aside_rows >= 2
