@@ -202,6 +202,21 @@ class ResourceExhausted(DomainError):
         super().__init__(what=what, limit=limit, retry_after_s=retry_after_s)
 
 
+class DiskFull(DomainError):
+    """Something cannot be written."""
+
+    reason = "DISK_FULL"
+    status = "RESOURCE_EXHAUSTED"
+    en = (
+        "The server has no room left on its disk or in its object store. Free some, or delete data sets and models that "
+        "are not needed, then try again."
+    )
+    ja = (
+        "サーバーのディスクまたはオブジェクトストアに空きがありません。空きを作るか、不要なデータセットやモデルを"
+        "削除してから、もう一度お試しください。"
+    )
+
+
 class OutOfRange(DomainError):
     """A position lies outside what is there; metadata tells where to go on."""
 

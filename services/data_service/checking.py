@@ -59,7 +59,7 @@ async def check(
 
     Raises:
         Refused: it has errors.
-        ChildCrashed, ResourceExhausted: see Workspace.run.
+        ChildCrashed, DiskFull: see Workspace.run.
     """
     space.enter(JobPhase.CHECKING)
     target = space.folder / folder

@@ -36,7 +36,7 @@ class TokenCount:
         Raises:
             DatasetGone, BaseModelGone: one of them was deleted meanwhile.
             DomainError: of `supervision_errors`, when the rows cannot be rendered.
-            ChildCrashed, ResourceExhausted, ContentMissing, Unavailable: see Workspace.
+            ChildCrashed, DiskFull, ContentMissing, Unavailable: see Workspace.
         """
         version, tokenizer = await self._version(job), await self._tokenizer(job)
         rows = version.file(ROWS_PATH)

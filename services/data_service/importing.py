@@ -34,7 +34,7 @@ class Import:
             DomainError: of `sources.errors`.
             Refused: it has errors.
             StaleFence: the job was cancelled or taken over.
-            ChildCrashed, ResourceExhausted, ContentMissing, Unavailable: see Workspace.
+            ChildCrashed, DiskFull, ContentMissing, Unavailable: see Workspace.
         """
         job = job if job.sha256 else await self._fetched(job, space)
         original = await self._blobs.find(job.sha256)

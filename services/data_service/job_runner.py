@@ -16,7 +16,8 @@ from typing import Protocol
 import psutil
 
 from services.core.blobs import Blobs
-from services.core.errors import DomainError, NotFound, StaleFence
+from services.core.disk import is_full
+from services.core.errors import DiskFull, DomainError, NotFound, StaleFence
 from services.core.objects import ObjectStore
 from services.data_service.checking import Made, Refused
 from services.data_service.data_job import DataJob, JobKind
@@ -141,6 +142,10 @@ class JobRunner:
             if isinstance(error, StaleFence) or error.status == "UNAVAILABLE":
                 raise
             await self._queue.fail(job, error)
+        except OSError as error:
+            if not is_full(error):
+                raise
+            await self._queue.fail(job, DiskFull())
         else:
             await self._end(job, result)
 

@@ -50,7 +50,7 @@ class Preparation:
             Refused: what came of it has errors, such as rows that became too long.
             ConversionImpossible, PreparedNothing, TooManyRows: the recipe does not fit the rows.
             DatasetGone: the source was deleted meanwhile.
-            ChildCrashed, ResourceExhausted, ContentMissing, Unavailable: see Workspace.
+            ChildCrashed, DiskFull, ContentMissing, Unavailable: see Workspace.
         """
         source = await self._source(job)
         recipe = Recipe.from_json(job.spec.recipe)

@@ -35,7 +35,7 @@ class VersionDifferences:
 
         Raises:
             ContentMissing: bytes of a version are gone.
-            ResourceExhausted: no room on the disk.
+            DiskFull: no room on the disk.
             ChildCrashed: a fault of ours.
         """
         await asyncio.to_thread(self._work_dir.mkdir, parents=True, exist_ok=True)

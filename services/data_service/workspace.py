@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from services.core import lifeline
 from services.core.blobs import Blobs, StoredBlob
-from services.core.errors import ResourceExhausted
+from services.core.errors import DiskFull
 from services.core.objects import CHUNK_BYTES, ObjectStore
 from services.data_service.child import DISK_FULL, Progress
 from services.data_service.data_job import JobPhase
@@ -64,7 +64,7 @@ class Workspace:
 
         Raises:
             ChildCrashed: it ended otherwise than well.
-            ResourceExhausted: it found no room on the disk.
+            DiskFull: it found no room on the disk.
         """
         argv = [sys.executable, "-m", module, request]
         process = await lifeline.spawn(argv, env=environment(TMPDIR=str(self.folder)), stdout=asyncio.subprocess.PIPE)
@@ -74,7 +74,7 @@ class Workspace:
         finally:
             await lifeline.end(process, grace_s=_END_WITHIN_S)
         if status == DISK_FULL:
-            raise ResourceExhausted("disk", limit="0 B")
+            raise DiskFull
         if status != 0:
             raise ChildCrashed(f"{module} ended with status {status}")
 

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from services.core import lifeline
-from services.core.errors import DomainError, ResourceExhausted, Unavailable
+from services.core.errors import DiskFull, DomainError, Unavailable
 from services.core.hub.protocol import Job, Plan, encode
 
 _MAX_LINE_BYTES = 16 << 20
@@ -67,7 +67,7 @@ class ImporterProcess:
 
     def _refused(self, refusal: Mapping[str, str]) -> DomainError:
         if refusal["kind"] == "disk":
-            return ResourceExhausted("disk", limit="0 B")
+            return DiskFull()
         kind = self._errors[refusal["kind"]]
         return kind(hub_id=self._job.hub_id, revision=self._job.revision, detail=refusal["detail"])
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, ParamSpec, TypeVar
 
 from services.core.disk import is_full
-from services.core.errors import ContentMissing, ResourceExhausted, Unavailable
+from services.core.errors import ContentMissing, DiskFull, Unavailable
 from services.core.objects.store import CHUNK_BYTES, Content, StoredObject, Written, check_key
 
 P = ParamSpec("P")
@@ -251,5 +251,5 @@ async def _in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) ->
         return await asyncio.to_thread(call, *args, **kwargs)
     except OSError as error:
         if is_full(error):
-            raise ResourceExhausted("disk", limit="0 B") from error
+            raise DiskFull from error
         raise Unavailable("object store") from error

@@ -17,7 +17,7 @@ from minio.commonconfig import ComposeSource, CopySource
 from minio.credentials import StaticProvider
 from minio.error import MinioException, S3Error
 
-from services.core.errors import ContentMissing, ResourceExhausted, Unavailable
+from services.core.errors import ContentMissing, DiskFull, Unavailable
 from services.core.objects.part_copies import JoiningMinio
 from services.core.objects.part_requests import PartRequests
 from services.core.objects.store import CHUNK_BYTES, PART_BYTES, Content, StoredObject, Written, check_key
@@ -252,7 +252,7 @@ def _translated() -> Iterator[None]:
         if error.code in _MISSING:
             raise ContentMissing(str(error.object_name or "?")) from error
         if error.code in _FULL:
-            raise ResourceExhausted("object store", limit="0 B") from error
+            raise DiskFull from error
         raise Unavailable(_DEPENDENCY) from error
     except (MinioException, urllib3.exceptions.HTTPError, OSError) as error:
         raise Unavailable(_DEPENDENCY) from error

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from services.core.errors import ResourceExhausted, Unavailable
+from services.core.errors import DiskFull, Unavailable
 from services.core.objects import ObjectStore, open_store
 from services.core.objects.directory import DirectoryStore
 from services.core.objects.s3 import S3Store
@@ -59,7 +59,7 @@ async def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("services.core.objects.directory.os.fsync", full)
-    with pytest.raises(ResourceExhausted):
+    with pytest.raises(DiskFull):
         await store.put("a/b", b"x")
     assert await store.stat("a/b") is None
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["kept"]

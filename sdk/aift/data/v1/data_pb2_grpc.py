@@ -213,7 +213,7 @@ class DataServiceServicer(object):
 
     def CreateUpload(self, request, context):
         """Begins an upload; nothing is visible until FinalizeUpload.
-        Safe to retry with the same request_id. Errors: RESOURCE_EXHAUSTED (FILE_TOO_LARGE, or disk).
+        Safe to retry with the same request_id. Errors: RESOURCE_EXHAUSTED (FILE_TOO_LARGE, DISK_FULL).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -232,7 +232,7 @@ class DataServiceServicer(object):
         Bytes are committed in parts of 8 MiB, and the rest when the stream ends in good order.
         Errors: OUT_OF_RANGE (UPLOAD_OFFSET: a gap or an overlap; metadata "committed_bytes" tells where to go on),
         ABORTED (UPLOAD_SUPERSEDED: another writer took over), FAILED_PRECONDITION (UPLOAD_NOT_OPEN: finalised or
-        expired), NOT_FOUND, RESOURCE_EXHAUSTED (disk full, or UPLOAD_TOO_LARGE: more bytes than declared).
+        expired), NOT_FOUND, RESOURCE_EXHAUSTED (DISK_FULL; UPLOAD_TOO_LARGE: more bytes than declared).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

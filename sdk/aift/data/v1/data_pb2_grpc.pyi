@@ -33,7 +33,7 @@ class DataServiceStub:
         aift.data.v1.data_pb2.Upload,
     ]
     """Begins an upload; nothing is visible until FinalizeUpload.
-    Safe to retry with the same request_id. Errors: RESOURCE_EXHAUSTED (FILE_TOO_LARGE, or disk).
+    Safe to retry with the same request_id. Errors: RESOURCE_EXHAUSTED (FILE_TOO_LARGE, DISK_FULL).
     """
 
     GetUpload: grpc.UnaryUnaryMultiCallable[
@@ -51,7 +51,7 @@ class DataServiceStub:
     Bytes are committed in parts of 8 MiB, and the rest when the stream ends in good order.
     Errors: OUT_OF_RANGE (UPLOAD_OFFSET: a gap or an overlap; metadata "committed_bytes" tells where to go on),
     ABORTED (UPLOAD_SUPERSEDED: another writer took over), FAILED_PRECONDITION (UPLOAD_NOT_OPEN: finalised or
-    expired), NOT_FOUND, RESOURCE_EXHAUSTED (disk full, or UPLOAD_TOO_LARGE: more bytes than declared).
+    expired), NOT_FOUND, RESOURCE_EXHAUSTED (DISK_FULL; UPLOAD_TOO_LARGE: more bytes than declared).
     """
 
     FinalizeUpload: grpc.UnaryUnaryMultiCallable[
@@ -280,7 +280,7 @@ class DataServiceAsyncStub:
         aift.data.v1.data_pb2.Upload,
     ]
     """Begins an upload; nothing is visible until FinalizeUpload.
-    Safe to retry with the same request_id. Errors: RESOURCE_EXHAUSTED (FILE_TOO_LARGE, or disk).
+    Safe to retry with the same request_id. Errors: RESOURCE_EXHAUSTED (FILE_TOO_LARGE, DISK_FULL).
     """
 
     GetUpload: grpc.aio.UnaryUnaryMultiCallable[
@@ -298,7 +298,7 @@ class DataServiceAsyncStub:
     Bytes are committed in parts of 8 MiB, and the rest when the stream ends in good order.
     Errors: OUT_OF_RANGE (UPLOAD_OFFSET: a gap or an overlap; metadata "committed_bytes" tells where to go on),
     ABORTED (UPLOAD_SUPERSEDED: another writer took over), FAILED_PRECONDITION (UPLOAD_NOT_OPEN: finalised or
-    expired), NOT_FOUND, RESOURCE_EXHAUSTED (disk full, or UPLOAD_TOO_LARGE: more bytes than declared).
+    expired), NOT_FOUND, RESOURCE_EXHAUSTED (DISK_FULL; UPLOAD_TOO_LARGE: more bytes than declared).
     """
 
     FinalizeUpload: grpc.aio.UnaryUnaryMultiCallable[
@@ -529,7 +529,7 @@ class DataServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[aift.data.v1.data_pb2.Upload, collections.abc.Awaitable[aift.data.v1.data_pb2.Upload]]:
         """Begins an upload; nothing is visible until FinalizeUpload.
-        Safe to retry with the same request_id. Errors: RESOURCE_EXHAUSTED (FILE_TOO_LARGE, or disk).
+        Safe to retry with the same request_id. Errors: RESOURCE_EXHAUSTED (FILE_TOO_LARGE, DISK_FULL).
         """
 
     @abc.abstractmethod
@@ -551,7 +551,7 @@ class DataServiceServicer(metaclass=abc.ABCMeta):
         Bytes are committed in parts of 8 MiB, and the rest when the stream ends in good order.
         Errors: OUT_OF_RANGE (UPLOAD_OFFSET: a gap or an overlap; metadata "committed_bytes" tells where to go on),
         ABORTED (UPLOAD_SUPERSEDED: another writer took over), FAILED_PRECONDITION (UPLOAD_NOT_OPEN: finalised or
-        expired), NOT_FOUND, RESOURCE_EXHAUSTED (disk full, or UPLOAD_TOO_LARGE: more bytes than declared).
+        expired), NOT_FOUND, RESOURCE_EXHAUSTED (DISK_FULL; UPLOAD_TOO_LARGE: more bytes than declared).
         """
 
     @abc.abstractmethod

@@ -154,7 +154,7 @@ class RegistryServiceServicer(object):
         """Starts taking in a base model from uploaded files or from the Hugging Face Hub; poll GetBaseModel for its
         progress. Only safetensors, JSON and tokenizer files are kept; a model that needs its own code is refused.
         Safe to retry with the same request_id. Errors: ALREADY_EXISTS, NOT_FOUND (an upload),
-        RESOURCE_EXHAUSTED (disk).
+        RESOURCE_EXHAUSTED (DISK_FULL).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

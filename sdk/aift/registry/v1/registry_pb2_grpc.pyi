@@ -34,7 +34,7 @@ class RegistryServiceStub:
     """Starts taking in a base model from uploaded files or from the Hugging Face Hub; poll GetBaseModel for its
     progress. Only safetensors, JSON and tokenizer files are kept; a model that needs its own code is refused.
     Safe to retry with the same request_id. Errors: ALREADY_EXISTS, NOT_FOUND (an upload),
-    RESOURCE_EXHAUSTED (disk).
+    RESOURCE_EXHAUSTED (DISK_FULL).
     """
 
     GetBaseModel: grpc.UnaryUnaryMultiCallable[
@@ -187,7 +187,7 @@ class RegistryServiceAsyncStub:
     """Starts taking in a base model from uploaded files or from the Hugging Face Hub; poll GetBaseModel for its
     progress. Only safetensors, JSON and tokenizer files are kept; a model that needs its own code is refused.
     Safe to retry with the same request_id. Errors: ALREADY_EXISTS, NOT_FOUND (an upload),
-    RESOURCE_EXHAUSTED (disk).
+    RESOURCE_EXHAUSTED (DISK_FULL).
     """
 
     GetBaseModel: grpc.aio.UnaryUnaryMultiCallable[
@@ -342,7 +342,7 @@ class RegistryServiceServicer(metaclass=abc.ABCMeta):
         """Starts taking in a base model from uploaded files or from the Hugging Face Hub; poll GetBaseModel for its
         progress. Only safetensors, JSON and tokenizer files are kept; a model that needs its own code is refused.
         Safe to retry with the same request_id. Errors: ALREADY_EXISTS, NOT_FOUND (an upload),
-        RESOURCE_EXHAUSTED (disk).
+        RESOURCE_EXHAUSTED (DISK_FULL).
         """
 
     @abc.abstractmethod
