@@ -87,8 +87,10 @@ def _number(written: str, value: object) -> float:
 
 def _integer(written: str, value: object) -> int:
     number = _read(value)
-    if number is None or not math.isfinite(number) or number != int(number) or abs(number) >= 2**53:
+    if number is None or not math.isfinite(number) or number != int(number):
         raise _wrong(written, value, "a whole number", "整数")
+    if abs(number) >= 2**53:
+        raise _wrong(written, value, "a whole number below 9007199254740992", "9007199254740992 未満の整数")
     return int(number)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -36,9 +38,12 @@ def model_files(directory: Path) -> list[Path]:
 
 
 def check_room(directory: Path, files: Sequence[blob_pb2.FileEntry] = ()) -> None:
-    """Raises AiftError OTHER_MODEL where a folder holds a model that is not the one of these files."""
+    """Makes the folder where it is not there. Raises AiftError NOT_WRITABLE, or OTHER_MODEL where it holds a model that is
+    not the one of these files."""
     entries = {entry.path: entry for entry in files}
-    for path in sorted(found for pattern in _LOADED_BY for found in directory.expanduser().glob(pattern)):
+    folder = directory.expanduser()
+    _check_writable(folder)
+    for path in sorted(found for pattern in _LOADED_BY for found in folder.glob(pattern)):
         if path.name not in entries or not _is(path, entries[path.name]):
             raise invalid(
                 "directory",
@@ -46,6 +51,21 @@ def check_room(directory: Path, files: Sequence[blob_pb2.FileEntry] = ()) -> Non
                 f"The folder {directory} holds another model ({path.name}); choose an empty one.",
                 f"フォルダ {directory} には別のモデル ({path.name}) があります。空のフォルダを指定してください。",
             )
+
+
+def _check_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        why = "" if os.access(folder, os.W_OK | os.X_OK) else os.strerror(errno.EACCES)
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+    if why:
+        raise invalid(
+            "directory",
+            "NOT_WRITABLE",
+            f"The folder {folder} cannot be written to ({why}); choose another.",
+            f"フォルダ {folder} に書き込めません ({why})。別のフォルダを指定してください。",
+        )
 
 
 def send_directory(

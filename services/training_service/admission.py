@@ -122,16 +122,12 @@ def _fields(wanted: pb.TrainingSpec, path: str) -> Iterator[Violation]:
         yield Violation(
             f"{path}.model",
             "INVALID_NAME",
-            "Must have the form models/{model}, or be empty.",
-            "models/{model} の形式で指定するか、空にしてください。",
+            f"Is {wanted.model[:80]!r}; write models/ and a name of lower-case letters, digits and inner hyphens, or leave it "
+            "empty.",
+            f"{wanted.model[:80]!r} は使えません。models/ に続けて半角の英小文字・数字・途中のハイフンで指定するか、"
+            "空にしてください。",
         )
-    if len(wanted.sample_prompts) > _MAX_PROMPTS or any(len(p) > _MAX_PROMPT_CHARS for p in wanted.sample_prompts):
-        yield Violation(
-            f"{path}.sample_prompts",
-            "TOO_MUCH",
-            f"At most {_MAX_PROMPTS} prompts of {_MAX_PROMPT_CHARS} characters.",
-            f"{_MAX_PROMPT_CHARS} 文字以内のプロンプトを {_MAX_PROMPTS} 個までにしてください。",
-        )
+    yield from _prompts(wanted.sample_prompts, f"{path}.sample_prompts")
     if not 0 <= wanted.processes <= _MAX_PROCESSES:
         yield Violation(
             f"{path}.processes",
@@ -139,6 +135,24 @@ def _fields(wanted: pb.TrainingSpec, path: str) -> Iterator[Violation]:
             f"Is {wanted.processes}; choose 0 (one per GPU) to {_MAX_PROCESSES}.",
             f"値 {wanted.processes} は範囲外です。0 (GPU ごとに 1) から {_MAX_PROCESSES} で指定してください。",
         )
+
+
+def _prompts(prompts: Sequence[str], field: str) -> Iterator[Violation]:
+    if len(prompts) > _MAX_PROMPTS:
+        yield Violation(
+            field,
+            "TOO_MUCH",
+            f"Has {len(prompts)} prompts; give at most {_MAX_PROMPTS}.",
+            f"プロンプトが {len(prompts)} 個あります。{_MAX_PROMPTS} 個までにしてください。",
+        )
+    for index, prompt in enumerate(prompts[:_MAX_PROMPTS]):
+        if len(prompt) > _MAX_PROMPT_CHARS:
+            yield Violation(
+                f"{field}[{index}]",
+                "TOO_MUCH",
+                f"Has {len(prompt)} characters; write at most {_MAX_PROMPT_CHARS}.",
+                f"{len(prompt)} 文字あります。{_MAX_PROMPT_CHARS} 文字までにしてください。",
+            )
 
 
 def _adapters_of_full(hyperparameters: Hyperparameters, path: str) -> Iterator[Violation]:

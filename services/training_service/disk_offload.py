@@ -33,10 +33,12 @@ def not_offered(
     problems = [worker.disk_offload.problem for worker in workers if worker.disk_offload.HasField("problem")]
     why_en = "".join(f" ({problem.en})" for problem in problems[:1])
     why_ja = "".join(f"（{problem.ja}）" for problem in problems[:1])
+    field, value = ("disk_offload_dir", wanted) if wanted else (hyperparameters.on_disk, "NVME")
     yield Violation(
-        f"{path}.hyperparameters.{hyperparameters.on_disk}",
+        f"{path}.hyperparameters.{field}",
         "NOT_OFFERED",
-        f"Is NVME, but no worker offers a directory for it now{why_en}. Set AIFT_DISK_OFFLOAD_DIR on one, or choose CPU.",
-        f"NVME ですが、そのためのディレクトリを提供しているワーカーがありません{why_ja}。ワーカーで AIFT_DISK_OFFLOAD_DIR を"
-        "設定するか、CPU を選んでください。",
+        f"Is {value}, but no worker offers a directory for offloading now{why_en}. Set AIFT_DISK_OFFLOAD_DIR on one, or "
+        "offload to CPU.",
+        f"{value} が指定されていますが、オフロード用のディレクトリを提供しているワーカーがありません{why_ja}。ワーカーで "
+        "AIFT_DISK_OFFLOAD_DIR を設定するか、CPU へオフロードしてください。",
     )

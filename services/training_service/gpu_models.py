@@ -48,8 +48,7 @@ def memory_of(model: str, *, field: str) -> tuple[str, int]:
     known = {_plain(name): name for name in MEMORY_GIB}
     name = known.get(_plain(model)) or known.get(f"rtx{_plain(model)}")
     if name is None:
-        close = difflib.get_close_matches(_plain(model), known, n=1, cutoff=0.5)
-        near = known[close[0]] if close else "A100 80GB"
+        near = _near(_plain(model), known)
         raise InvalidArgument.field(
             field,
             "UNKNOWN_GPU",
@@ -57,6 +56,13 @@ def memory_of(model: str, *, field: str) -> tuple[str, int]:
             f"{model[:40]!r} は未登録の GPU です（例: {near}）。24GB のようにメモリ容量でも指定できます。",
         )
     return name, MEMORY_GIB[name] * _GIB
+
+
+def _near(plain: str, known: Mapping[str, str]) -> str:
+    """The names that begin so, such as both sizes of an A100; else the nearest."""
+    begun = [name for other, name in known.items() if plain and other.startswith(plain)]
+    close = difflib.get_close_matches(plain, known, n=1, cutoff=0.5)
+    return ", ".join(begun) or (known[close[0]] if close else "A100 80GB")
 
 
 def same_model(asked: str, reported: str) -> bool:

@@ -100,12 +100,19 @@ def test_a_sweep_does_all_else_that_a_file_says(aift: Any, system: Any, tmp_path
         assert (list(spec.sample_prompts), hp.lora_r, hp.seed, hp.gradient_checkpointing) == (["問い"], 4, seed, True)
 
 
-def test_a_folder_with_another_model_is_refused_before_the_training(aift: Any, system: Any, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_take_the_result_is_refused_before_the_training(
+    aift: Any, system: Any, tmp_path: Path
+) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "model.safetensors").touch()
     done = aift("train", *BASE, "--data", "d", "--output", str(tmp_path / "out"))
     assert done.returncode == 2
     assert "OTHER_MODEL" in done.stderr
+    (tmp_path / "file").touch()
+    done = aift("train", *BASE, "--data", "d", "--output", str(tmp_path / "file" / "out"))
+    assert done.returncode == 2
+    assert "NOT_WRITABLE" in done.stderr
+    assert str(tmp_path / "file" / "out") in done.stderr
     assert not system.training.every_request
 
 

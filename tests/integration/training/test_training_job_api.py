@@ -104,6 +104,20 @@ async def test_a_taken_id_and_a_bad_one_are_refused(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
+    ("spec", "field", "said"),
+    [
+        ({"model": "models/Bad Name"}, "model", "Is 'models/Bad Name'; write models/ and a name of lower-case letters"),
+        ({"sample_prompts": ["問い"] * 11}, "sample_prompts", "Has 11 prompts; give at most 10."),
+        ({"sample_prompts": ["問い", "長" * 4001]}, "sample_prompts[1]", "Has 4001 characters; write at most 4000."),
+    ],
+)
+async def test_a_wrong_field_is_named_with_its_value(api: Api, spec: dict[str, Any], field: str, said: str) -> None:
+    error = await refusal(api.training.CreateTrainingJob(job_request(**spec)))
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert violations(error)[f"training_job.spec.{field}"].description.startswith(said)
+
+
+@pytest.mark.parametrize(
     ("values", "field", "said"),
     [
         ({"lora_r": 0}, "lora_r", "0"),
@@ -298,13 +312,15 @@ async def test_offloading_to_a_disk_that_no_worker_offers_is_refused(
     offers = [
         (pb.DiskOffload(directory="/fast", free_bytes=1), "", ""),
         (pb.DiskOffload(directory="/scratch", free_bytes=1), "disk_offload_dir", "choose /scratch"),
-        (gone, "offload_optimizer", "/fast is no directory"),
+        (gone, "disk_offload_dir", "/fast is no directory"),
         (None, "offload_optimizer", "AIFT_DISK_OFFLOAD_DIR"),
     ]
     try:
         for disk, field, words in offers:
             machine = pb.MachineStatus(memory_total_bytes=1 << 40, libraries=["deepspeed"], disk_offload=disk)
             await worker.worker.ReportWorker(worker_pb2.ReportWorkerRequest(worker="bench", machine=machine))
+            if field == "offload_optimizer":
+                request.training_job.spec.hyperparameters.ClearField("disk_offload_dir")
             if not field:
                 assert (await api.training.CreateTrainingJob(request)).spec.hyperparameters.disk_offload_dir == "/fast"
                 continue

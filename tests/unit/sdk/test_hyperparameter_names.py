@@ -123,6 +123,7 @@ def test_an_unknown_name_gets_the_nearest() -> None:
         {"lora_r": 1.5},
         {"lora_r": True},
         {"lora_r": 2**31},
+        {"seed": 2**53},
         {"lora_r": float("nan")},
         {"learning_rate": "fast"},
         {"packing": "perhaps"},

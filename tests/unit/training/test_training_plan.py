@@ -197,6 +197,9 @@ def test_an_unknown_gpu_names_the_nearest() -> None:
     with pytest.raises(InvalidArgument) as refused:
         memory_of("RTX 4900", field="hardware.gpu_model")
     assert "RTX 4090" in refused.value.violations[0].en
+    with pytest.raises(InvalidArgument) as refused:
+        memory_of("A100", field="hardware.gpu_model")
+    assert "such as A100 40GB, A100 80GB." in refused.value.violations[0].en
 
 
 def test_a_machine_without_gpus_shares_its_memory_among_processes() -> None:
