@@ -130,10 +130,19 @@ class Uploads:
 
 
 def readable_file(path: str | Path) -> Path:
-    """The path of a file that is there. Raises AiftError FILE_NOT_FOUND."""
+    """The path of a file that is there. Raises AiftError FILE_NOT_FOUND or NOT_A_FILE."""
     source = Path(path).expanduser()
     if source.is_file():
         return source
+    if source.exists():
+        en = (
+            f"{source} is no file. Name its files one by one, or let the server take a folder: aift data import --drop."
+        )
+        ja = (
+            f"{source} はファイルではありません。中のファイルを指定するか、フォルダのままサーバーに取り込んでください"
+            "（aift data import --drop）。"
+        )
+        raise invalid("path", "NOT_A_FILE", en, ja)
     raise invalid("path", "FILE_NOT_FOUND", f"There is no file {source}.", f"ファイル {source} がありません。")
 
 

@@ -12,6 +12,10 @@ ID_PATTERN = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _ID = re.compile(ID_PATTERN)
 _VERSION_PATTERN = r"[1-9][0-9]{0,17}"
 _NUMBERED = frozenset({"n", "version", "attempt", "step"})
+_OF_IDS = (
+    "1 to 63 lower-case letters, digits or inner hyphens",
+    "半角の英小文字・数字・途中のハイフンで 1〜63 文字",
+)
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 
 
@@ -41,8 +45,8 @@ def parse(pattern: str, name: str, *, field: str = "name") -> dict[str, str]:
         raise InvalidArgument.field(
             field,
             "INVALID_NAME",
-            f"Must have the form {pattern}, got {_shown(name)}.",
-            f"{pattern} の形式で指定してください (指定値: {_shown(name)})。",
+            f"Must have the form {pattern}, got {_shown(name)}. An id is {_OF_IDS[0]}.",
+            f"{pattern} の形式で指定してください (指定値: {_shown(name)})。ID は{_OF_IDS[1]}です。",
         )
     return match.groupdict()
 
@@ -58,8 +62,8 @@ def check_id(value: str, *, field: str) -> str:
         raise InvalidArgument.field(
             field,
             "INVALID_ID",
-            f"Must be 1 to 63 lower-case letters, digits or inner hyphens, got {_shown(value)}.",
-            f"半角の英小文字・数字・途中のハイフンで 1〜63 文字にしてください (指定値: {_shown(value)})。",
+            f"Must be {_OF_IDS[0]}, got {_shown(value)}.",
+            f"{_OF_IDS[1]}にしてください (指定値: {_shown(value)})。",
         )
     return value
 

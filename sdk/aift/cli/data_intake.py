@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
+import grpc
 import typer
 
 from aift.cli import session
@@ -96,9 +97,10 @@ def upload(
         versions = []
         for number, file in enumerate(files):
             try:
-                sent = send(client, file, resume=resume, json_form=json)
                 name = stem(file.name)
                 receiver, new = dataset or slug(name), display_name or name
+                _refuse_wrong_name(client, receiver)
+                sent = send(client, file, resume=resume, json_form=json)
                 versions.append(_check(client, receiver, sent.name, reading, new=new, json_form=json))
             except AiftError:
                 _tell_rest(file, files[number + 1 :])
@@ -107,6 +109,16 @@ def upload(
                 _tell_display_name(client, receiver, display_name)
     if json:
         print_json(as_json(versions[0]) if len(files) == 1 else [as_json(version) for version in versions])
+
+
+def _refuse_wrong_name(client: Client, dataset: str) -> None:
+    """Asks for the data set before the file is sent to it, since a long file is sent in vain where its id is none."""
+    try:
+        if dataset:
+            client.datasets.get(dataset)
+    except AiftError as error:
+        if error.code is not grpc.StatusCode.NOT_FOUND:
+            raise
 
 
 def _tell_rest(file: Path, rest: Sequence[Path]) -> None:

@@ -102,9 +102,12 @@ def _render_finding(finding: data_pb2.Finding, console: Console) -> None:
     times = text(f"{finding.count:,} rows", f"{finding.count:,} 行") if counted else ""
     console.print(f"{mark} {finding.reason}", style=style, end=" ", markup=False)
     console.print(f"{times}: {localized(finding.message)}" if times else localized(finding.message), markup=False)
-    places = [
-        (text(f"  line {e.line}", f"  {e.line} 行目") if e.line else "", e.field, e.excerpt)
-        for e in finding.examples[:_SHOWN_EXAMPLES]
-    ]
+    places = [(f"  {_line(e)}" if e.line else "", e.field, e.excerpt) for e in finding.examples[:_SHOWN_EXAMPLES]]
     if places:
         console.print(table(("", "", ""), places))
+
+
+def _line(place: data_pb2.FindingExample) -> str:
+    if place.column:
+        return text(f"line {place.line}, column {place.column}", f"{place.line} 行目 {place.column} 文字目")
+    return text(f"line {place.line}", f"{place.line} 行目")

@@ -22,7 +22,7 @@ from aift.training.v1 import training_pb2, training_pb2_grpc
 from google.protobuf.empty_pb2 import Empty
 from grpc_status import rpc_status
 
-from services.core import errors
+from services.core import errors, names
 from services.core.status import translate
 from tests.integration.sdk.fake_data_views import FakeDataViews
 
@@ -117,6 +117,10 @@ class FakeData(FakeDataViews):
         return self.datasets[name]
 
     def GetDataset(self, request: Any, context: grpc.ServicerContext) -> data_pb2.Dataset:
+        try:
+            names.parse("datasets/{dataset}", request.name)
+        except errors.InvalidArgument as error:
+            refuse(context, error)
         if request.name not in self.datasets:
             refuse(context, errors.NotFound(resource=request.name))
         return self.datasets[request.name]

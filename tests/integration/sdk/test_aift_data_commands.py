@@ -33,6 +33,20 @@ def test_several_files_become_several_versions(aift: Any, rows: Path, tmp_path: 
     assert done.stdout.split() == ["datasets/rows/versions/1", "datasets/other/versions/1"]
 
 
+def test_nothing_is_sent_to_a_data_set_whose_id_is_none(aift: Any, system: Any, rows: Path) -> None:
+    done = aift("data", "upload", str(rows), "--dataset", "日本語")
+    assert done.returncode == 2
+    assert "lower-case letters, digits or inner hyphens" in done.stderr
+    assert system.data.uploads == {}
+
+
+def test_a_folder_is_no_file(aift: Any, tmp_path: Path) -> None:
+    done = aift("data", "upload", str(tmp_path))
+    assert done.returncode == 2
+    assert "NOT_A_FILE" in done.stderr
+    assert "aift data import --drop" in done.stderr
+
+
 def test_imports(aift: Any, system: Any) -> None:
     assert "届いた.jsonl" in aift("data", "drop").stdout
     done = aift("data", "import", "--hub", "someone/questions-ja@v1", "--hub-path", "data/train.parquet")

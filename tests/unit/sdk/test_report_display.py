@@ -32,3 +32,14 @@ def test_what_is_not_known_is_left_out() -> None:
     assert "image" in text
     for word in ("line 0", "0 行目", "file:", "ファイル:", "form:", "形式:"):
         assert word not in text
+
+
+def test_places_tell_their_column() -> None:
+    report = data_pb2.ValidationReport()
+    finding = report.findings.add(reason="INVALID_JSON", severity=data_pb2.SEVERITY_ERROR, count=2)
+    finding.examples.add(line=1, column=242, excerpt="b}")
+    finding.examples.add(line=7, excerpt="c")
+    text = shown(report)
+    assert "line 1, column 242" in text or "1 行目 242 文字目" in text
+    assert "column 0" not in text
+    assert "0 文字目" not in text
