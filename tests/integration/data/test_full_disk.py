@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import os
+import random
 import uuid
 from collections.abc import AsyncIterator, Callable
 
@@ -12,9 +13,10 @@ import grpc
 import pytest
 from aift.data.v1 import data_pb2 as pb
 
+from services.data_service.validation.workers import LARGE_BYTES
 from tests.conftest import S3Server
 from tests.integration.data.conftest import MIB, DataService, User, jsonl, qa, reason_of
-from tests.small_disk import small_disk
+from tests.small_disk import filled, small_disk
 
 ROOM = 48 * MIB
 LARGE = gzip.compress(jsonl({"text": "a" * 500_000}) * 110)
@@ -81,3 +83,19 @@ async def test_an_upload_that_fills_the_disk_is_refused_and_rows_can_still_be_re
     assert (refused.value.code(), reason_of(refused.value)) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "DISK_FULL")
     page = await user.stub.PreviewRows(pb.PreviewRowsRequest(name=before, limit=1))
     assert len(page.rows) == 1
+
+
+@pytest.mark.parametrize("crowded_user", ["directory"], indirect=True)
+async def test_a_check_by_several_processes_that_fills_the_disk_ends(crowded_user: User) -> None:
+    user = crowded_user
+    kana = [chr(code) for code in range(0x3041, 0x3097)]
+    rows = jsonl(*({"text": "".join(random.Random(seed).choices(kana, k=3000))} for seed in range(2000)))
+    assert len(rows) > LARGE_BYTES
+    upload = await user.upload(rows)
+    request = pb.ValidateDatasetRequest(dataset=(await user.dataset()).name, upload=upload.name)
+    with filled(user.service.folder / "data", but_bytes=MIB):
+        job = await user.ended((await user.stub.ValidateDataset(request)).name)
+    assert (job.state, job.failure.reason) == (pb.DATA_JOB_STATE_FAILED, "DISK_FULL")
+    again = await user.stub.ValidateDataset(request)
+    assert (await user.ended(again.name)).state == pb.DATA_JOB_STATE_SUCCEEDED
+    assert user.service.children("validation") == []
