@@ -43,11 +43,11 @@ class Watch:
                     after, quiet_since = event.sequence, time.monotonic()
                     if event.HasField("state_changed") and event.state_changed.state in _FINAL:
                         return
-                if not rows:
-                    if job.state in ENDED:
-                        async for event in self._archive.read(tenant, job_id, after):
-                            yield event
-                        return
+                if not rows and job.state in ENDED:
+                    async for event in self._archive.read(tenant, job_id, after):
+                        yield event
+                    return
+                if len(rows) < _AT_ONCE and job.state not in ENDED:  # what came since is news
                     await news.wait(self._patience_s(quiet_since))
                     if self._changes.stopping:
                         raise Draining
