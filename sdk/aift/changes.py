@@ -28,7 +28,7 @@ class _Change(NamedTuple):
     added: str
 
 
-def row_text(row: data_pb2.Row) -> str:
+def _row_text(row: data_pb2.Row) -> str:
     """A row as one text: what is shown and what is learned, else the whole row."""
     parts = [part for part in (row.prompt, row.completion, row.rejected) if part]
     return "\n".join(parts) if parts else row.json
@@ -37,10 +37,10 @@ def row_text(row: data_pb2.Row) -> str:
 def changed_pieces(change: data_pb2.RowChange) -> list[tuple[Kind, str]]:
     """What changed, each with a little around it; of a new or a dropped row one piece."""
     if not change.HasField("before"):
-        return [("added", _cut(row_text(change.after)))]
+        return [("added", _cut(_row_text(change.after)))]
     if not change.HasField("after"):
-        return [("removed", _cut(row_text(change.before)))]
-    before, after = row_text(change.before), row_text(change.after)
+        return [("removed", _cut(_row_text(change.before)))]
+    before, after = _row_text(change.before), _row_text(change.after)
     if before != after:
         return in_context(pieces(before, after))
     # Only the names around the texts changed.

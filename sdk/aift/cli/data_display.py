@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from rich.console import Console
 from rich.text import Text
 
-from aift.changes import changed_pieces, row_text
+from aift.changes import changed_pieces
 from aift.cli.output import at, facts, in_bytes, notes, out, table, word
 from aift.data.v1 import data_pb2
 from aift.language import localized, text
@@ -154,11 +154,9 @@ def render_diff(found: data_pb2.DiffDatasetVersionsResponse) -> None:
             (text("changed", "変更"), f"{found.changed_rows:,}"),
         ]
     )
-    console = out()
-    for mark, style, rows in (("+", "green", found.added), ("-", "red", found.removed)):
-        for row in rows:
-            console.print(f"{mark} #{row.index} {row_text(row)}", style=style, markup=False)
-    _render_changes(found.changed, console)
+    added = (data_pb2.RowChange(after=row) for row in found.added)
+    removed = (data_pb2.RowChange(before=row) for row in found.removed)
+    _render_changes([*added, *removed, *found.changed], out())
 
 
 def render_preparation_preview(answer: data_pb2.PreviewPreparationResponse) -> None:
@@ -199,7 +197,7 @@ def _render_changes(changes: Iterable[data_pb2.RowChange], console: Console) -> 
         index = (change.before if change.HasField("before") else change.after).index
         line = Text(f"{mark} #{index} ")
         for kind, piece in changed_pieces(change):
-            plain = piece if kind == "same" or console.is_terminal else _bracketed(kind, piece)
+            plain = piece if kind == "same" or mark != "~" or console.is_terminal else _bracketed(kind, piece)
             line.append(plain, style=_STYLES[kind])
         console.print(line)
 

@@ -67,6 +67,7 @@ def test_preparing_a_version(aift: Any, system: Any, tmp_path: Path) -> None:
     preview = aift("data", "prepare", "datasets/rows", *options, "--dry-run")
     assert preview.returncode == 0, preview.stderr
     assert "[-ｶﾅ-]{+カナ+}?" in preview.stdout
+    assert "- #3 短\n" in preview.stdout
     assert "1 are dropped" in preview.stderr
     assert "SLOW_PATTERN: (a+)+ is slow" in preview.stderr
     done = aift("data", "prepare", "datasets/rows", *options)
