@@ -2011,7 +2011,9 @@ class FindingExample(google.protobuf.message.Message):
     line: builtins.int
     """Line, from 1."""
     column: builtins.int
-    """Character in the line, from 1; 0 when the whole line is meant."""
+    """Character in the line, from 1, where the fault is, or where the row begins in a JSON array; 0 when the whole line
+    is meant.
+    """
     byte_offset: builtins.int
     """Byte in the file, from 0."""
     field: builtins.str

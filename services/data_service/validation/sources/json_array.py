@@ -138,9 +138,11 @@ class JsonArray:
     def _skip(self, characters: int, size: int | None = None) -> None:
         """Goes on; `size` in bytes where it is another number."""
         end = self._at + characters
-        self._line += self._text.count("\n", self._at, end)
-        last = self._text.rfind("\n", self._at, end)
-        self._column = self._column + characters if last < 0 else end - last
+        if breaks := self._text.count("\n", self._at, end):
+            self._line += breaks
+            self._column = end - self._text.rfind("\n", self._at, end)
+        else:
+            self._column += characters
         self._at = end
         self._offset += characters if size is None else size
 
