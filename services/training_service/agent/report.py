@@ -16,7 +16,7 @@ from services.training_service import messages
 from services.training_service.agent.link import Link
 from services.training_service.agent.pace import Stall
 
-_EVERY_S = 1.0
+_EVERY_S = 2.0  # for eyes that is often, and every report costs the database five questions
 _MOST_AT_ONCE = 1000
 _BYTES_AT_ONCE = 512 * 1024
 _BUNDLE_BYTES = 64 * 1024
@@ -69,7 +69,7 @@ class Reporter:
         self._news.set()
 
     async def run(self) -> None:
-        """Sends until cancelled: at once after a silence, else what a second brought. Raises Superseded or CutOff."""
+        """Sends until cancelled: at once after a silence, else what came meanwhile. Raises Superseded or CutOff."""
         while True:
             await self._news.wait()
             self._news.clear()
