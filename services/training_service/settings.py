@@ -87,7 +87,7 @@ class AgentSettings(CacheSettings):
         default=1800.0,
         gt=0,
         description="How long a trainer may take to end its step and save when its job is paused, before it is killed, "
-        "in seconds.",
+        "in seconds. A checkpoint that is being handed over when another node fails is waited for as long.",
     )
     stall_seconds: float = Field(
         default=300.0,
