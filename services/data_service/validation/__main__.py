@@ -10,7 +10,7 @@ from pathlib import Path
 
 from services.data_service import child
 from services.data_service.validation.request import REPORT_FILE, ValidationRequest
-from services.data_service.validation.workers import LARGE_BYTES, WORKERS, Workers, keep_memory
+from services.data_service.validation.workers import LARGE_BYTES, WORKERS, Workers
 
 
 def work(argument: str, tell: child.Tell) -> None:
@@ -21,7 +21,6 @@ def work(argument: str, tell: child.Tell) -> None:
         source = Path(request.input_file)
         large = source.is_file() and source.stat().st_size >= LARGE_BYTES
         workers = stack.enter_context(Workers(WORKERS)) if large and WORKERS else None
-        keep_memory()
         from services.data_service.validation.validator import validate  # while the workers import the like
 
         report = validate(request, tell, workers=workers)

@@ -13,7 +13,7 @@ from services.data_service.validation.block_check import BlockCheck, Checked
 from services.data_service.validation.blocks import Block, Span
 from services.data_service.validation.canonical import Packer
 from services.data_service.validation.rules import Rules
-from services.data_service.validation.workers import Worker
+from services.data_service.validation.workers import Worker, keep_memory
 
 _AHEAD = 2
 """Blocks that are under way for each process, so that none waits."""
@@ -48,6 +48,7 @@ class Crew:
     """Checks blocks by several processes, ours among them."""
 
     def __init__(self, rules: Rules, workers: Sequence[Worker]) -> None:
+        keep_memory()
         self._check = BlockCheck(rules, packer=Packer())
         self._ahead = (1 + len(workers)) * _AHEAD
         self._threads = ThreadPoolExecutor(len(workers))
