@@ -75,7 +75,7 @@ class AlikeReader:
             spans = self._said(texts, skeleton)
             if spans is None:
                 return None
-            values = skeleton.write(texts.sizes(), texts.slices())
+            values = skeleton.write(texts.columns(skeleton.order).sizes(), texts.slices())
             if len(rows) == len(written):
                 written = values
             else:

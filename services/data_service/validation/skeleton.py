@@ -51,7 +51,7 @@ class Skeleton(NamedTuple):
         """The canonical form of lines, as plain values.
 
         Args:
-            lengths: [lines], of all texts of a line, in bytes.
+            lengths: [lines], of the texts that are written of a line, in bytes.
             texts: [texts][lines], what they are.
         """
         sizes = (lengths + sum(map(len, self.written))).astype("<u4")

@@ -201,6 +201,16 @@ def test_columns_that_are_not_read_may_be_nested_deeply_and_have_no_field_twice(
     assert "DUPLICATE_FIELD" in [finding.reason for finding in report.findings]
 
 
+def test_texts_of_no_column_are_not_written() -> None:
+    columns = {"prompt": "q", "completion": "a"}
+    rows = [{"q": f"問{number}", "more": "あ" * number, "a": f"答{number}"} for number in range(1, 4)]
+    rules = decide(ValidationRequest(input_file="", output_dir="", read=ReadOptions(columns=columns)), rows)
+    found = AlikeReader(rules).read("\n".join(json.dumps(row, ensure_ascii=False) for row in rows).encode())
+    assert found is not None
+    expected = [{"prompt": row["q"], "completion": row["a"]} for row in rows]
+    assert found.written == [blocks.plain_value(canonical(row)) for row in expected]
+
+
 def test_processes_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(validator, "LARGE_BYTES", 1)
     rows = [json.dumps({"text": f"質問: 問{n}\n回答: 答{n % 900}"}, ensure_ascii=False) for n in range(20_000)]
