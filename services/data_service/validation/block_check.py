@@ -15,7 +15,7 @@ from services.data_service.validation.blocks import Aside, Block, Lines, Numbers
 from services.data_service.validation.canonical import PackedRows, Packer
 from services.data_service.validation.characters import is_clean
 from services.data_service.validation.findings import Findings
-from services.data_service.validation.quick_json import load_all, may_repeat
+from services.data_service.validation.quick_json import load_all, may_repeat, values_may_repeat
 from services.data_service.validation.quick_rows import Contents, QuickRows
 from services.data_service.validation.records import Records
 from services.data_service.validation.row_checks import RowChecks, canonical
@@ -70,7 +70,8 @@ class BlockCheck:
         work = _Work(self._rules, lines, self._packer)
         if not self._pass(lines.texts, work):
             work = _Work(self._rules, lines, self._packer)
-            contents, rows = self._glance(lines.texts)
+            contents, rows, values = self._glance(lines.texts)
+            _leave_out_repeats(contents, lines.texts, values)
             work.sort_out(_without_suspects(contents), rows)
         return work.result(block.end)
 
@@ -89,28 +90,33 @@ class BlockCheck:
         """Lets all rows pass, so many at a time as fit into a processor's cache; False when one needs another look."""
         for first in range(0, len(texts), _AT_ONCE):
             some = texts[first : first + _AT_ONCE]
-            contents, rows = self._glance(some)
+            contents, rows, values = self._glance(some)
             passed = [each for each in contents if each is not None]
-            if len(passed) < len(contents) or (not is_clean(b"".join(some)) and any(suspects(passed))):
+            joined = b"".join(some)
+            if len(passed) < len(contents) or (not is_clean(joined) and any(suspects(passed))):
                 return False
-            work.accept(passed, list(map(orjson.dumps, rows, repeat(None), repeat(orjson.OPT_SORT_KEYS))))
+            written = list(map(orjson.dumps, rows, repeat(None), repeat(orjson.OPT_SORT_KEYS)))
+            # What is written anyway tells it, unless it is of some columns alone.
+            if may_repeat(joined, b"".join(written)) if rows is values else values_may_repeat(some, values):
+                return False
+            work.accept(passed, written)
             if self._quick is not None and self._quick.leave_out:
                 work.count_unused(rows)
         return True
 
-    def _glance(self, texts: list[bytes]) -> tuple[list[Contents | None], list[Any]]:
-        """For each line the text of its example, None where it needs the long look; and its row."""
+    def _glance(self, texts: list[bytes]) -> tuple[list[Contents | None], list[Any], list[Any]]:
+        """For each line the text of its example, None where it needs the long look; its row; and its value."""
         if self._quick is None:
-            return [None] * len(texts), [None] * len(texts)
+            nothing = [None] * len(texts)
+            return list(nothing), nothing, nothing
         values = load_all(texts)
         rows = list(map(self._quick.rename, values)) if self._rules.columns else values
         contents = self._quick.contents(rows)
-        _leave_out_repeats(contents, texts, values)
         if max(map(len, texts), default=0) > self._rules.max_line_bytes:
             for index, text in enumerate(texts):
                 if len(text) > self._rules.max_line_bytes:
                     contents[index] = None
-        return contents, rows
+        return contents, rows, values
 
 
 class _Work:
@@ -226,9 +232,9 @@ class _Work:
 def _leave_out_repeats(contents: list[Contents | None], texts: list[bytes], values: list[Any]) -> None:
     """Puts None where a field may be there twice."""
     passed = [index for index, each in enumerate(contents) if each is not None]
-    if may_repeat([texts[index] for index in passed], [values[index] for index in passed]):
+    if values_may_repeat([texts[index] for index in passed], [values[index] for index in passed]):
         for index in passed:
-            if may_repeat(texts[index : index + 1], values[index : index + 1]):
+            if values_may_repeat(texts[index : index + 1], values[index : index + 1]):
                 contents[index] = None
 
 

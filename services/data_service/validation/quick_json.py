@@ -20,17 +20,17 @@ def load_all(texts: list[bytes]) -> list[Any]:
         return [_load(text) for text in texts]
 
 
-def may_repeat(texts: Sequence[bytes], rows: Sequence[Any]) -> bool:
-    """Whether an object of any line may have a field twice: its value then has fewer quotes than the line.
+def may_repeat(text: bytes, written: bytes) -> bool:
+    """Whether an object may have a field twice: its value, written again, then has fewer quotes than the text."""
+    return _quotes(text) != _quotes(written) or _ESCAPED_QUOTE in text
 
-    `rows` are the lines' values, as `load_all` gives them.
-    """
-    joined = b"".join(texts)
+
+def values_may_repeat(texts: Sequence[bytes], values: Sequence[Any]) -> bool:
+    """The same of lines and their values, as `load_all` gives them, that were not written yet."""
     try:
-        written = orjson.dumps(rows)
+        return may_repeat(b"".join(texts), orjson.dumps(values))
     except orjson.JSONEncodeError:  # nested too deeply, in a column that is not read
         return True
-    return _quotes(joined) != _quotes(written) or _ESCAPED_QUOTE in joined
 
 
 def _load(text: bytes) -> Any:
