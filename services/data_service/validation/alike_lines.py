@@ -17,7 +17,7 @@ from services.data_service.domain import TrainOn
 from services.data_service.validation.blocks import Numbers
 from services.data_service.validation.quick_rows import Contents, QuickRows
 from services.data_service.validation.rules import Rules
-from services.data_service.validation.skeleton import Skeleton, skeleton_of
+from services.data_service.validation.skeleton import Skeleton, Skeletons
 from services.data_service.validation.spans import Spans, split_at_markers
 from services.data_service.validation.string_marks import StringMarks, begins_with, mark_strings
 from services.text.rows import Form
@@ -54,7 +54,7 @@ class AlikeReader:
         # Markers are looked for in all texts at once; for a row's form they make no difference.
         plain = rules if rules.markers is None else replace(rules, markers=None, train_on=TrainOn.ALL)
         self._rules = rules
-        self._rows = QuickRows(plain)
+        self._skeletons = Skeletons(QuickRows(plain))
 
     def read(self, block: bytes) -> AlikeLines | None:
         """The lines of a block, each ended by LF but perhaps the last; None when any may need another look."""
@@ -67,7 +67,7 @@ class AlikeReader:
         said: list[tuple[Numbers, Spans]] = []
         unused: list[tuple[tuple[str, ...], int]] = []
         while len(kinds.left):
-            skeleton = skeleton_of(*kinds.first(), self._rows) if len(said) < _MAX_KINDS else None
+            skeleton = self._skeletons.of(*kinds.first()) if len(said) < _MAX_KINDS else None
             if skeleton is None:
                 return None
             rows, opened = kinds.take(skeleton)

@@ -16,8 +16,8 @@ from services.data_service.parquet_pages import IndexWriter, Place
 from services.data_service.validation.blocks import Fingerprints, Numbers, Rows
 from services.data_service.validation.parquet_file import Column, Kind, Page, PageWriter, ParquetFile
 
-PAGE_ROWS = 512
-_PAGE_BYTES = 256 << 10
+PAGE_ROWS = 1024
+_PAGE_BYTES = 512 << 10
 """A page has no more than so many rows and, if it has more than one, bytes: less is read of it than is needed."""
 _PACKED_BYTES = 1 << 20
 """Rows that come in smaller numbers are packed together."""

@@ -93,9 +93,12 @@ class ParquetFile:
         """Appends a row group: the pages of each column. Tells where they are."""
         chunks = []
         places = []
+        pieces: list[bytes | memoryview] = []
         for column, pages in zip(self._columns, columns, strict=True):
             chunks.append(_chunk(column, self._at, pages))
-            places.append([self._append(page) for page in pages])
+            places.append([self._place(page) for page in pages])
+            pieces += [piece for page in pages for piece in (page.header, page.body)]
+        self._file.write(b"".join(pieces))
         rows = sum(page.rows for page in columns[0])
         size = sum(page.plain_bytes for pages in columns for page in pages)
         self._groups.append({1: Items(chunks), 2: Int(size, wide=True), 3: Int(rows, wide=True)})
@@ -117,9 +120,7 @@ class ParquetFile:
             )
             self._file.write(footer + struct.pack("<I", len(footer)) + _MAGIC)
 
-    def _append(self, page: Page) -> Place:
-        self._file.write(page.header)
-        self._file.write(page.body)
+    def _place(self, page: Page) -> Place:
         self._at += len(page.header) + len(page.body)
         return Place(self._at - len(page.body), len(page.body))
 

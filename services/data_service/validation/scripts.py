@@ -15,7 +15,7 @@ from services.data_service.validation.blocks import Fingerprints
 
 SCRIPTS = ("hiragana", "katakana", "han", "latin", "digit", "other")
 LANGUAGES = ("ja", "zh", "en", "other")
-_EVERY = ((0, 1), (1 << 14, 16), (1 << 18, 64))
+_EVERY = ((0, 1), (1 << 14, 16), (1 << 18, 128))
 """From which line on one row of how many is looked at."""
 _HIRAGANA, _KATAKANA, _HAN, _LATIN, _DIGIT, _OTHER, _SUSPECT = (1 << bit for bit in range(7))
 _SUSPECTS = ((0x00, 0x09), (0x0B, 0x0D), (0x0E, 0x20), (0x7F, 0xA0), (0xFFFD, 0xFFFE))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from itertools import chain, repeat, zip_longest
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import orjson
 
@@ -25,6 +25,8 @@ _SPEAKERS = (b'"role"', b'"from"')
 _PLACEHOLDER = "\ue000%d\ue001"  # code points that nobody has given a meaning
 _PLACEHOLDERS = re.compile("\ue000([0-9]+)\ue001")
 _OPENING = "\ue000".encode()
+_MAX_PROBED = 1000
+_Probe: TypeAlias = tuple[tuple[bytes, ...], tuple[int, ...], tuple[int, ...], int, tuple[str, ...]]
 
 
 class Skeleton(NamedTuple):
@@ -61,23 +63,36 @@ class Skeleton(NamedTuple):
         return list(map(b"".join, zip(*pieces, strict=True)))
 
 
-def skeleton_of(line: bytes, quotes: Sequence[int], rows: QuickRows) -> Skeleton | None:
-    """The skeleton of a line; None where its row needs another look.
+class Skeletons:
+    """Finds the skeletons of lines. What a row is says `rows`, once for each kind."""
 
-    Args:
-        line: without its end.
-        quotes: where its quotes are, those within texts aside.
-        rows: says what a row is.
-    """
-    if len(quotes) % 2 or _OPENING in line:
-        return None
-    openings = _openings(line, quotes)
-    if not openings:
-        return None
-    cuts = [0, *chain.from_iterable((quotes[each] + 1, quotes[each + 1]) for each in openings), len(line)]
-    literals = tuple(line[start:end] for start, end in zip(cuts[::2], cuts[1::2], strict=True))
-    found = _probe(literals, rows)
-    return found and Skeleton(len(quotes), openings, literals, *found)
+    def __init__(self, rows: QuickRows) -> None:
+        self._rows = rows
+        self._probed: dict[tuple[bytes, ...], _Probe | None] = {}
+
+    def of(self, line: bytes, quotes: Sequence[int]) -> Skeleton | None:
+        """The skeleton of a line; None where its row needs another look.
+
+        Args:
+            line: without its end.
+            quotes: where its quotes are, those within texts aside.
+        """
+        if len(quotes) % 2 or _OPENING in line:
+            return None
+        openings = _openings(line, quotes)
+        if not openings:
+            return None
+        cuts = [0, *chain.from_iterable((quotes[each] + 1, quotes[each + 1]) for each in openings), len(line)]
+        literals = tuple(line[start:end] for start, end in zip(cuts[::2], cuts[1::2], strict=True))
+        found = self._probe(literals)
+        return found and Skeleton(len(quotes), openings, literals, *found)
+
+    def _probe(self, literals: tuple[bytes, ...]) -> _Probe | None:
+        if literals not in self._probed:
+            if len(self._probed) == _MAX_PROBED:
+                self._probed.clear()
+            self._probed[literals] = _probe(literals, self._rows)
+        return self._probed[literals]
 
 
 def _openings(line: bytes, quotes: Sequence[int]) -> tuple[int, ...]:
@@ -95,9 +110,7 @@ def _openings(line: bytes, quotes: Sequence[int]) -> tuple[int, ...]:
     return tuple(openings)
 
 
-def _probe(
-    literals: Sequence[bytes], rows: QuickRows
-) -> tuple[tuple[bytes, ...], tuple[int, ...], tuple[int, ...], int, tuple[str, ...]] | None:
+def _probe(literals: Sequence[bytes], rows: QuickRows) -> _Probe | None:
     """What a row is with placeholders for its texts, as the last fields of its skeleton."""
     placeholders = [(_PLACEHOLDER % number).encode() for number in range(len(literals) - 1)]
     pieces = chain.from_iterable(zip_longest(literals, placeholders, fillvalue=b""))

@@ -106,9 +106,8 @@ def _places(marks: StringMarks, wanted: bytes) -> Numbers:
     """Where some bytes follow each other, as characters of the text and not as half of an escape."""
     values = marks.values
     if wanted[0] == BACKSLASH:
-        places = marks.escapes[marks.escapes + len(wanted) <= len(values)]
-    else:
-        places = np.flatnonzero(values[: len(values) - len(wanted) + 1] == wanted[0])
-    for number, byte in enumerate(wanted[1:], 1):
-        places = places[values[places + number] == byte]
+        places = marks.escapes[: np.searchsorted(marks.escapes, len(values) - len(wanted), "right")]
+        return places[begins_with(values, places, wanted)]
+    places = np.flatnonzero(values[: len(values) - len(wanted) + 1] == wanted[0])
+    places = places[begins_with(values, places, wanted)]
     return places[~escaped(places, marks.escapes)]

@@ -54,11 +54,13 @@ def mark_strings(block: bytes) -> StringMarks | None:
     escapes = _escapes(values, backslashes)
     if escapes is None:
         return None
+    if (values[quotes - 1] == BACKSLASH).any():
+        quotes = quotes[~escaped(quotes, escapes)]
     return StringMarks(
         block=block,
         values=values,
         line_starts=_line_starts(len(values), feeds),
-        quotes=quotes[~escaped(quotes, escapes)],
+        quotes=quotes,
         escapes=escapes,
         continuations=continuations,
     )
@@ -74,9 +76,9 @@ def escaped(places: Numbers, escapes: Numbers) -> npt.NDArray[np.bool_]:
 
 
 def begins_with(values: npt.NDArray[np.uint8], places: Numbers, text: bytes) -> npt.NDArray[np.bool_]:
-    """[places], at which of them a text stands. It has to fit in at each."""
-    windows = np.ndarray((len(values) - len(text) + 1, len(text)), np.uint8, values, strides=(1, 1))
-    found: npt.NDArray[np.bool_] = (windows[places] == np.frombuffer(text, np.uint8)).all(axis=1)
+    """[places], at which of them a text without NUL stands. It has to fit in at each."""
+    windows = np.ndarray(len(values) - len(text) + 1, f"S{len(text)}", values, strides=(1,))
+    found: npt.NDArray[np.bool_] = windows[places] == text
     return found
 
 
