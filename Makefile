@@ -45,7 +45,7 @@ up: setup ## Keeps AIFT running, with the page at http://127.0.0.1:8050; Ctrl-C 
 
 .PHONY: test
 test: $(VENV)/.installed-dev ## Sets up and passes the tests.
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup
 
 # Contracts. Stubs come from the oldest supported generator, so that older protobuf runtimes load them.
 $(PROTO_BIN)/python: | $(UV)

@@ -217,7 +217,7 @@ async def test_workers_tell_what_they_have(system: System, api: Api) -> None:
 
 
 async def test_jobs_of_one_worker_go_one_after_the_other_by_priority(system: System, api: Api) -> None:
-    first = await create(api, {"steps": 20, "step_s": 0.1})
+    first = await create(api, {"steps": 20, "step_s": 0.4})
     await wait_for(api, first, "RUNNING")
     requests = {priority: job_request({"steps": 1}) for priority in (10, 90, 50)}
     names = {}

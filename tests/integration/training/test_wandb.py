@@ -87,7 +87,7 @@ def _update(values: dict[str, Any], items: Any) -> None:
 
 @pytest.mark.slow
 async def test_a_job_is_a_run_and_a_resumed_one_goes_on_with_it(system: System, api: Api) -> None:
-    request = job_request({"steps": 30, "step_s": 0.1, "save_every": 0})
+    request = job_request({"steps": 30, "step_s": 0.4, "resumed_step_s": 0.02, "save_every": 0})
     request.training_job.display_name = "請求の学習"
     name = (await api.training.CreateTrainingJob(request)).name
     async for event in api.training.WatchTrainingJob(pb.WatchTrainingJobRequest(name=name)):
