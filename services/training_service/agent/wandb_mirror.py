@@ -94,7 +94,7 @@ class WandbMirror:
             while (status := await self._try(tries)) == wandb_run.NOT_REACHED:
                 if tries == 0:
                     self._tell([_NOT_REACHED])
-                pause_s = min(_FIRST_PAUSE_S * 2**tries, _LONGEST_PAUSE_S)
+                pause_s = min(_FIRST_PAUSE_S * 2 ** min(tries, 10), _LONGEST_PAUSE_S)
                 tries += 1
                 with suppress(TimeoutError):
                     async with asyncio.timeout(pause_s):
