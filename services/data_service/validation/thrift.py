@@ -35,14 +35,19 @@ Struct: TypeAlias = dict[int, Value]
 def encode(struct: Struct) -> bytes:
     """A struct from its fields by number, which ascend."""
     out = bytearray()
+    _put_struct(out, struct)
+    return bytes(out)
+
+
+def _put_struct(out: bytearray, struct: Struct) -> None:
     before = 0
     for number, value in struct.items():
         if number - before >= _SHORT:
             raise ValueError("fields further apart than a byte tells")
         out.append((number - before) << 4 | _kind(value))
-        out += _body(value)
+        _put(out, value)
         before = number
-    return bytes(out + b"\0")
+    out.append(0)
 
 
 def _kind(value: Value) -> int:
@@ -53,26 +58,31 @@ def _kind(value: Value) -> int:
     return _LIST if isinstance(value, Items) else _STRUCT
 
 
-def _body(value: Value) -> bytes:
+def _put(out: bytearray, value: Value) -> None:
     if isinstance(value, Int):
-        return _varint(value.value << 1 ^ value.value >> 63)  # zigzag
-    if isinstance(value, Binary):
-        return _varint(len(value.value)) + value.value
-    if isinstance(value, Items):
-        return _items(value.values)
-    return encode(value)
+        _put_varint(out, value.value << 1 ^ value.value >> 63)  # zigzag
+    elif isinstance(value, Binary):
+        _put_varint(out, len(value.value))
+        out += value.value
+    elif isinstance(value, Items):
+        _put_items(out, value.values)
+    else:
+        _put_struct(out, value)
 
 
-def _items(values: Sequence[Value]) -> bytes:
+def _put_items(out: bytearray, values: Sequence[Value]) -> None:
     kind, count = _kind(values[0]) if values else _STRUCT, len(values)
-    head = bytes([count << 4 | kind]) if count < _SHORT else bytes([_SHORT << 4 | kind]) + _varint(count)
-    return head + b"".join(map(_body, values))
+    if count < _SHORT:
+        out.append(count << 4 | kind)
+    else:
+        out.append(_SHORT << 4 | kind)
+        _put_varint(out, count)
+    for value in values:
+        _put(out, value)
 
 
-def _varint(value: int) -> bytes:
-    out = bytearray()
+def _put_varint(out: bytearray, value: int) -> None:
     while value > 127:
         out.append(value & 127 | 128)
         value >>= 7
     out.append(value)
-    return bytes(out)
