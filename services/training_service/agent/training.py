@@ -27,7 +27,7 @@ from services.training_service.trainer import control, events
 
 log = logging.getLogger(__name__)
 
-_LOOK_EVERY_S = 0.2
+_LOOK_EVERY_S = 0.5
 
 
 class Training:
