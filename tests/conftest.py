@@ -120,6 +120,16 @@ class S3Server:
     access_key: str
     secret_key: str
 
+    def environment(self, bucket: str) -> dict[str, str]:
+        """What has a service keep its objects in a bucket there."""
+        return {
+            "AIFT_OBJECT_STORE": "s3",
+            "AIFT_S3_ENDPOINT": self.endpoint,
+            "AIFT_S3_ACCESS_KEY": self.access_key,
+            "AIFT_S3_SECRET_KEY": self.secret_key,
+            "AIFT_S3_BUCKET": bucket,
+        }
+
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[S3Server]:

@@ -21,7 +21,7 @@ _AHEAD = 2
 
 class _Task(NamedTuple):
     block: Block
-    done: Future[Checked]
+    future: Future[Checked]
 
 
 class Alone:
@@ -81,8 +81,8 @@ class Crew:
 
     def _help(self, tasks: deque[_Task]) -> None:
         """Takes over what no worker has begun as long as the first task is not done."""
-        while not tasks[0].done.done():
-            number = next((number for number, task in enumerate(tasks) if task.done.cancel()), None)
+        while not tasks[0].future.done():
+            number = next((number for number, task in enumerate(tasks) if task.future.cancel()), None)
             if number is None:
                 return
             done: Future[Checked] = Future()

@@ -25,7 +25,7 @@ _HELD = (
     "ORDER BY create_time"
 )
 
-# In one statement: a trainer's every second costs what the database is asked, above all.
+# In one statement: what reports of a trainer cost is what the database is asked, above all.
 _TELL = text(
     "WITH told AS (INSERT INTO events (tenant, job_id, attempt, sequence, time, kind, content) "
     "SELECT :tenant, :job_id, :attempt, event.* FROM unnest(CAST(:sequences AS bigint[]), "

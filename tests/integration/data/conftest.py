@@ -236,13 +236,7 @@ def directory_service(make_service: Callable[..., DataService]) -> DataService:
 @pytest.fixture(scope="session")
 def s3_service(make_service: Callable[..., DataService], s3_server: S3Server) -> DataService:
     """The same on MinIO."""
-    service = make_service(
-        AIFT_OBJECT_STORE="s3",
-        AIFT_S3_ENDPOINT=s3_server.endpoint,
-        AIFT_S3_ACCESS_KEY=s3_server.access_key,
-        AIFT_S3_SECRET_KEY=s3_server.secret_key,
-        AIFT_S3_BUCKET=f"data-{uuid.uuid4().hex[:12]}",
-    )
+    service = make_service(**s3_server.environment(f"data-{uuid.uuid4().hex[:12]}"))
     service.start()
     return service
 

@@ -28,13 +28,7 @@ async def crowded_user(request: pytest.FixtureRequest, make_service: Callable[..
     environment = {}
     if request.param == "minio":
         server: S3Server = request.getfixturevalue("s3_server")
-        environment = {
-            "AIFT_OBJECT_STORE": "s3",
-            "AIFT_S3_ENDPOINT": server.endpoint,
-            "AIFT_S3_ACCESS_KEY": server.access_key,
-            "AIFT_S3_SECRET_KEY": server.secret_key,
-            "AIFT_S3_BUCKET": f"data-{uuid.uuid4().hex[:12]}",
-        }
+        environment = server.environment(f"data-{uuid.uuid4().hex[:12]}")
     service = make_service(**environment)
     with small_disk(service.folder / "data", ROOM):
         if request.param == "directory":

@@ -176,14 +176,8 @@ async def test_objects_of_allowed_buckets(make_service: Callable[..., DataServic
         client.make_bucket(bucket)
         for key in ("日本語/faq 1.jsonl", "shared/a.jsonl", "data/secret.jsonl"):
             client.put_object(bucket, key, io.BytesIO(qa(7)), len(qa(7)))
-    service = make_service(
-        AIFT_OBJECT_STORE="s3",
-        AIFT_S3_ENDPOINT=s3_server.endpoint,
-        AIFT_S3_ACCESS_KEY=s3_server.access_key,
-        AIFT_S3_SECRET_KEY=s3_server.secret_key,
-        AIFT_S3_BUCKET=own,
-        AIFT_IMPORT_BUCKETS=f"{corpora}, {own}, {own}/shared, {own}/data",
-    )
+    buckets = f"{corpora}, {own}, {own}/shared, {own}/data"
+    service = make_service(**s3_server.environment(own), AIFT_IMPORT_BUCKETS=buckets)
     service.start()
     async with User(service, "t") as user:
         # A space is refused in the address; other characters are not.

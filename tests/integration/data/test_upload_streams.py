@@ -77,13 +77,7 @@ async def test_an_upload_outlives_the_service(
     environment = {}
     if store == "minio":
         server = request.getfixturevalue("s3_server")
-        environment = {
-            "AIFT_OBJECT_STORE": "s3",
-            "AIFT_S3_ENDPOINT": server.endpoint,
-            "AIFT_S3_ACCESS_KEY": server.access_key,
-            "AIFT_S3_SECRET_KEY": server.secret_key,
-            "AIFT_S3_BUCKET": f"data-{uuid.uuid4().hex[:12]}",
-        }
+        environment = server.environment(f"data-{uuid.uuid4().hex[:12]}")
     service = make_service(**environment)
     service.start()
     data = os.urandom(30 * MIB + 77)

@@ -311,6 +311,10 @@ async def test_files_for_a_worker(either_user: User, tmp_path: Path) -> None:
     lines = data.decode().splitlines()
     assert [json.loads(row["json"]) for row in rows] == [json.loads(line) for line in lines]
     assert [row["line"] for row in rows] == list(range(1, 5001))
+    written = [
+        json.dumps(json.loads(line), ensure_ascii=False, sort_keys=True, separators=(",", ":")) for line in lines
+    ]
+    assert [row["json"] for row in rows] == written
 
 
 def _fetch(url: str) -> bytes:

@@ -283,13 +283,7 @@ def directory_process(make_process: Callable[..., RegistryProcess]) -> RegistryP
 @pytest.fixture(scope="session")
 def s3_process(make_process: Callable[..., RegistryProcess], s3_server: S3Server) -> RegistryProcess:
     """The same on MinIO."""
-    process = make_process(
-        AIFT_OBJECT_STORE="s3",
-        AIFT_S3_ENDPOINT=s3_server.endpoint,
-        AIFT_S3_ACCESS_KEY=s3_server.access_key,
-        AIFT_S3_SECRET_KEY=s3_server.secret_key,
-        AIFT_S3_BUCKET=f"registry-{uuid.uuid4().hex[:12]}",
-    )
+    process = make_process(**s3_server.environment(f"registry-{uuid.uuid4().hex[:12]}"))
     process.start()
     return process
 
