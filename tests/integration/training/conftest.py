@@ -347,3 +347,20 @@ def states(events: list[training_pb2.TrainingEvent]) -> list[str]:
         for event in events
         if event.HasField("state_changed")
     ]
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def lone_api(app: TrainingApp, connect: Connect, peers: Peers) -> Api:
+    """An editor's stubs of the service in this process, with no other test's job there, and no worker."""
+    peers.data.reset()
+    peers.registry.reset()
+    async with app.database.transaction() as tx:
+        await tx.exec_driver_sql("DELETE FROM jobs")
+        await tx.exec_driver_sql("DELETE FROM workers")
+    return connect(f"127.0.0.1:{app.server.port}")
+
+
+@pytest.fixture
+def worker(app: TrainingApp, connect: Connect) -> Api:
+    """A worker's stubs."""
+    return connect(f"127.0.0.1:{app.server.port}", "worker", tenant="system")

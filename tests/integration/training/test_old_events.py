@@ -1,25 +1,21 @@
 """Events of jobs that ended long ago lie in one object, and are read as before."""
 
 import pytest
-import pytest_asyncio
 from aift.training.v1 import training_pb2 as pb
 
 from services.core.errors import Unavailable
 from services.training_service.app import TrainingApp
-from tests.integration.training.conftest import Api, Connect, Peers, all_events, job_request
-from tests.integration.training.test_worker_protocol import Agent, claim, metric, progress
+from tests.integration.training.agents import Agent, claim, metric, progress
+from tests.integration.training.conftest import Api, Connect, all_events, job_request
 
 SETTINGS = {"AIFT_EVENTS_DAYS": "7"}
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def api(app: TrainingApp, connect: Connect, peers: Peers) -> Api:
-    """An editor's stubs, with no other test's job there."""
-    peers.data.reset()
-    async with app.database.transaction() as tx:
-        await tx.exec_driver_sql("DELETE FROM jobs")
-    return connect(f"127.0.0.1:{app.server.port}")
+@pytest.fixture
+def api(lone_api: Api) -> Api:
+    """An editor's stubs."""
+    return lone_api
 
 
 async def ended(app: TrainingApp, api: Api, connect: Connect) -> str:

@@ -1,107 +1,26 @@
 """What agents say to the service: repeated, out of order, too late, or in another's name."""
 
-import asyncio
-import hashlib
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import grpc
 import pytest
-import pytest_asyncio
 from aift.common.v1 import blob_pb2
 from aift.training.v1 import training_pb2 as pb
 from aift.training.v1 import worker_pb2
-from google.protobuf.duration_pb2 import Duration
 
 from services.core.leases import database_time
-from services.core.relay import reason_of
 from services.training_service.app import TrainingApp
+from tests.integration.training.agents import claim, metric, progress, refused
 from tests.integration.training.conftest import Api, Connect, Ground, Peers, all_events, job_request, state_of, states
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-class Agent:
-    """An agent that a test speaks for."""
-
-    def __init__(self, api: Api, assignment: worker_pb2.Assignment) -> None:
-        self.api = api
-        self.assignment = assignment
-        self.attempt = assignment.attempt
-
-    async def heartbeat(self) -> "worker_pb2.AgentCommand.ValueType":
-        answer = await self.api.worker.Heartbeat(worker_pb2.HeartbeatRequest(attempt=self.attempt))
-        return answer.command  # type: ignore[no-any-return]
-
-    async def report(self, *events: worker_pb2.AttemptEvent) -> int:
-        request = worker_pb2.ReportEventsRequest(attempt=self.attempt, events=events)
-        return int((await self.api.worker.ReportEvents(request)).next_attempt_sequence)
-
-    async def write(self, path: str, content: bytes) -> worker_pb2.WrittenFile:
-        entry = blob_pb2.FileEntry(path=path, size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
-        request = worker_pb2.PrepareFilesRequest(attempt=self.attempt, files=[entry])
-        [target] = (await self.api.worker.PrepareFiles(request)).targets
-        Path(unquote(urlsplit(target.url).path)).write_bytes(content)
-        return worker_pb2.WrittenFile(path=path, size_bytes=entry.size_bytes, sha256=entry.sha256, key=target.key)
-
-    async def commit(self, step: int, *files: worker_pb2.WrittenFile, eval_loss: float | None = None) -> pb.Checkpoint:
-        request = worker_pb2.CommitCheckpointRequest(attempt=self.attempt, step=step, files=files, eval_loss=eval_loss)
-        return await self.api.worker.CommitCheckpoint(request)  # type: ignore[no-any-return]
-
-    async def finish(self, outcome: str, *files: worker_pb2.WrittenFile, **more: Any) -> None:
-        request = worker_pb2.FinishAttemptRequest(
-            attempt=self.attempt,
-            outcome=worker_pb2.AttemptOutcome.Value(f"ATTEMPT_OUTCOME_{outcome}"),
-            files=files,
-            template_json="{}",
-            **more,
-        )
-        await self.api.worker.FinishAttempt(request)
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def api(app: TrainingApp, connect: Connect, peers: Peers) -> Api:
-    """An editor's stubs, with no other test's job in the queue, and no worker."""
-    peers.data.reset()
-    peers.registry.reset()
-    async with app.database.transaction() as tx:
-        await tx.exec_driver_sql("DELETE FROM jobs")
-        await tx.exec_driver_sql("DELETE FROM workers")
-    return connect(f"127.0.0.1:{app.server.port}")
-
-
 @pytest.fixture
-def worker(app: TrainingApp, connect: Connect) -> Api:
-    """A worker's stubs."""
-    return connect(f"127.0.0.1:{app.server.port}", "worker", tenant="system")
-
-
-async def claim(app: TrainingApp, connect: Connect, worker: Api, **more: Any) -> Agent:
-    """Claims the next job."""
-    request = worker_pb2.ClaimJobRequest(worker="bench", wait=Duration(seconds=5), **more)
-    answer = await worker.worker.ClaimJob(request)
-    assert answer.HasField("assignment")
-    return Agent(connect(f"127.0.0.1:{app.server.port}", token=answer.assignment.token), answer.assignment)
-
-
-async def refused(call: Any) -> tuple[grpc.StatusCode, str]:
-    """Code and reason of the error that a call ends with."""
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call
-    return caught.value.code(), reason_of(caught.value)
-
-
-def progress(sequence: int, phase: str = "TRAINING") -> worker_pb2.AttemptEvent:
-    """An agent's event."""
-    value = pb.TrainingPhase.Value(f"TRAINING_PHASE_{phase}")
-    return worker_pb2.AttemptEvent(attempt_sequence=sequence, progress=pb.TrainingProgress(phase=value, step=sequence))
-
-
-def metric(sequence: int, step: int, **values: float) -> worker_pb2.AttemptEvent:
-    """An agent's event."""
-    return worker_pb2.AttemptEvent(attempt_sequence=sequence, metric=pb.Metric(step=step, epoch=1, values=values))
+def api(lone_api: Api) -> Api:
+    """An editor's stubs."""
+    return lone_api
 
 
 async def test_an_assignment_says_all_that_an_agent_needs(
@@ -120,24 +39,6 @@ async def test_an_assignment_says_all_that_an_agent_needs(
     assert await state_of(api, job.name) == "PROVISIONING"
     fresh = await agent.api.worker.RefreshInputs(worker_pb2.RefreshInputsRequest(attempt=agent.attempt))
     assert fresh.inputs == given.inputs
-
-
-async def test_a_waiting_claim_is_answered_when_a_job_comes(
-    app: TrainingApp, api: Api, worker: Api, connect: Connect
-) -> None:
-    waiting = asyncio.create_task(claim(app, connect, worker))
-    await asyncio.sleep(0.5)
-    assert not waiting.done()
-    job = await api.training.CreateTrainingJob(job_request())
-    assert (await waiting).attempt.startswith(job.name)
-    none = await worker.worker.ClaimJob(worker_pb2.ClaimJobRequest(worker="bench"))
-    assert not none.HasField("assignment")
-
-
-async def test_two_workers_never_get_the_same_job(app: TrainingApp, api: Api, worker: Api, connect: Connect) -> None:
-    names = {(await api.training.CreateTrainingJob(job_request())).name for _ in range(6)}
-    agents = await asyncio.gather(*(claim(app, connect, worker) for _ in range(6)))
-    assert {agent.attempt.removesuffix("/attempts/1") for agent in agents} == names
 
 
 async def test_events_are_taken_once_and_in_order(app: TrainingApp, api: Api, worker: Api, connect: Connect) -> None:
@@ -330,115 +231,6 @@ async def test_heartbeats_bring_commands(app: TrainingApp, api: Api, worker: Api
     assert await agent.heartbeat() == worker_pb2.AGENT_COMMAND_CANCEL
     await agent.finish("CANCELLED")
     assert await state_of(api, job.name) == "CANCELLED"
-
-
-async def test_a_worker_hears_of_jobs_that_wait_for_its_gpus(api: Api, worker: Api) -> None:
-    async def waits(gpus: int) -> bool:
-        machine = pb.MachineStatus(gpus=[pb.Gpu(index=index, model="A") for index in range(gpus)])
-        answer = await worker.worker.ReportWorker(worker_pb2.ReportWorkerRequest(worker="pair", machine=machine))
-        return bool(answer.job_waits)
-
-    assert not await waits(2)
-    job = await api.training.CreateTrainingJob(job_request(processes=2))
-    assert [await waits(gpus) for gpus in (0, 2, 1)] == [False, True, False]
-    assert (await refused(api.training.CreateTrainingJob(job_request(processes=2))))[1] == "SPEC_DOES_NOT_FIT"
-    await api.training.CancelTrainingJob(pb.CancelTrainingJobRequest(name=job.name))
-    assert not await waits(2)
-
-
-@pytest.mark.parametrize(
-    ("library", "values"),
-    [
-        ("bitsandbytes", {"method": pb.TRAINING_METHOD_QLORA}),
-        ("bitsandbytes", {"optim": pb.OPTIMIZER_PAGED_ADAMW_8BIT}),
-        ("deepspeed", {"deepspeed_stage": 1}),
-    ],
-)
-async def test_only_who_has_the_library_gets_a_job_that_needs_it(
-    app: TrainingApp, api: Api, worker: Api, connect: Connect, library: str, values: dict[str, Any]
-) -> None:
-    async def report(*libraries: str) -> bool:
-        machine = pb.MachineStatus(libraries=libraries, gpus=[pb.Gpu(model="A")])
-        answer = await worker.worker.ReportWorker(worker_pb2.ReportWorkerRequest(worker="bench", machine=machine))
-        return bool(answer.job_waits)
-
-    needing = await api.training.CreateTrainingJob(job_request(hyperparameters=values))
-    [other] = {"bitsandbytes", "deepspeed"} - {library}
-    for without in ((), (other,)):
-        assert not await report(*without)
-        none = await worker.worker.ClaimJob(worker_pb2.ClaimJobRequest(worker="bench", free_gpus=1))
-        assert not none.HasField("assignment")
-    plain = await api.training.CreateTrainingJob(job_request())
-    assert (await claim(app, connect, worker, free_gpus=1)).attempt.startswith(plain.name)
-    assert await report(library)
-    assert (await claim(app, connect, worker, free_gpus=1)).attempt.startswith(needing.name)
-
-
-async def test_only_who_has_the_memory_gets_a_job_where_there_are_no_gpus(
-    app: TrainingApp, api: Api, worker: Api, connect: Connect
-) -> None:
-    async def report(name: str, memory_bytes: int) -> None:
-        machine = pb.MachineStatus(memory_total_bytes=memory_bytes)
-        await worker.worker.ReportWorker(worker_pb2.ReportWorkerRequest(worker=name, machine=machine))
-
-    plan = await api.training.PlanTraining(pb.PlanTrainingRequest(spec=job_request(processes=2).training_job.spec))
-    needed = 2 * plan.memory_bytes
-    await report("small", needed - 1)
-    assert await refused(api.training.CreateTrainingJob(job_request(processes=2))) == (
-        grpc.StatusCode.FAILED_PRECONDITION,
-        "SPEC_DOES_NOT_FIT",
-    )
-    await report("large", needed)
-    job = await api.training.CreateTrainingJob(job_request(processes=2))
-    for name, gets in (("small", False), ("large", True)):
-        answer = await worker.worker.ClaimJob(worker_pb2.ClaimJobRequest(worker=name))
-        assert answer.HasField("assignment") == gets
-    assert answer.assignment.attempt.startswith(job.name)
-
-
-async def test_only_who_offers_the_disk_gets_a_job_that_needs_one(
-    app: TrainingApp, api: Api, worker: Api, connect: Connect
-) -> None:
-    async def report(disk: pb.DiskOffload | None) -> bool:
-        machine = pb.MachineStatus(libraries=["deepspeed"], disk_offload=disk, gpus=[pb.Gpu(model="A")])
-        answer = await worker.worker.ReportWorker(worker_pb2.ReportWorkerRequest(worker="bench", machine=machine))
-        return bool(answer.job_waits)
-
-    asked = {"deepspeed_stage": 3, "offload_param": pb.OFFLOAD_DEVICE_NVME}
-    named = await api.training.CreateTrainingJob(job_request(hyperparameters={**asked, "disk_offload_dir": "/fast"}))
-    compiling = pb.DiskOffload(directory="/fast", problem=blob_pb2.LocalizedText(en="being compiled", ja="ビルド中"))
-    for disk in (None, compiling, pb.DiskOffload(directory="/other")):
-        assert not await report(disk)
-        none = await worker.worker.ClaimJob(worker_pb2.ClaimJobRequest(worker="bench", free_gpus=1))
-        assert not none.HasField("assignment")
-    assert await report(pb.DiskOffload(directory="/fast"))
-    first = await claim(app, connect, worker, free_gpus=1)
-    assert first.attempt.startswith(named.name)
-    await first.finish("INVALID")
-    unnamed = await api.training.CreateTrainingJob(job_request(hyperparameters=asked))
-    assert (await claim(app, connect, worker, free_gpus=1)).attempt.startswith(unnamed.name)
-
-
-async def test_a_large_job_is_not_passed_by(app: TrainingApp, api: Api, worker: Api, connect: Connect) -> None:
-    too_large = job_request(processes=8)  # before it is known that no worker is large enough
-    too_large.training_job.priority = 100
-    await api.training.CreateTrainingJob(too_large)
-    gpus = [pb.Gpu(index=index, memory_total_bytes=1 << 34) for index in range(4)]
-    machine = pb.MachineStatus(cpu_count=1, gpus=gpus)
-    await worker.worker.ReportWorker(worker_pb2.ReportWorkerRequest(worker="bench", machine=machine))
-    small = await api.training.CreateTrainingJob(job_request(processes=1))
-    large = await api.training.CreateTrainingJob(job_request(processes=4))
-    last = await api.training.CreateTrainingJob(job_request(processes=1))
-    first = await claim(app, connect, worker, free_gpus=4)
-    assert first.attempt.startswith(small.name)
-    waits = await worker.worker.ClaimJob(worker_pb2.ClaimJobRequest(worker="bench", free_gpus=3))
-    assert not waits.HasField("assignment")
-    await first.finish("INVALID")
-    second = await claim(app, connect, worker, free_gpus=4)
-    assert second.attempt.startswith(large.name)
-    assert second.assignment.training_job.spec.processes == 4
-    await second.finish("INVALID")
-    assert (await claim(app, connect, worker, free_gpus=4)).attempt.startswith(last.name)
 
 
 async def test_a_lapsed_lease_is_renewed_unless_it_was_taken(
