@@ -14,7 +14,7 @@ import numpy.typing as npt
 from services.data_service.validation.findings import Findings
 from services.data_service.validation.lines import BOM, Line, read_lines, skip_line
 
-BLOCK_BYTES = 2 << 20
+BLOCK_BYTES = 4 << 20
 Numbers: TypeAlias = npt.NDArray[np.int64]
 Fingerprints: TypeAlias = npt.NDArray[np.uint64]
 

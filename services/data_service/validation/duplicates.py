@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from services.data_service.validation.blocks import Fingerprints, Numbers
 from services.data_service.validation.findings import MAX_EXAMPLES
 
-_ENTRY = np.dtype([("fingerprint", "<u8"), ("line", "<i8"), ("offset", "<i8"), ("row", "<i8")])
+_ENTRY_BYTES = 16
+"""A row's fingerprint and which of all rows it is."""
 _BUCKETS = 64
 _FLUSH_BYTES = 128 << 10
+_PLACES = ("lines", "offsets", "columns")
 _AT_ONCE = 1 << 14
 """So many rows are sorted into buckets together."""
 
@@ -40,20 +41,17 @@ class Duplicates:
         self._folder = folder
         self._buffers = [bytearray() for _ in range(_BUCKETS)]
         self._rows = 0
-        self._waiting: list[npt.NDArray[np.void]] = []
+        self._waiting: list[Fingerprints] = []
         self._waiting_rows = 0
-        self._columns = folder / "columns"
 
     def add(self, fingerprints: Fingerprints, lines: Numbers, offsets: Numbers, columns: Numbers | None = None) -> None:
         """Takes note of rows: their fingerprints, lines, byte offsets and, where there are any, columns."""
+        self._keep("lines", lines)
+        self._keep("offsets", offsets)
         if columns is not None:
-            self._keep(columns)
-        entries = np.empty(len(lines), _ENTRY)
-        entries["fingerprint"] = fingerprints
-        entries["line"], entries["offset"] = lines, offsets
-        entries["row"] = np.arange(self._rows, self._rows + len(lines))
+            self._keep("columns", columns)
         self._rows += len(lines)
-        self._waiting.append(entries)
+        self._waiting.append(fingerprints)
         self._waiting_rows += len(lines)
         if self._waiting_rows >= _AT_ONCE:
             self._spread()
@@ -62,37 +60,38 @@ class Duplicates:
         """How many rows repeat an earlier one, and the first of them in the order of the file."""
         self._spread()
         count = 0
-        first: list[Repeat] = []
+        first: list[int] = []
         for bucket in range(_BUCKETS):
-            repeats = _repeats(self._entries(bucket))
-            count += len(repeats)
-            repeats = repeats[np.argsort(repeats["row"])[:MAX_EXAMPLES]]
-            first += [Repeat(int(entry["row"]), int(entry["line"]), int(entry["offset"])) for entry in repeats]
-            first = nsmallest(MAX_EXAMPLES, first)
-        first = [repeat._replace(column=self._column(repeat.row)) for repeat in first]
-        self._columns.unlink(missing_ok=True)
-        return count, first
+            rows = _repeats(self._entries(bucket))
+            count += len(rows)
+            first = nsmallest(MAX_EXAMPLES, [*first, *np.sort(rows)[:MAX_EXAMPLES].tolist()])
+        places = [tuple(self._kept(name, row) for name in _PLACES) for row in first]
+        for name in _PLACES:
+            (self._folder / name).unlink(missing_ok=True)
+        return count, [Repeat(row, *place) for row, place in zip(first, places, strict=True)]
 
     def _spread(self) -> None:
-        entries = np.concatenate([np.empty(0, _ENTRY), *self._waiting])
+        fingerprints = np.concatenate([np.empty(0, np.uint64), *self._waiting])
+        first_row = self._rows - len(fingerprints)
         self._waiting, self._waiting_rows = [], 0
-        buckets = (entries["fingerprint"] % _BUCKETS).astype(np.uint8)
+        buckets = (fingerprints % _BUCKETS).astype(np.uint8)
         order = np.argsort(buckets, kind="stable")
-        ends = np.cumsum(np.bincount(buckets, minlength=_BUCKETS)).tolist()
-        raw = entries[order].tobytes()
+        ends = (_ENTRY_BYTES * np.cumsum(np.bincount(buckets, minlength=_BUCKETS))).tolist()
+        entries = np.column_stack((fingerprints[order], (order + first_row).astype(np.uint64))).tobytes()
         for bucket, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
-            self._put(bucket, raw[start * _ENTRY.itemsize : end * _ENTRY.itemsize])
+            self._put(bucket, entries[start:end])
 
-    def _keep(self, columns: Numbers) -> None:
+    def _keep(self, name: str, places: Numbers) -> None:
         """Every row has its place in the file, which has holes for rows without."""
-        with self._columns.open("ab") as file:
-            file.truncate(self._rows * columns.itemsize)
-            file.write(columns.tobytes())
+        with (self._folder / name).open("ab") as file:
+            file.truncate(self._rows * places.itemsize)
+            file.write(places.tobytes())
 
-    def _column(self, row: int) -> int:
-        if not self._columns.exists():
+    def _kept(self, name: str, row: int) -> int:
+        path = self._folder / name
+        if not path.exists():
             return 0
-        found = np.fromfile(self._columns, np.int64, count=1, offset=row * 8)
+        found = np.fromfile(path, np.int64, count=1, offset=row * 8)
         return int(found[0]) if len(found) else 0
 
     def _put(self, bucket: int, entries: bytes) -> None:
@@ -106,16 +105,18 @@ class Duplicates:
     def _file(self, bucket: int) -> Path:
         return self._folder / f"fingerprints-{bucket}"
 
-    def _entries(self, bucket: int) -> npt.NDArray[np.void]:
+    def _entries(self, bucket: int) -> Fingerprints:
+        """[rows, 2], the fingerprints of a bucket and whose they are."""
         path = self._file(bucket)
         stored = path.read_bytes() if path.exists() else b""
         path.unlink(missing_ok=True)
-        return np.frombuffer(stored + self._buffers[bucket], _ENTRY)
+        return np.frombuffer(stored + self._buffers[bucket], np.uint64).reshape(-1, 2)
 
 
-def _repeats(entries: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
-    """All but the first of the entries with the same fingerprint."""
-    order = np.argsort(entries["fingerprint"], kind="stable")
-    prints = entries["fingerprint"][order]
-    repeats: npt.NDArray[np.void] = entries[order[1:][prints[1:] == prints[:-1]]]
-    return repeats
+def _repeats(entries: Fingerprints) -> Numbers:
+    """Which rows are not the first with their fingerprint. Few files have any, and to tell that takes little time."""
+    ordered = np.sort(entries[:, 0])
+    entries = entries[np.isin(entries[:, 0], ordered[1:][ordered[1:] == ordered[:-1]])]
+    entries = entries[np.argsort(entries[:, 0], kind="stable")]
+    rows: Numbers = entries[1:, 1][entries[1:, 0] == entries[:-1, 0]].astype(np.int64)
+    return rows

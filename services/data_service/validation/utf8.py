@@ -9,18 +9,16 @@ from services.data_service.validation.blocks import Numbers
 
 _TWO, _THREE, _FOUR = 0xC0, 0xE0, 0xF0
 """The least bytes that begin characters of so many."""
-_SECOND = np.tile(np.array([0x80, 0xC0], np.uint8), (256, 1))
-"""[first byte, 2]: from where to where the second byte may be, of those first bytes that do not take every one."""
-for _first, _from, _to in (
-    (0xC0, 0, 0),  # these would be longer than need be
-    (0xC1, 0, 0),
-    (0xE0, 0xA0, 0xC0),
-    (0xF0, 0x90, 0xC0),
-    (0xED, 0x80, 0xA0),  # surrogates are no characters
-    (0xF4, 0x80, 0x90),  # the last is U+10FFFF
-    *((first, 0, 0) for first in range(0xF5, 0x100)),
-):
-    _SECOND[_first] = _from, _to
+_SECONDS = {
+    0xC0: (0, 0),  # these would be longer than need be
+    0xC1: (0, 0),
+    0xE0: (0xA0, 0xC0),
+    0xED: (0x80, 0xA0),  # surrogates are no characters
+    0xF0: (0x90, 0xC0),
+    0xF4: (0x80, 0x90),  # the last is U+10FFFF
+    **dict.fromkeys(range(0xF5, 0x100), (0, 0)),
+}
+"""From where to where the second byte may be, for those first bytes that do not take every one."""
 
 
 class Continuations:
@@ -63,7 +61,18 @@ def _packed(marks: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
     return words
 
 
-def take_second(firsts: npt.NDArray[np.uint8], seconds: npt.NDArray[np.uint8]) -> bool:
-    """Whether first bytes of characters may be followed by these, that is of those which do not take every one."""
-    bounds = _SECOND[firsts]
-    return bool(((bounds[:, 0] <= seconds) & (seconds < bounds[:, 1])).all())
+def seconds_fit(block: bytes, values: npt.NDArray[np.uint8]) -> bool:
+    """Whether the first bytes of characters are followed by bytes that they may be followed by."""
+    largest = values.max(initial=0)
+    for first, (least, end) in _SECONDS.items():
+        if first <= largest and first in block:
+            found = seconds(values, first)
+            if not ((least <= found) & (found < end)).all():
+                return False
+    return True
+
+
+def seconds(values: npt.NDArray[np.uint8], first: int) -> npt.NDArray[np.uint8]:
+    """The bytes that follow some first byte."""
+    followers: npt.NDArray[np.uint8] = values[np.flatnonzero(values[:-1] == first) + 1]
+    return followers
