@@ -1,10 +1,11 @@
 """Tokens a second of CountDatasetTokens' process beside the bare tokenizer on the same rows, in the same run.
 
-    python -m benchmarks.token_statistics [--rows 200000] [--form qa|chat] [--base-model DIR]
+    python -m benchmarks.token_statistics [--rows 200000] [--form qa|chat] [--rounds 3] [--base-model DIR]
 
 The process starts, reads rows.parquet, parses and renders every row, and tells which tokens are trained. The bare
 tokenizer gets the finished texts in batches of the same size and returns their tokens. Both may use all cores. The
-time of the process is given with its start, which the bare tokenizer's time leaves out, and without.
+time of the process is given with its start, which the bare tokenizer's time leaves out, and without. The two take
+turns; the share is the median over the rounds.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import json
 import os
 import random
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -73,8 +75,8 @@ def counted(folder: Path, base_model: Path, template: Template) -> tuple[dict[st
     started = time.perf_counter()
     subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
     took = time.perf_counter() - started
-    statistics: dict[str, int] = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))["statistics"]
-    return statistics, took
+    found: dict[str, int] = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))["statistics"]
+    return found, took
 
 
 def bare(folder: Path, base_model: Path, template: Template) -> tuple[int, float]:
@@ -100,6 +102,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--form", choices=("qa", "chat"), default="qa")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--base-model", type=Path, default=ROOT / "samples" / "models" / "tiny-ja")
     options = parser.parse_args()
     os.environ["TOKENIZERS_PARALLELISM"] = "true"
@@ -109,15 +112,22 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write(folder / "rows.parquet", 1, options.form)
-        start = counted(folder, options.base_model, template)[1]
+        start = statistics.median(counted(folder, options.base_model, template)[1] for _ in range(options.rounds))
         write(folder / "rows.parquet", options.rows, options.form)
-        statistics, took = counted(folder, options.base_model, template)
-        tokens, bare_took = bare(folder, options.base_model, template)
-    rate, bare_rate = statistics["tokens"] / (took - start), tokens / bare_took
-    print(f"rows                  {statistics['rows']:>12,} ({statistics['tokens']:,} tokens)")
-    print(f"count                 {rate:>12,.0f} tokens/s ({took:.1f} s, of which {start:.1f} s to start)")
-    print(f"bare tokenizer        {bare_rate:>12,.0f} tokens/s ({bare_took:.1f} s)")
-    print(f"count / bare          {rate / bare_rate:>12.2f}")
+        turns = [_turn(folder, options.base_model, template, start) for _ in range(options.rounds)]
+    tokens, rate, bare_rate, share = (statistics.median(column) for column in zip(*turns, strict=True))
+    print(f"rows                  {options.rows:>12,} ({tokens:,} tokens; {start:.1f} s to start)")
+    print(f"count                 {rate:>12,.0f} tokens/s")
+    print(f"bare tokenizer        {bare_rate:>12,.0f} tokens/s")
+    print(f"count / bare          {share:>12.2f} ({', '.join(f'{turn[3]:.2f}' for turn in turns)})")
+
+
+def _turn(folder: Path, base_model: Path, template: Template, start: float) -> tuple[int, float, float, float]:
+    """Tokens, the rates of the process and of the bare tokenizer, and the share."""
+    found, took = counted(folder, base_model, template)
+    tokens, bare_took = bare(folder, base_model, template)
+    rate, bare_rate = found["tokens"] / (took - start), tokens / bare_took
+    return found["tokens"], rate, bare_rate, rate / bare_rate
 
 
 if __name__ == "__main__":
