@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from services.text.examples import Conversation, Example, Labeled, Message, Preference
 
 
-@dataclass(frozen=True)
-class Text:
+class Text(NamedTuple):
     """One of the texts of a row."""
 
     example: Example

@@ -86,7 +86,7 @@ class Chat:
         """
         contents = [message.content for message in messages]
         shape = self._shape(tuple([message.role for message in messages]))
-        if shape is not None and all(content and not content.isspace() for content in contents):
+        if shape is not None and all(map(str.strip, contents)):
             text, spans = shape.filled(contents)
         elif self._marked:
             text, spans = self._render(messages, return_assistant_tokens_mask=True)

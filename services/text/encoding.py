@@ -41,8 +41,8 @@ def encodings_of(texts: Sequence[str], tokenizer: Any, *, special: bool = False)
 
 def leading_ids(tokenizer: Any) -> list[int]:
     """What the tokenizer puts in front of a text, such as BOS; often nothing."""
-    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
-    full = tokenizer("a", add_special_tokens=True)["input_ids"]
+    backend = tokenizer.backend_tokenizer  # calling the tokenizer changes it, and another thread may be encoding
+    bare, full = (backend.encode("a", add_special_tokens=special).ids for special in (False, True))
     for start in range(len(full) - len(bare) + 1):
         if full[start : start + len(bare)] == bare:
             return list(full[:start])

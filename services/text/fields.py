@@ -8,7 +8,7 @@ from typing import Any
 
 from services.text.problems import Problem
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 _LABELS = {"true": True, "false": False, "1": True, "0": False}
 
 
@@ -16,21 +16,11 @@ def string(
     fields: Mapping[str, Any], name: str, problems: list[Problem], *, optional: bool = False, path: str = ""
 ) -> str:
     """The field's text; notes what is wrong with it and returns "" then."""
-    place, value = f"{path}.{name}" if path else name, fields.get(name)
-    if optional and value in (None, ""):
-        return ""
-    if name not in fields:
-        problems.append(missing(place))
-    elif not isinstance(value, str):
-        problems.append(wrong_type(place, "a string", "文字列"))
-    elif not value.strip():
-        problems.append(empty(place))
-    elif "\0" in value:
-        problems.append(_nul(place))
-    elif _SURROGATE.search(value):
-        problems.append(_surrogate(place))
-    else:
+    value = fields.get(name)
+    if isinstance(value, str) and value.strip() and not _NO_TEXT.search(value):
         return value
+    if not (optional and value in (None, "")):
+        problems.append(_unfit(fields, name, f"{path}.{name}" if path else name))
     return ""
 
 
@@ -56,6 +46,17 @@ def empty(place: str) -> Problem:
 def wrong_type(place: str, en: str, ja: str) -> Problem:
     """The field holds something else than it must."""
     return Problem("WRONG_TYPE", place, f"{place} must be {en}", f"{place} は{ja}でなければなりません")
+
+
+def _unfit(fields: Mapping[str, Any], name: str, place: str) -> Problem:
+    """Why a field is no text."""
+    if name not in fields:
+        return missing(place)
+    if not isinstance(fields[name], str):
+        return wrong_type(place, "a string", "文字列")
+    if not fields[name].strip():
+        return empty(place)
+    return _nul(place) if "\0" in fields[name] else _surrogate(place)
 
 
 def _nul(place: str) -> Problem:

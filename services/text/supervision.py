@@ -7,8 +7,8 @@ trained. The stop token is trained. Spans come from the template, never from a s
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from services.text.chat import Chat
 from services.text.encoding import Encoded, encode, encodings_of, leading_ids
@@ -44,8 +44,7 @@ class Rendered:
         return text + ("⟧" if inside else "")
 
 
-@dataclass(frozen=True)
-class _Segment:
+class _Segment(NamedTuple):
     """A text that is encoded at once, what of it is learnt, and whether the stop token is put behind."""
 
     text: str
@@ -70,8 +69,7 @@ def render_all(examples: Sequence[Example], template: Template, tokenizer: Any, 
     return [_assemble(group, encoded, leading, tokenizer, max_length) for group in segments]
 
 
-@dataclass(frozen=True)
-class Count:
+class Count(NamedTuple):
     """How many tokens an example has, and how many of them count in the loss."""
 
     tokens: int
@@ -80,7 +78,12 @@ class Count:
 
 def count_all(examples: Sequence[Example], template: Template, tokenizer: Any) -> list[Count]:
     """What `render_all` would make, counted only: at about the speed of the tokenizer itself."""
-    return count_parts(parts_of(examples, template, tokenizer), template, tokenizer)
+    groups = parts_of(examples, template, tokenizer)
+    special = template.kind == "chat"
+    texts = [segment.text for group in groups for segment in group]
+    encodings = iter(encodings_of(texts, tokenizer, special=special))
+    leading = 0 if special else len(leading_ids(tokenizer))
+    return [_count(group, encodings, leading) for group in groups]
 
 
 def parts_of(examples: Iterable[Example], template: Template, tokenizer: Any) -> list[list[_Segment]]:
@@ -88,15 +91,6 @@ def parts_of(examples: Iterable[Example], template: Template, tokenizer: Any) ->
     chat = Chat(template.chat_template, tokenizer) if template.kind == "chat" else None
     end = str(tokenizer.eos_token)
     return [_segments(example, template, chat, end) for example in examples]
-
-
-def count_parts(groups: Sequence[list[_Segment]], template: Template, tokenizer: Any) -> list[Count]:
-    """Counts what `parts_of` returned."""
-    special = template.kind == "chat"
-    texts = [segment.text for group in groups for segment in group]
-    encodings = iter(encodings_of(texts, tokenizer, special=special))
-    leading = 0 if special else len(leading_ids(tokenizer))
-    return [_count(group, encodings, leading) for group in groups]
 
 
 def differs_when_served(example: Example, template: Template, tokenizer: Any) -> bool:
@@ -131,7 +125,7 @@ def _segments(example: Example, template: Template, chat: Chat | None, end: str)
         for text, answer in zip(texts, answers, strict=True)
     ]
     if only_last:
-        segments[:-1] = [replace(segment, spans=[], learnt_stop=False) for segment in segments[:-1]]
+        segments[:-1] = [segment._replace(spans=[], learnt_stop=False) for segment in segments[:-1]]
     return segments
 
 
@@ -144,7 +138,7 @@ def _turns(example: Conversation | Pair | Plain) -> list[Message]:
 
 def _chat_segment(turns: Sequence[Message], template: Template, chat: Chat, *, only_last: bool) -> _Segment:
     text, spans = chat.render_spans(turns)
-    ended = any(text[slice(*spans[-1])].endswith(stop) for stop in template.stop) if spans else True
+    ended = text.endswith(template.stop, *spans[-1]) if spans else True
     open_end = not ended and not text[spans[-1][1] :].strip()
     if open_end:  # the template writes no stop token; serving needs one
         text = text[: spans[-1][1]]
