@@ -3,7 +3,7 @@
     python -m benchmarks.token_statistics [--rows 200000] [--form qa|chat] [--rounds 3] [--base-model DIR]
 
 The process starts, reads rows.parquet, parses and renders every row, and tells which tokens are trained. The bare
-tokenizer gets the finished texts in batches of the same size and returns their tokens. Both may use all cores. The
+tokenizer gets the finished texts in batches of 4,096 and returns their tokens. Both may use all cores. The
 time of the process is given with its start, which the bare tokenizer's time leaves out, and without. The two take
 turns; the share is the median over the rounds.
 """

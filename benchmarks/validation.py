@@ -6,9 +6,9 @@
 The checking process runs as the data service runs it: all checks, statistics, rows.parquet and rows.index. The peer
 reads the same file into its own cache and checks far less. Each is a process of its own, measured in turn in the same
 run from its start to its end; the share is the median over the rounds. Peak memory is the proportional set size of
-the checking process with its helpers, in one more round, since to look at it takes a part of the processors. `--service` then sends the file through the whole service, for its peak memory:
-the API process and all its children, from the first byte uploaded to the finished version. Exit code 1 when an aim is
-missed.
+the checking process with its helpers, in one more round, since to look at it takes a part of the processors.
+`--service` then sends the file through the whole service, for its peak memory: the API process and all its children,
+from the first byte uploaded to the finished version. Exit code 1 when an aim is missed.
 """
 
 from __future__ import annotations

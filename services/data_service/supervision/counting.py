@@ -35,6 +35,8 @@ _BATCH_ROWS = 256
 _THREADS = min(len(os.sched_getaffinity(0)), 16)
 """What Python does itself, one thread at a time, takes an eighth of the tokenizer's time; more threads would wait."""
 _PROGRESS_EVERY_S = 0.5
+_LOOK_FOR_CYCLES_AFTER = 20_000
+"""Objects. Rows make none, so that to look often is in vain; templates with macros make some for each row."""
 
 
 class Lengths:
@@ -82,11 +84,11 @@ def count(request: CountRequest, tell: child.Tell) -> CountResult:
         tokenizer, template = bound(request.tokenizer, request.template)
         count_all([], template, tokenizer)  # sets the tokenizer up, which must not happen while a thread encodes
         with pq.ParquetFile(request.rows) as file, ThreadPoolExecutor(_THREADS) as workers:
-            batches = _batches(file)
-            coming = deque(workers.submit(_counts, b, template, tokenizer) for b in islice(batches, _THREADS + 1))
+            begun = (workers.submit(_counts, batch, template, tokenizer) for batch in _batches(file))
+            coming = deque(islice(begun, _THREADS + 1))
             while coming:
                 counts = coming.popleft().result()
-                coming.extend(workers.submit(_counts, b, template, tokenizer) for b in islice(batches, 1))
+                coming.extend(islice(begun, 1))
                 for tokens, trained in counts:
                     lengths.add(tokens, trained)
                 rows += len(counts)
@@ -122,5 +124,5 @@ def _work(line: str, tell: child.Tell) -> None:
 if __name__ == "__main__":
     leave_out_frameworks()
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # each batch has a thread already
-    gc.disable()  # of many small objects, none in a circle
+    gc.set_threshold(_LOOK_FOR_CYCLES_AFTER)
     sys.exit(child.run(_work))

@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pyarrow.parquet as pq
 import pytest
 
@@ -17,7 +16,7 @@ from services.data_service.child import DISK_FULL
 from services.data_service.domain import BadRows, ReadOptions
 from services.data_service.report import Report
 from services.data_service.validation.request import REPORT_FILE, ValidationRequest
-from tests.processes import descendants
+from tests.processes import descendants, memory
 
 GOOD = '{"text":"a"}\n'
 
@@ -41,17 +40,6 @@ def run(tmp_path: Path) -> Any:
         return report, process.returncode, peak
 
     return check
-
-
-def memory(pid: int) -> int:
-    total = 0
-    try:
-        process = psutil.Process(pid)
-        for each in [process, *process.children(recursive=True)]:
-            total += each.memory_full_info().pss
-    except psutil.Error:
-        return total
-    return total
 
 
 def first(report: Report | None) -> tuple[str, int, int]:
